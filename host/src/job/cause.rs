@@ -1,0 +1,98 @@
+//! Why an attempt did not succeed, and what that means for the job.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest text of a cause, in bytes: a guest writes it, and every attempt
+/// keeps one on the record.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// The kind of a cause; its name is what users see on the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CauseKind {
+    /// The handler says the message can never be handled.
+    Invalid,
+    /// The handler says the work failed.
+    Failed,
+    /// The handler asks for another attempt.
+    Retry,
+    /// The guest trapped: unreachable, a bad pointer, a division by zero.
+    Trap,
+    /// The guest's stack is used up.
+    StackOverflow,
+    /// The CPU budget is used up.
+    FuelExhausted,
+    /// The guest asked for more memory than it may have, and died of it.
+    MemoryLimit,
+    /// The result, short result or content type is over its bound.
+    OutputTooLarge,
+    /// The wall-clock time of the attempt is used up.
+    TimedOut,
+    /// The host that ran the attempt is gone.
+    HostLost,
+    /// The host could not run the attempt; not the guest's fault.
+    HostError,
+    /// No deployed function has the name.
+    NoSuchFunction,
+    /// Somebody cancelled the job.
+    Cancelled,
+}
+
+impl CauseKind {
+    /// The kind's name, as on the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+            Self::Retry => "retry",
+            Self::Trap => "trap",
+            Self::StackOverflow => "stack-overflow",
+            Self::FuelExhausted => "fuel-exhausted",
+            Self::MemoryLimit => "memory-limit",
+            Self::OutputTooLarge => "output-too-large",
+            Self::TimedOut => "timed-out",
+            Self::HostLost => "host-lost",
+            Self::HostError => "host-error",
+            Self::NoSuchFunction => "no-such-function",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether another attempt may go better. What would only happen again goes
+    /// to the dead letter at once.
+    pub fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::Retry | Self::TimedOut | Self::HostLost | Self::HostError
+        )
+    }
+}
+
+/// Why an attempt did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Its kind.
+    pub kind: CauseKind,
+    /// What happened, for people; a backtrace follows on lines of its own.
+    pub message: String,
+}
+
+impl Cause {
+    /// A cause; a longer text than the record keeps is cut.
+    pub fn new(kind: CauseKind, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push('…');
+        }
+        Self { kind, message }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.as_str(), self.message)
+    }
+}

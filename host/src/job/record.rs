@@ -1,0 +1,140 @@
+//! The record of a job: what `GET /jobs/{id}` tells.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Cause, Digest, FunctionName, JobId, Namespace, Priority, Usage};
+
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It waits for a worker.
+    Queued,
+    /// It waits for its time: a delay, or the back-off of a retry.
+    Scheduled,
+    /// A host holds it.
+    Running,
+    /// It waits for another job, and holds no worker.
+    Parked,
+    /// It succeeded.
+    Completed,
+    /// It is in the dead letter.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+impl State {
+    /// Whether nothing more will happen unless a person says so.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// How far a running job is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// 0 to 100.
+    pub percent: u8,
+    /// What it is doing, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// The finest detail.
+    Trace,
+    /// Detail for whoever looks for a fault.
+    Debug,
+    /// What a reader wants to know.
+    Info,
+    /// Something odd that the job survived.
+    Warn,
+    /// Something that the job may not survive.
+    Error,
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When, in ms since the Unix epoch.
+    pub at_ms: u64,
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What the guest wrote; control characters are already escaped.
+    pub text: String,
+}
+
+/// One run of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// From 1.
+    pub number: u32,
+    /// When the lease was taken, in ms since the Unix epoch.
+    pub started_at_ms: u64,
+    /// When it ended, in ms since the Unix epoch; `None` while it runs.
+    pub ended_at_ms: Option<u64>,
+    /// Why it did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+    /// What it used.
+    pub usage: Usage,
+    /// The component of each function that it ran, in order.
+    pub components: Vec<Digest>,
+}
+
+/// All that is known of a job, but for its message, result and log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: JobId,
+    /// Whose it is.
+    pub namespace: Namespace,
+    /// Where it is in its life.
+    pub state: State,
+    /// The functions it names; empty for all.
+    pub functions: Vec<FunctionName>,
+    /// Its place among the waiting jobs.
+    pub priority: Priority,
+    /// How far it is, while it runs.
+    pub progress: Option<Progress>,
+    /// When it was accepted, in ms since the Unix epoch.
+    pub posted_at_ms: u64,
+    /// When it may start, in ms since the Unix epoch, while it is `scheduled`.
+    pub due_at_ms: Option<u64>,
+    /// When its last attempt began, in ms since the Unix epoch.
+    pub started_at_ms: Option<u64>,
+    /// When it ended, in ms since the Unix epoch.
+    pub ended_at_ms: Option<u64>,
+    /// Attempts taken so far.
+    pub attempt: u32,
+    /// Attempts it may take.
+    pub max_attempts: u32,
+    /// Each attempt that ended or runs, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+    /// Why it failed.
+    pub cause: Option<Cause>,
+    /// The short result.
+    pub short_result: Option<String>,
+    /// The media type of the message.
+    pub message_content_type: String,
+    /// The length of the message, in bytes.
+    pub message_bytes: u64,
+    /// The media type of the result.
+    pub result_content_type: Option<String>,
+    /// The length of the result, in bytes.
+    pub result_bytes: Option<u64>,
+    /// The job that posted this one.
+    pub parent: Option<JobId>,
+    /// How many ancestors it has.
+    pub depth: u32,
+    /// The poster's key, if one was given.
+    pub idempotency_key: Option<String>,
+    /// When the result is dropped, in ms since the Unix epoch; `None` for never.
+    pub expires_at_ms: Option<u64>,
+    /// Whether a person asked for it to stop.
+    pub cancel_requested: bool,
+}

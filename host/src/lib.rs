@@ -1,0 +1,9 @@
+//! skep: a serverless function host for jobs.
+//!
+//! Users write *listener functions* as WASM components against `wit/`; others post
+//! jobs; a host leases jobs from a [`store`] and runs each in a fresh [`sandbox`].
+//! Dependencies point one way: `http` and `cli` → `worker` → `sandbox` → `store` →
+//! [`job`].
+
+pub mod job;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `skep` binary.
+
+fn main() {}

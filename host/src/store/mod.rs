@@ -1,0 +1,305 @@
+//! Where jobs, data, components and deployments live.
+//!
+//! [`Store`] is the only seam between the rest of skep and a database. Every
+//! implementation passes the same conformance suite (`tests/conformance`). The
+//! calls take and give batches, since batching decides the cost of a queue
+//! (`docs/adr/0002`), and a store alone decides which completions count.
+//!
+//! Not here: when to run what (`worker`), and whether a message is acceptable
+//! (`intake`).
+
+pub mod embedded;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::job::{
+    Cause, Digest, FunctionName, JobId, JobRecord, Limits, LogLine, Namespace, NewJob, Output,
+    Progress, Usage,
+};
+
+/// How long a host may be silent before its jobs are given to others.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// How often a host renews its lease: two renewals may be lost.
+pub const RENEW_EVERY: Duration = Duration::from_secs(10);
+
+/// What a store can answer instead of the thing asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or does not work now. Nothing was accepted.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The store has no room. Nothing was accepted.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The host's lease ran out and its jobs were given away; it must register
+    /// anew.
+    #[error("this host's lease has ended; its jobs were given to others")]
+    LeaseLost,
+    /// The store holds something that this version cannot read. It is left
+    /// untouched.
+    #[error("the store holds a record that this version of skep cannot read: {0}")]
+    Unreadable(String),
+    /// Another process has the directory open.
+    #[error(
+        "{0} is in use by another skep process; stop that one, or give this one its own directory with --data-dir"
+    )]
+    InUse(String),
+}
+
+/// The answer of a store.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A host incarnation's right to the jobs it holds: one start of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Tells this incarnation from every other, past and future.
+    pub incarnation: Uuid,
+}
+
+/// The right to decide one attempt of one job. A completion whose token is no
+/// longer held by the lease is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Token {
+    /// Whose job it is.
+    pub namespace: Namespace,
+    /// The job.
+    pub id: JobId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+/// A job that a host has taken.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The right to decide it.
+    pub token: Token,
+    /// The job, as it was accepted.
+    pub job: Arc<NewJob>,
+    /// When it was accepted, in ms since the Unix epoch.
+    pub posted_at_ms: u64,
+    /// When it was taken, in ms since the Unix epoch.
+    pub claimed_at_ms: u64,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// The job succeeded.
+    Completed(Output),
+    /// The job goes to the dead letter.
+    Failed(Cause),
+    /// The job is due again after `delay_ms`.
+    Retry {
+        /// Why this attempt did not succeed.
+        cause: Cause,
+        /// The pause, in ms.
+        delay_ms: u64,
+    },
+    /// The host gives the job back unrun, to the front of its queue; the attempt
+    /// does not count.
+    Release,
+    /// The job stopped because somebody cancelled it.
+    Cancelled,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// Which attempt.
+    pub token: Token,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// When the attempt began, in ms since the Unix epoch.
+    pub started_at_ms: u64,
+    /// When it ended, in ms since the Unix epoch.
+    pub ended_at_ms: u64,
+    /// What it used.
+    pub usage: Usage,
+    /// The component of each function that it ran, in order.
+    pub components: Vec<Digest>,
+    /// What the guest logged; replaces the log of an earlier attempt.
+    pub log: Vec<LogLine>,
+}
+
+/// The answer of [`Store::cycle`].
+#[derive(Debug, Default)]
+pub struct Cycle {
+    /// Jobs taken for this host.
+    pub claimed: Vec<Claim>,
+    /// Completions that did not count, since the lease no longer held their job.
+    pub refused: Vec<Token>,
+    /// Jobs of this host that somebody wants stopped.
+    pub cancelled: Vec<Token>,
+}
+
+/// A function about to be bound to a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDeployment {
+    /// The function's name.
+    pub function: FunctionName,
+    /// The component that serves it.
+    pub component: Digest,
+    /// One line for people.
+    pub summary: String,
+    /// A JSON Schema that messages must fit.
+    pub message_schema: Option<String>,
+    /// The bounds on each attempt.
+    pub limits: Limits,
+}
+
+/// A function bound to a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The function's name.
+    pub function: FunctionName,
+    /// From 1, counted per name.
+    pub version: u32,
+    /// The component that serves it.
+    pub component: Digest,
+    /// One line for people.
+    pub summary: String,
+    /// A JSON Schema that messages must fit.
+    pub message_schema: Option<String>,
+    /// The bounds on each attempt.
+    pub limits: Limits,
+    /// When, in ms since the Unix epoch.
+    pub deployed_at_ms: u64,
+}
+
+/// The functions of a namespace in the order of their first deployment.
+pub type Functions = Vec<Arc<Deployment>>;
+
+/// What came of a wish to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// No such job.
+    Unknown,
+    /// It had ended before.
+    HadEnded,
+    /// It waited, and will not run.
+    Done,
+    /// It runs; its host has been told.
+    Requested,
+}
+
+/// A result, as far as the store still has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The output.
+    Output(Output),
+    /// It was kept as long as its poster asked, and is gone.
+    Expired,
+}
+
+/// Where jobs, data, components and deployments live.
+///
+/// # Invariants
+///
+/// 1. What a call has accepted survives `kill -9` of any process, and what
+///    [`submit`](Store::submit), [`cycle`](Store::cycle) (completions),
+///    [`cancel`](Store::cancel), [`put_data`](Store::put_data),
+///    [`put_component`](Store::put_component) and the deployment calls have
+///    accepted also survives a loss of power.
+/// 2. A job has exactly one outcome: a completion counts only while its lease
+///    holds its token.
+/// 3. Within a namespace, jobs are taken by priority, then in the order of their
+///    acceptance; every [`CLAIMS_PER_YIELD`]th claim takes the lowest waiting
+///    priority first, so that none starves. Namespaces take turns.
+/// 4. An attempt counts when the job is taken.
+/// 5. A job that names no function is not taken while its namespace has none.
+/// 6. Every call may be dropped before it is done; the store stays whole.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Accepts jobs, in order, all or none, and answers their ids. A job whose
+    /// idempotency key is taken answers the id that has it and adds nothing.
+    async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>>;
+
+    /// Begins a host incarnation.
+    async fn register(&self) -> Result<Lease>;
+
+    /// Renews the lease on all jobs that the host holds.
+    async fn renew(&self, lease: Lease) -> Result<()>;
+
+    /// Records the ends of attempts and takes up to `want` waiting jobs, as one
+    /// step.
+    async fn cycle(&self, lease: Lease, done: Vec<Completion>, want: usize) -> Result<Cycle>;
+
+    /// Resolves when a [`cycle`](Store::cycle) may find something: a waiting job
+    /// or a wish to cancel. It may resolve for nothing; it never misses
+    /// anything that happened since the last cycle.
+    async fn wake(&self, lease: Lease) -> Result<()>;
+
+    /// Gives the jobs of hosts whose lease has run out to others; answers how
+    /// many.
+    async fn reap(&self) -> Result<usize>;
+
+    /// Notes how far jobs are; what the lease no longer holds is ignored. Not
+    /// durable: a lost host's jobs start again anyway.
+    async fn progress(&self, lease: Lease, updates: Vec<(Token, Progress)>) -> Result<()>;
+
+    /// Stops a job.
+    async fn cancel(&self, namespace: &Namespace, id: JobId) -> Result<Cancelled>;
+
+    /// A job's record.
+    async fn job(&self, namespace: &Namespace, id: JobId) -> Result<Option<JobRecord>>;
+
+    /// A completed job's output; `None` if it is unknown or did not complete.
+    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>>;
+
+    /// What the job's last attempt that ended has logged.
+    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<Vec<LogLine>>;
+
+    /// Resolves once the job has ended; at once if it has, or is unknown.
+    async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()>;
+
+    /// How many jobs wait (`queued` or `scheduled`).
+    async fn count(&self, namespace: &Namespace) -> Result<u64>;
+
+    /// Stores data under a key, over what was there; `expires_at_ms` is in ms
+    /// since the Unix epoch.
+    async fn put_data(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        data: Bytes,
+        expires_at_ms: Option<u64>,
+    ) -> Result<()>;
+
+    /// The data under a key.
+    async fn data(&self, namespace: &Namespace, key: &str) -> Result<Option<Bytes>>;
+
+    /// Stores a component. Storing it twice is storing it once.
+    async fn put_component(&self, digest: Digest, bytes: Bytes) -> Result<()>;
+
+    /// A component's bytes.
+    async fn component(&self, digest: Digest) -> Result<Option<Bytes>>;
+
+    /// Binds functions to components, all or none; each becomes the newest
+    /// version of its name.
+    async fn deploy(
+        &self,
+        namespace: &Namespace,
+        functions: Vec<NewDeployment>,
+    ) -> Result<Vec<Arc<Deployment>>>;
+
+    /// Unbinds functions, all or none; answers how many were bound.
+    async fn undeploy(&self, namespace: &Namespace, functions: &[FunctionName]) -> Result<usize>;
+
+    /// The functions of a namespace.
+    async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>>;
+
+    /// Drops what has expired, a bounded amount; answers how much. A caller
+    /// repeats it until it answers 0.
+    async fn sweep(&self) -> Result<usize>;
+}
+
+/// See invariant 3 of [`Store`]. One in eight keeps the delay of urgent jobs
+/// small and still drains the rest.
+pub const CLAIMS_PER_YIELD: u64 = 8;
