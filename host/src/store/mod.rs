@@ -48,7 +48,7 @@ pub enum StoreError {
     Unreadable(String),
     /// Another process has the directory open.
     #[error(
-        "{0} is in use by another skep process; stop that one, or give this one its own directory with --data-dir"
+        "{0} is in use by another skep process; stop that one, or give this one a directory of its own with --store embedded:DIR"
     )]
     InUse(String),
 }
