@@ -5,5 +5,10 @@
 //! Dependencies point one way: `http` and `cli` → `worker` → `sandbox` → `store` →
 //! [`job`].
 
+pub mod deploy;
+pub mod host;
+pub mod http;
+pub mod intake;
 pub mod job;
+pub mod schema;
 pub mod store;
