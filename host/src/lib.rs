@@ -5,6 +5,7 @@
 //! Dependencies point one way: `http` and `cli` → `worker` → `sandbox` → `store` →
 //! [`job`].
 
+pub mod cli;
 pub mod deploy;
 pub mod host;
 pub mod http;

@@ -35,7 +35,7 @@ impl Format {
         {
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts
+            let quality: f32 = parts
                 .find_map(|part| part.strip_prefix("q="))
                 .map_or(1.0, |q| q.parse().unwrap_or(0.0));
             match media.as_str() {
