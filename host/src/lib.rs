@@ -7,8 +7,10 @@
 //! [`sandbox`] → [`intake`] → [`store`] → [`job`].
 
 pub mod bench;
+pub mod cli;
 pub mod deploy;
 pub mod host;
+pub mod http;
 pub mod intake;
 pub mod job;
 pub mod sandbox;
