@@ -1,7 +1,6 @@
 //! A store to test, and short words for what the tests do with it.
 
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,14 +34,14 @@ impl World {
         world
     }
 
+    /// Another store of the same kind, with nothing in it.
+    pub(crate) fn fresh(&self) -> Self {
+        Self::embedded(self.lease)
+    }
+
     /// The store.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         self.store.as_ref().expect("the store is open")
-    }
-
-    /// Where the store keeps its files.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     /// Ends every host at once and opens the store again, as after a crash.

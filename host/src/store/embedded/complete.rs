@@ -260,8 +260,9 @@ impl Writer {
             .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let (history, log): (Option<Vec<u8>>, _) = past.unwrap_or_default();
-        let what = || format!("the attempts of job {}", key.id());
-        let attempts = history.map_or_else(|| Ok(Vec::new()), |bytes| decode(&what(), &bytes))?;
+        let id = key.id();
+        let read = |bytes: Vec<u8>| decode(format_args!("the attempts of job {id}"), &bytes);
+        let attempts = history.map_or_else(|| Ok(Vec::new()), read)?;
         Ok(Past { attempts, log })
     }
 }
