@@ -229,7 +229,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records the ends of attempts and takes up to `want` waiting jobs, as one
     /// step.
-    async fn cycle(&self, lease: Lease, done: Vec<Completion>, want: usize) -> Result<Cycle>;
+    async fn cycle(&self, lease: Lease, done: Arc<Vec<Completion>>, want: usize) -> Result<Cycle>;
 
     /// Resolves when a [`cycle`](Store::cycle) may find something: a waiting job
     /// or a wish to cancel. It may resolve for nothing; it never misses
