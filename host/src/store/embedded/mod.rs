@@ -1,1 +1,149 @@
-//! The built-in store.
+//! The built-in store: a directory with an SQLite database, and one thread that
+//! writes (`docs/adr/0001`).
+//!
+//! A call that writes goes to the [`committer`], which applies all calls that
+//! wait as one transaction and answers once it is committed. A call that reads
+//! goes to the database directly, and to [`shared`] for what is running. What
+//! waits is in the [`index`]: a few bytes per job, in the order of the queue.
+
+mod bodies;
+mod cancel;
+mod claim;
+mod committer;
+mod complete;
+mod data;
+mod deploy;
+mod index;
+mod key;
+mod lease;
+mod load;
+mod read;
+mod record;
+mod schema;
+mod shared;
+mod store;
+mod submit;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::store::{LEASE, Result, StoreError};
+
+use committer::{Action, Call};
+use read::Readers;
+use shared::Shared;
+use writer::Writer;
+
+/// How to open an [`EmbeddedStore`].
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    lease: Duration,
+}
+
+impl Options {
+    /// How long a host may be silent before its jobs are given to others:
+    /// [`LEASE`], unless a test cannot wait.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Opens the store in a directory, which is made if it is not there. Blocks
+    /// until the jobs of an earlier process are given back.
+    ///
+    /// # Errors
+    ///
+    /// `InUse` if another process has it open, `Unreadable` if it is damaged or
+    /// from a newer skep (it is left as it is), else `Unavailable` or `Full`.
+    pub fn open(self, directory: &Path) -> Result<EmbeddedStore> {
+        let unavailable = |doing: &str, error: std::io::Error| {
+            let directory = directory.display();
+            StoreError::Unavailable(format!("cannot {doing} the directory {directory}: {error}"))
+        };
+        std::fs::create_dir_all(directory).map_err(|error| unavailable("create", error))?;
+        let lock =
+            File::create(directory.join("lock")).map_err(|error| unavailable("write to", error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse(directory.display().to_string()));
+            }
+            Err(TryLockError::Error(error)) => return Err(unavailable("lock", error)),
+        }
+        let shared = Arc::new(Shared::default());
+        let db = schema::open_writer(directory)?;
+        let writer = Writer::new(db, shared.clone(), self.lease)?;
+        let (calls, queue) = mpsc::channel();
+        let committer = std::thread::Builder::new()
+            .name("skep-store".into())
+            .spawn({
+                let shared = shared.clone();
+                move || committer::run(writer, &queue, shared)
+            })
+            .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
+        Ok(EmbeddedStore {
+            calls: Some(calls),
+            committer: Some(committer),
+            readers: Readers::new(directory.to_owned()),
+            shared,
+            _lock: lock,
+        })
+    }
+}
+
+/// A store in a directory of this machine, for one process.
+pub struct EmbeddedStore {
+    calls: Option<mpsc::Sender<Box<dyn Call>>>,
+    committer: Option<JoinHandle<()>>,
+    readers: Readers,
+    shared: Arc<Shared>,
+    /// Held as long as the store is open; the kernel lets go of it when the
+    /// process dies.
+    _lock: File,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in a directory with the default options.
+    ///
+    /// # Errors
+    ///
+    /// See [`Options::open`].
+    pub fn open(directory: &Path) -> Result<Self> {
+        Self::options().open(directory)
+    }
+
+    /// How to open a store in another way than the default.
+    pub fn options() -> Options {
+        Options { lease: LEASE }
+    }
+
+    async fn write<A: Action>(&self, action: A) -> Result<A::Answer> {
+        let stopped = || StoreError::Unavailable("the store's writer has stopped".into());
+        let (call, answer) = committer::call(action);
+        let calls = self.calls.as_ref().ok_or_else(stopped)?;
+        calls.send(call).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl std::fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedStore").finish_non_exhaustive()
+    }
+}
+
+impl Drop for EmbeddedStore {
+    /// Waits until what was asked for has been written and the file is closed,
+    /// so that the directory can be opened again at once.
+    fn drop(&mut self) {
+        self.calls = None;
+        if let Some(committer) = self.committer.take() {
+            let _ = committer.join();
+        }
+    }
+}

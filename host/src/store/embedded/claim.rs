@@ -1,0 +1,181 @@
+//! Gives waiting jobs to hosts.
+
+use std::sync::Arc;
+
+use rusqlite::params;
+
+use crate::store::{Claim, Completion, Cycle, Lease, Result, StoreError, Token};
+
+use super::committer::Action;
+use super::key::Key;
+use super::shared::Running;
+use super::writer::{Writer, to_sql};
+
+/// See [`crate::store::Store::cycle`].
+pub(super) struct RunCycle {
+    pub(super) lease: Lease,
+    pub(super) done: Arc<Vec<Completion>>,
+    pub(super) want: usize,
+}
+
+impl Action for RunCycle {
+    type Answer = Cycle;
+
+    /// Outcomes must survive a loss of power. A claim need not: without it, the
+    /// job waits, as it should.
+    fn is_durable(&self) -> bool {
+        !self.done.is_empty()
+    }
+
+    fn apply(&self, writer: &mut Writer) -> Result<Cycle> {
+        let incarnation = self.lease.incarnation;
+        if !writer.hosts.contains_key(&incarnation) {
+            return Err(StoreError::LeaseLost);
+        }
+        let mut refused = Vec::new();
+        for done in self.done.iter() {
+            if !writer.complete(self.lease, done)? {
+                refused.push(done.token.clone());
+            }
+        }
+        let claimed = writer.claim(self.lease, self.want)?;
+        Ok(Cycle {
+            claimed,
+            refused,
+            cancelled: writer.tell_cancels(self.lease),
+        })
+    }
+}
+
+impl Writer {
+    fn claim(&mut self, lease: Lease, want: usize) -> Result<Vec<Claim>> {
+        self.index.promote(self.now_ms);
+        let batch = self.next_batch;
+        let mut claimed = Vec::new();
+        let mut jobs = Vec::new();
+        while claimed.len() < want {
+            let Some(key) = self.index.pop() else { break };
+            let posted = match self.posted(key) {
+                Ok(posted) => posted,
+                Err(StoreError::Unreadable(error)) => {
+                    // It stays on disk as it is, and does not stop the others.
+                    tracing::error!(%error, "a job is set aside, since it cannot be read");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let attempt = self.index.attempts(key) + 1;
+            pack(&mut jobs, key, attempt);
+            let running = Running {
+                attempt,
+                incarnation: lease.incarnation,
+                batch,
+                claimed_at_ms: self.now_ms,
+                job: posted.job.clone(),
+                progress: None,
+                cancel_requested: false,
+                over: false,
+            };
+            self.shared.running().insert(key, running);
+            claimed.push(Claim {
+                token: Token {
+                    namespace: self.name_of(key)?,
+                    id: key.id(),
+                    attempt,
+                },
+                job: posted.job,
+                posted_at_ms: posted.at_ms,
+                claimed_at_ms: self.now_ms,
+            });
+        }
+        if !claimed.is_empty() {
+            self.next_batch += 1;
+            self.batches.insert(batch, claimed.len());
+            self.statement(
+                "INSERT INTO claims (batch, incarnation, at, jobs) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![
+                batch,
+                lease.incarnation.as_bytes(),
+                to_sql(self.now_ms),
+                jobs
+            ])?;
+        }
+        Ok(claimed)
+    }
+
+    /// Notes that a batch no longer holds a job.
+    pub(super) fn leave_batch(&mut self, batch: i64) -> Result<()> {
+        if let Some(open) = self.batches.get_mut(&batch) {
+            *open -= 1;
+            if *open == 0 {
+                self.batches.remove(&batch);
+                self.statement("DELETE FROM claims WHERE batch = ?")?
+                    .execute([batch])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a job that was not run out of its batch, so that nobody thinks it
+    /// was.
+    pub(super) fn strike_from_batch(&mut self, batch: i64, key: Key) -> Result<()> {
+        if !self.batches.contains_key(&batch) {
+            return Ok(());
+        }
+        let jobs: Vec<u8> = self
+            .statement("SELECT jobs FROM claims WHERE batch = ?")?
+            .query_row([batch], |row| row.get(0))?;
+        let mut kept = Vec::with_capacity(jobs.len());
+        for (other, attempt) in unpack(&jobs)? {
+            if other != key {
+                pack(&mut kept, other, attempt);
+            }
+        }
+        self.statement("UPDATE claims SET jobs = ? WHERE batch = ?")?
+            .execute(params![kept, batch])?;
+        Ok(())
+    }
+
+    fn tell_cancels(&mut self, lease: Lease) -> Vec<Token> {
+        let Some(host) = self.hosts.get_mut(&lease.incarnation) else {
+            return Vec::new();
+        };
+        if host.cancels.is_empty() {
+            return Vec::new();
+        }
+        let wanted = std::mem::take(&mut host.cancels);
+        self.effects.told.push((lease.incarnation, wanted.clone()));
+        let holds = |token: &Token| {
+            let key = self
+                .index
+                .number(&token.namespace)
+                .and_then(|n| Key::new(n, token.id));
+            let running = self.shared.running();
+            let running = key.and_then(|key| running.get(&key));
+            running.is_some_and(|r| r.attempt == token.attempt && !r.over)
+        };
+        wanted.into_iter().filter(holds).collect()
+    }
+}
+
+/// A claimed job is its key and attempt, 12 bytes.
+fn pack(jobs: &mut Vec<u8>, key: Key, attempt: u32) {
+    jobs.extend_from_slice(&key.row().to_le_bytes());
+    jobs.extend_from_slice(&attempt.to_le_bytes());
+}
+
+/// The jobs of a row of `claims`.
+pub(super) fn unpack(jobs: &[u8]) -> Result<Vec<(Key, u32)>> {
+    let (entries, rest) = jobs.as_chunks::<12>();
+    if !rest.is_empty() {
+        return Err(StoreError::Unreadable(
+            "a row of claims is cut short".into(),
+        ));
+    }
+    let entry = |&[a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; 12]| {
+        let key = Key::from_row(i64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        (key, u32::from_le_bytes([i, j, k, l]))
+    };
+    Ok(entries.iter().map(entry).collect())
+}

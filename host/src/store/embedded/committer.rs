@@ -1,0 +1,129 @@
+//! The thread that writes: it takes all calls that wait, applies them as one
+//! transaction, commits, and only then answers.
+//!
+//! While one group is being written to disk the next one gathers, so that the
+//! price of an fsync is shared by as many calls as come in meanwhile, without a
+//! timer and without a delay for a call that comes alone.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::oneshot;
+
+use crate::store::{Result, StoreError};
+
+use super::shared::Shared;
+use super::writer::Writer;
+
+/// The most calls in one transaction. A group that fails is tried again call by
+/// call, and a group's first call waits for its last.
+const MAX_GROUP: usize = 512;
+
+/// A call that writes.
+pub(super) trait Action: Send + 'static {
+    /// What the caller gets.
+    type Answer: Send + 'static;
+
+    /// Whether what it accepts must survive a loss of power, not only of the
+    /// process.
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    /// Does it, within the writer's transaction. May be called again after the
+    /// transaction was rolled back.
+    fn apply(&self, writer: &mut Writer) -> Result<Self::Answer>;
+}
+
+/// An action on its way, whatever its answer.
+pub(super) trait Call: Send {
+    /// See [`Action::is_durable`].
+    fn is_durable(&self) -> bool;
+    /// Applies the action and keeps its answer; an error if the transaction must
+    /// be rolled back.
+    fn apply(&mut self, writer: &mut Writer) -> Result<()>;
+    /// Answers the caller.
+    fn answer(self: Box<Self>, error: Option<StoreError>);
+}
+
+struct Pending<A: Action> {
+    action: A,
+    kept: Option<Result<A::Answer>>,
+    caller: oneshot::Sender<Result<A::Answer>>,
+}
+
+impl<A: Action> Call for Pending<A> {
+    fn is_durable(&self) -> bool {
+        self.action.is_durable()
+    }
+
+    fn apply(&mut self, writer: &mut Writer) -> Result<()> {
+        match self.action.apply(writer) {
+            // It is refused before anything was changed.
+            Err(StoreError::LeaseLost) => self.kept = Some(Err(StoreError::LeaseLost)),
+            Ok(answer) => self.kept = Some(Ok(answer)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, error: Option<StoreError>) {
+        let never = || {
+            Err(StoreError::Unavailable(
+                "the call was not carried out".into(),
+            ))
+        };
+        let answer = error.map(Err).or(self.kept).unwrap_or_else(never);
+        // A caller that has gone away does not want to know.
+        let _ = self.caller.send(answer);
+    }
+}
+
+/// An action and where its answer will come.
+pub(super) fn call<A: Action>(action: A) -> (Box<dyn Call>, oneshot::Receiver<Result<A::Answer>>) {
+    let (caller, answer) = oneshot::channel();
+    (
+        Box::new(Pending {
+            action,
+            kept: None,
+            caller,
+        }),
+        answer,
+    )
+}
+
+/// Runs until all senders are gone.
+pub(super) fn run(mut writer: Writer, calls: &Receiver<Box<dyn Call>>, shared: Arc<Shared>) {
+    // Also when this thread panics, nobody shall wait for ever.
+    let _close = CloseOnDrop(shared);
+    let mut group = Vec::new();
+    while let Ok(first) = calls.recv() {
+        group.push(first);
+        group.extend(calls.try_iter().take(MAX_GROUP - 1));
+        commit(&mut writer, std::mem::take(&mut group));
+    }
+}
+
+fn commit(writer: &mut Writer, mut group: Vec<Box<dyn Call>>) {
+    let Err(error) = writer.transact(&mut group) else {
+        return group.into_iter().for_each(|call| call.answer(None));
+    };
+    writer.restore();
+    if group.len() > 1 {
+        // One call's fault shall not be its neighbours'.
+        return group
+            .into_iter()
+            .for_each(|call| commit(writer, vec![call]));
+    }
+    tracing::warn!(%error, "the store could not carry out a call");
+    let mut error = Some(error);
+    group.into_iter().for_each(|call| call.answer(error.take()));
+}
+
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

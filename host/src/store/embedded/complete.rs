@@ -1,0 +1,259 @@
+//! Ends attempts and jobs.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::job::{Cause, CauseKind, Output, retry_delay_ms};
+use crate::store::{Completion, Lease, Result, Verdict};
+
+use super::index::Rank;
+use super::key::Key;
+use super::record::{Attempt, Ended, Fate, decode, encode, encode_log};
+use super::shared::Running;
+use super::writer::{Writer, to_sql};
+
+/// How a job ends.
+struct End<'a> {
+    fate: Fate,
+    at_ms: u64,
+    attempts: Vec<Attempt>,
+    output: Option<&'a Output>,
+    log: Option<Vec<u8>>,
+    retention_s: Option<u64>,
+    cancel_requested: bool,
+}
+
+/// What `open` holds of earlier attempts.
+#[derive(Default)]
+struct Past {
+    attempts: Vec<Attempt>,
+    log: Option<Vec<u8>>,
+}
+
+impl Writer {
+    /// Records the end of an attempt; `false` if the lease does not hold it.
+    pub(super) fn complete(&mut self, lease: Lease, done: &Completion) -> Result<bool> {
+        let token = &done.token;
+        let key = self
+            .index
+            .number(&token.namespace)
+            .and_then(|n| Key::new(n, token.id));
+        let Some((key, running)) =
+            key.and_then(|key| Some((key, self.end_attempt(lease, key, token.attempt)?)))
+        else {
+            return Ok(false);
+        };
+        self.leave_batch(running.batch)?;
+        let cancelled = || {
+            Some(Cause::new(
+                CauseKind::Cancelled,
+                "somebody cancelled the job",
+            ))
+        };
+        let stop = running.cancel_requested;
+        match &done.verdict {
+            Verdict::Completed(output) => {
+                self.finish(key, &running, done, Fate::Completed, None, Some(output))?;
+            }
+            Verdict::Failed(cause) => {
+                self.finish(key, &running, done, Fate::Failed, Some(cause.clone()), None)?;
+            }
+            Verdict::Cancelled => {
+                self.finish(key, &running, done, Fate::Cancelled, cancelled(), None)?;
+            }
+            Verdict::Release if stop => self.end_waiting(key, true)?,
+            Verdict::Release => {
+                self.strike_from_batch(running.batch, key)?;
+                self.index.add(key, Rank::of(&running.job), 0);
+                self.effects.ring = true;
+            }
+            Verdict::Retry { cause, .. } if stop => {
+                self.finish(
+                    key,
+                    &running,
+                    done,
+                    Fate::Cancelled,
+                    Some(cause.clone()),
+                    None,
+                )?;
+            }
+            Verdict::Retry { cause, .. } if token.attempt >= running.job.max_attempts => {
+                self.finish(key, &running, done, Fate::Failed, Some(cause.clone()), None)?;
+            }
+            Verdict::Retry { cause, delay_ms } => {
+                let attempt = Attempt::of(done, Some(cause.clone()));
+                let log = encode_log(&done.log)?;
+                let due = if *delay_ms == 0 {
+                    0
+                } else {
+                    self.now_ms.saturating_add(*delay_ms)
+                };
+                self.put_back(key, Rank::of(&running.job), attempt, Some(log), due)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives back a job whose host is gone, to the front of its queue, or to the
+    /// dead letter when it has no attempt left.
+    pub(super) fn lose(
+        &mut self,
+        key: Key,
+        attempt: u32,
+        began_ms: u64,
+        cancel: bool,
+    ) -> Result<()> {
+        let cause = Cause::new(
+            CauseKind::HostLost,
+            "the host that ran this attempt stopped or was out of reach for longer than its lease",
+        );
+        let job = self.posted(key)?.job;
+        let again = retry_delay_ms(&cause, attempt, job.max_attempts, Some(0), 0.0).is_some();
+        let record = Attempt::unreported(attempt, began_ms, self.now_ms, cause);
+        if again && !cancel {
+            return self.put_back(key, Rank::of(&job), record, None, 0);
+        }
+        let mut past = self.past(key)?;
+        past.attempts.push(record);
+        let end = End {
+            fate: if cancel {
+                Fate::Cancelled
+            } else {
+                Fate::Failed
+            },
+            at_ms: self.now_ms,
+            attempts: past.attempts,
+            output: None,
+            log: past.log,
+            retention_s: None,
+            cancel_requested: cancel,
+        };
+        self.end(key, end)
+    }
+
+    /// Ends a job that does not run, since somebody cancelled it.
+    pub(super) fn end_waiting(&mut self, key: Key, cancel_requested: bool) -> Result<()> {
+        let past = self.past(key)?;
+        let end = End {
+            fate: Fate::Cancelled,
+            at_ms: self.now_ms,
+            attempts: past.attempts,
+            output: None,
+            log: past.log,
+            retention_s: None,
+            cancel_requested,
+        };
+        self.end(key, end)
+    }
+
+    /// Ends an attempt that the lease holds.
+    pub(super) fn end_attempt(&mut self, lease: Lease, key: Key, attempt: u32) -> Option<Running> {
+        let mut running = self.shared.running();
+        let entry = running.get_mut(&key)?;
+        let held = entry.incarnation == lease.incarnation && entry.attempt == attempt;
+        if !held || entry.over {
+            return None;
+        }
+        entry.over = true;
+        self.effects.over.push(key);
+        Some(entry.clone())
+    }
+
+    fn finish(
+        &mut self,
+        key: Key,
+        running: &Running,
+        done: &Completion,
+        fate: Fate,
+        cause: Option<Cause>,
+        output: Option<&Output>,
+    ) -> Result<()> {
+        let mut attempts = self.past(key)?.attempts;
+        attempts.push(Attempt::of(done, cause));
+        let end = End {
+            fate,
+            at_ms: done.ended_at_ms,
+            attempts,
+            output,
+            log: encode_log(&done.log)?,
+            retention_s: running.job.retention_s,
+            cancel_requested: running.cancel_requested,
+        };
+        self.end(key, end)
+    }
+
+    fn end(&mut self, key: Key, end: End<'_>) -> Result<()> {
+        let expires_at_ms = end
+            .output
+            .and(end.retention_s)
+            .map(|seconds| self.now_ms.saturating_add(seconds.saturating_mul(1000)));
+        let result = end.output.map(|output| &output.result);
+        let record = encode(&Ended {
+            fate: end.fate,
+            ended_at_ms: end.at_ms,
+            attempts: end.attempts,
+            short_result: end.output.and_then(|output| output.short_result.clone()),
+            content_type: result.map(|result| result.content_type.clone()),
+            result_bytes: result.map(|result| result.data.len() as u64),
+            expires_at_ms,
+            cancel_requested: end.cancel_requested,
+        })?;
+        self.statement(
+            "INSERT INTO ended (key, expires, record, log, result) VALUES (?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            key.row(),
+            expires_at_ms.map(to_sql),
+            record,
+            end.log,
+            result.map(|result| &*result.data)
+        ])?;
+        self.statement("DELETE FROM open WHERE key = ?")?
+            .execute([key.row()])?;
+        self.index.forget(key);
+        self.effects.ended.push(key);
+        Ok(())
+    }
+
+    /// Lets a job wait for its next attempt; a log of `None` leaves the one that
+    /// is there.
+    fn put_back(
+        &mut self,
+        key: Key,
+        rank: Rank,
+        attempt: Attempt,
+        log: Option<Option<Vec<u8>>>,
+        due: u64,
+    ) -> Result<()> {
+        let number = attempt.number;
+        let mut past = self.past(key)?;
+        past.attempts.push(attempt);
+        self.statement(
+            "UPDATE open SET due = ?, attempts = ?, history = ?, log = ? WHERE key = ?",
+        )?
+        .execute(params![
+            to_sql(due),
+            number,
+            encode(&past.attempts)?,
+            log.unwrap_or(past.log),
+            key.row()
+        ])?;
+        self.index.set_attempts(key, number);
+        self.index.add(key, rank, due);
+        self.effects.ring = true;
+        Ok(())
+    }
+
+    fn past(&self, key: Key) -> Result<Past> {
+        if self.index.attempts(key) == 0 {
+            return Ok(Past::default());
+        }
+        let past = self
+            .statement("SELECT history, log FROM open WHERE key = ?")?
+            .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let (history, log): (Option<Vec<u8>>, _) = past.unwrap_or_default();
+        let what = || format!("the attempts of job {}", key.id());
+        let attempts = history.map_or_else(|| Ok(Vec::new()), |bytes| decode(&what(), &bytes))?;
+        Ok(Past { attempts, log })
+    }
+}

@@ -1,0 +1,163 @@
+//! Loads what waits and what is held, and gives back what nobody holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::job::Namespace;
+use crate::store::{Result, StoreError};
+
+use super::claim::unpack;
+use super::deploy::functions;
+use super::index::{Index, Rank};
+use super::key::Key;
+use super::shared::{NamespaceInfo, Running};
+use super::writer::{Writer, from_sql};
+
+/// A job's place in a row of `claims`.
+struct Held {
+    attempt: u32,
+    batch: i64,
+    incarnation: Uuid,
+    claimed_at_ms: u64,
+}
+
+impl Writer {
+    /// Replaces what is in memory by what is in the database.
+    pub(super) fn load(&mut self) -> Result<()> {
+        self.index = Index::default();
+        self.batches.clear();
+        self.shared.running().clear();
+        self.load_namespaces()?;
+        let held = self.load_claims()?;
+        self.load_open(held)?;
+        self.effects.ring = true;
+        let idle = "DELETE FROM claims WHERE batch = ?";
+        for (batch, open) in &self.batches {
+            if *open == 0 {
+                self.statement(idle)?.execute([batch])?;
+            }
+        }
+        self.batches.retain(|_, open| *open > 0);
+        Ok(())
+    }
+
+    fn load_namespaces(&mut self) -> Result<()> {
+        let named = {
+            let mut statement = self
+                .db
+                .prepare("SELECT number, name FROM namespaces ORDER BY number")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(u32, String)>>>()?
+        };
+        for (number, name) in named {
+            if usize::try_from(number) != Ok(self.index.namespaces()) {
+                return Err(StoreError::Unreadable(format!(
+                    "namespace {number} is missing"
+                )));
+            }
+            let name: Namespace = name
+                .parse()
+                .map_err(|error| StoreError::Unreadable(format!("a namespace: {error}")))?;
+            let info = match self.shared.namespace(&name) {
+                Some(known) => known,
+                None => {
+                    let functions = functions(&self.db, number)?;
+                    Arc::new(NamespaceInfo::new(number, name, functions))
+                }
+            };
+            self.index
+                .add_namespace(info.clone(), next_id(&self.db, number)?);
+            self.effects.namespaces.push(info);
+        }
+        Ok(())
+    }
+
+    fn load_claims(&mut self) -> Result<HashMap<Key, Held>> {
+        let mut held = HashMap::new();
+        let mut statement = self
+            .db
+            .prepare("SELECT batch, incarnation, at, jobs FROM claims")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let batch: i64 = row.get(0)?;
+            let incarnation = Uuid::from_slice(&row.get::<_, Vec<u8>>(1)?)
+                .map_err(|error| StoreError::Unreadable(format!("claims {batch}: {error}")))?;
+            let claimed_at_ms = from_sql(row.get(2)?);
+            self.next_batch = self.next_batch.max(batch + 1);
+            self.batches.insert(batch, 0);
+            for (key, attempt) in unpack(&row.get::<_, Vec<u8>>(3)?)? {
+                // A job that was given back and taken again is in two rows.
+                let newest = held.get(&key).is_none_or(|h: &Held| h.batch < batch);
+                if newest {
+                    held.insert(
+                        key,
+                        Held {
+                            attempt,
+                            batch,
+                            incarnation,
+                            claimed_at_ms,
+                        },
+                    );
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    fn load_open(&mut self, mut held: HashMap<Key, Held>) -> Result<()> {
+        let mut lost = Vec::new();
+        let mut kept = Vec::new();
+        {
+            let mut statement = self
+                .db
+                .prepare("SELECT key, rank, due, attempts, cancel FROM open ORDER BY key")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let key = Key::from_row(row.get(0)?);
+                let rank = Rank::from_byte(row.get(1)?).ok_or_else(|| {
+                    StoreError::Unreadable(format!("job {} has no rank", key.id()))
+                })?;
+                let (attempts, cancel): (u32, bool) = (row.get(3)?, row.get(4)?);
+                self.index.set_attempts(key, attempts);
+                match held.remove(&key).filter(|held| held.attempt > attempts) {
+                    None => self.index.add(key, rank, from_sql(row.get(2)?)),
+                    Some(by) if self.hosts.contains_key(&by.incarnation) => {
+                        kept.push((key, by, cancel));
+                    }
+                    Some(by) => lost.push((key, by, cancel)),
+                }
+            }
+        }
+        for (key, by, cancel_requested) in kept {
+            *self.batches.entry(by.batch).or_default() += 1;
+            let running = Running {
+                attempt: by.attempt,
+                incarnation: by.incarnation,
+                batch: by.batch,
+                claimed_at_ms: by.claimed_at_ms,
+                job: self.posted(key)?.job,
+                progress: None,
+                cancel_requested,
+                over: false,
+            };
+            self.shared.running().insert(key, running);
+        }
+        for (key, by, cancel) in lost {
+            self.lose(key, by.attempt, by.claimed_at_ms, cancel)?;
+        }
+        Ok(())
+    }
+}
+
+/// The id of a namespace's next job. Rows of `posted` are never deleted.
+fn next_id(db: &Connection, namespace: u32) -> Result<u64> {
+    let last: Option<i64> = db.query_row(
+        "SELECT MAX(key) FROM posted WHERE key BETWEEN ? AND ?",
+        Key::rows_of(namespace),
+        |row| row.get(0),
+    )?;
+    Ok(last.map_or(1, |row| Key::from_row(row).id().0 + 1))
+}

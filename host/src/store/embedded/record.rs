@@ -1,0 +1,285 @@
+//! How records lie on disk: MessagePack arrays behind a version byte.
+//!
+//! The types here mirror those of [`crate::job`], so that a change to what an API
+//! shows never changes what is stored. To evolve: add fields at the end with
+//! `#[serde(default)]`; anything else needs a new version byte and a reader for
+//! the old one.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+
+use crate::job::{
+    AttemptRecord, Cause, Digest, JobId, Limits, LogLevel, LogLine, NewJob, Payload, Priority,
+    Usage,
+};
+use crate::store::{Completion, Result, StoreError};
+
+/// The version of the layout below.
+const VERSION: u8 = 1;
+
+/// Encodes a record.
+pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(96);
+    bytes.push(VERSION);
+    rmp_serde::encode::write(&mut bytes, record)
+        .map_err(|error| StoreError::Unavailable(format!("cannot encode a record: {error}")))?;
+    Ok(bytes)
+}
+
+/// Decodes a record; `what` names it in the error.
+pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => rmp_serde::from_slice(body)
+            .map_err(|error| StoreError::Unreadable(format!("{what}: {error}"))),
+        Some((version, _)) => Err(StoreError::Unreadable(format!(
+            "{what}: its version is {version}, and this skep reads {VERSION}"
+        ))),
+        None => Err(StoreError::Unreadable(format!("{what}: it is empty"))),
+    }
+}
+
+/// A job as it was accepted, but for the content of its message.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Head<'a> {
+    content_type: Cow<'a, str>,
+    functions: Vec<Cow<'a, str>>,
+    delay_ms: u64,
+    priority: u8,
+    idempotency_key: Option<Cow<'a, str>>,
+    max_attempts: u32,
+    timeout_ms: Option<u64>,
+    retention_s: Option<u64>,
+    parent: Option<u64>,
+    depth: u32,
+}
+
+impl<'a> Head<'a> {
+    /// The head of a job.
+    pub(super) fn of(job: &'a NewJob) -> Self {
+        Self {
+            content_type: Cow::Borrowed(&job.message.content_type),
+            functions: job
+                .functions
+                .iter()
+                .map(|f| Cow::Borrowed(f.as_str()))
+                .collect(),
+            delay_ms: job.delay_ms,
+            priority: job.priority.into(),
+            idempotency_key: job.idempotency_key.as_deref().map(Cow::Borrowed),
+            max_attempts: job.max_attempts,
+            timeout_ms: job.timeout_ms,
+            retention_s: job.retention_s,
+            parent: job.parent.map(|id| id.0),
+            depth: job.depth,
+        }
+    }
+
+    /// The job of a head and a message.
+    pub(super) fn into_job(self, what: &str, data: Bytes) -> Result<NewJob> {
+        let unreadable = |error: String| StoreError::Unreadable(format!("{what}: {error}"));
+        let functions = self.functions.iter().map(|name| name.parse());
+        Ok(NewJob {
+            message: Payload {
+                content_type: self.content_type.into_owned(),
+                data,
+            },
+            functions: functions
+                .collect::<Result<_, crate::job::NameError>>()
+                .map_err(|error| unreadable(error.to_string()))?,
+            delay_ms: self.delay_ms,
+            priority: Priority::try_from(self.priority).map_err(unreadable)?,
+            idempotency_key: self.idempotency_key.map(Cow::into_owned),
+            max_attempts: self.max_attempts,
+            timeout_ms: self.timeout_ms,
+            retention_s: self.retention_s,
+            parent: self.parent.map(JobId),
+            depth: self.depth,
+        })
+    }
+}
+
+/// An attempt that ended.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Attempt {
+    pub(super) number: u32,
+    pub(super) started_at_ms: u64,
+    pub(super) ended_at_ms: u64,
+    pub(super) cause: Option<Cause>,
+    fuel: u64,
+    peak_memory_bytes: u64,
+    run_us: u64,
+    components: Vec<ByteArray<32>>,
+}
+
+impl Attempt {
+    /// The attempt that a completion ends.
+    pub(super) fn of(done: &Completion, cause: Option<Cause>) -> Self {
+        Self {
+            number: done.token.attempt,
+            started_at_ms: done.started_at_ms,
+            ended_at_ms: done.ended_at_ms,
+            cause,
+            fuel: done.usage.fuel,
+            peak_memory_bytes: done.usage.peak_memory_bytes,
+            run_us: done.usage.run_us,
+            components: done.components.iter().map(digest_bytes).collect(),
+        }
+    }
+
+    /// An attempt that nobody could report on.
+    pub(super) fn unreported(number: u32, started_at_ms: u64, now_ms: u64, cause: Cause) -> Self {
+        Self {
+            number,
+            started_at_ms,
+            ended_at_ms: now_ms,
+            cause: Some(cause),
+            fuel: 0,
+            peak_memory_bytes: 0,
+            run_us: 0,
+            components: Vec::new(),
+        }
+    }
+
+    /// As the API shows it.
+    pub(super) fn into_record(self) -> Result<AttemptRecord> {
+        Ok(AttemptRecord {
+            number: self.number,
+            started_at_ms: self.started_at_ms,
+            ended_at_ms: Some(self.ended_at_ms),
+            cause: self.cause,
+            usage: Usage {
+                fuel: self.fuel,
+                peak_memory_bytes: self.peak_memory_bytes,
+                run_us: self.run_us,
+            },
+            components: self
+                .components
+                .iter()
+                .map(|c| digest(&**c))
+                .collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Fate {
+    /// It succeeded.
+    Completed,
+    /// It is in the dead letter.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// The end of a job, but for the content of its result.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub(super) fate: Fate,
+    pub(super) ended_at_ms: u64,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) short_result: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) result_bytes: Option<u64>,
+    pub(super) expires_at_ms: Option<u64>,
+    pub(super) cancel_requested: bool,
+}
+
+/// A line of a log.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    at_ms: u64,
+    level: LogLevel,
+    text: Cow<'a, str>,
+}
+
+/// Encodes a log; an empty one is nothing.
+pub(super) fn encode_log(log: &[LogLine]) -> Result<Option<Vec<u8>>> {
+    if log.is_empty() {
+        return Ok(None);
+    }
+    let line = |l: &'_ LogLine| (l.at_ms, l.level, l.text.clone());
+    let lines: Vec<_> = log
+        .iter()
+        .map(line)
+        .map(|(at_ms, level, text)| Line {
+            at_ms,
+            level,
+            text: text.into(),
+        })
+        .collect();
+    encode(&lines).map(Some)
+}
+
+/// Decodes a log.
+pub(super) fn decode_log(what: &str, bytes: &[u8]) -> Result<Vec<LogLine>> {
+    let lines: Vec<Line<'static>> = decode(what, bytes)?;
+    let line = |l: Line<'static>| LogLine {
+        at_ms: l.at_ms,
+        level: l.level,
+        text: l.text.into_owned(),
+    };
+    Ok(lines.into_iter().map(line).collect())
+}
+
+/// A version of a function.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Bound {
+    pub(super) component: ByteArray<32>,
+    pub(super) summary: String,
+    pub(super) message_schema: Option<String>,
+    pub(super) limits: Limits,
+    pub(super) deployed_at_ms: u64,
+}
+
+/// The bytes of a digest.
+pub(super) fn digest_bytes(digest: &Digest) -> ByteArray<32> {
+    let mut bytes = [0; 32];
+    // A digest's text is always 64 hexadecimal digits.
+    let _ = hex::decode_to_slice(digest.to_string(), &mut bytes);
+    ByteArray::new(bytes)
+}
+
+/// The digest of its bytes.
+pub(super) fn digest(bytes: &[u8]) -> Result<Digest> {
+    hex::encode(bytes)
+        .parse()
+        .map_err(|error| StoreError::Unreadable(format!("a digest: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_survives_its_record() {
+        let mut job = NewJob::new(Payload::json("[1]"), vec!["multiply".parse().unwrap()]);
+        job.idempotency_key = Some("k".into());
+        job.parent = Some(JobId(7));
+        let head = encode(&Head::of(&job)).unwrap();
+        let read: Head<'static> = decode("job", &head).unwrap();
+        assert_eq!(read.into_job("job", job.message.data.clone()).unwrap(), job);
+    }
+
+    #[test]
+    fn what_is_newer_or_torn_is_refused_and_never_a_panic() {
+        let good = encode(&Head::of(&NewJob::new(Payload::json("[1]"), vec![]))).unwrap();
+        for cut in 0..good.len() {
+            assert!(matches!(
+                decode::<Head<'static>>("job", &good[..cut]),
+                Err(StoreError::Unreadable(_))
+            ));
+        }
+        let mut newer = good.clone();
+        newer[0] = VERSION + 1;
+        let error = decode::<Head<'static>>("job", &newer)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("its version is 2"), "{error}");
+    }
+}

@@ -1,0 +1,157 @@
+//! The database file: its tables, its settings and what its errors mean.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::store::{Result, StoreError};
+
+/// Marks the file as ours: "skep".
+const APPLICATION_ID: i32 = 0x736b_6570;
+
+/// The version of the tables below.
+const SCHEMA_VERSION: i32 = 1;
+
+/// The name of the database in the store's directory.
+pub(super) const FILE: &str = "skep.db";
+
+/// What the writer keeps of the file in memory, in KiB: the upper levels of all
+/// tables and the pages that a few thousand jobs in flight touch.
+const WRITER_CACHE_KIB: u32 = 16 * 1024;
+
+/// What a reader keeps, in KiB. There are a handful, and the kernel caches too.
+const READER_CACHE_KIB: u32 = 1024;
+
+/// Pages of 4 KiB in the write-ahead log before it is folded into the tables.
+/// More pages fold more writes to one page into one, but take longer at once.
+const CHECKPOINT_PAGES: u32 = 4000;
+
+/// `posted` is written once and `ended` once; what changes in between is in
+/// `open`, a small row that goes when the job ends, so that opening the store
+/// reads what is open and never what is done. `claims` has a row for each batch
+/// of claimed jobs; a job is held if such a row names an attempt that `open` has
+/// not counted yet.
+const TABLES: &str = "
+CREATE TABLE namespaces (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE posted (key INTEGER PRIMARY KEY, at INTEGER NOT NULL, head BLOB NOT NULL, data BLOB NOT NULL);
+CREATE TABLE open (key INTEGER PRIMARY KEY, rank INTEGER NOT NULL, due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, cancel INTEGER NOT NULL, history BLOB, log BLOB);
+CREATE TABLE claims (batch INTEGER PRIMARY KEY, incarnation BLOB NOT NULL, at INTEGER NOT NULL, jobs BLOB NOT NULL);
+CREATE TABLE ended (key INTEGER PRIMARY KEY, expires INTEGER, record BLOB NOT NULL, log BLOB, result BLOB);
+CREATE INDEX ended_expires ON ended (expires) WHERE expires IS NOT NULL;
+CREATE TABLE keys (namespace INTEGER NOT NULL, name TEXT NOT NULL, id INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)) WITHOUT ROWID;
+CREATE TABLE data (number INTEGER PRIMARY KEY, namespace INTEGER NOT NULL, name TEXT NOT NULL,
+    expires INTEGER, content BLOB NOT NULL, UNIQUE (namespace, name));
+CREATE INDEX data_expires ON data (expires) WHERE expires IS NOT NULL;
+CREATE TABLE components (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TABLE functions (place INTEGER PRIMARY KEY, namespace INTEGER NOT NULL, name TEXT NOT NULL,
+    version INTEGER NOT NULL, bound INTEGER NOT NULL, UNIQUE (namespace, name));
+CREATE TABLE deployments (number INTEGER PRIMARY KEY, namespace INTEGER NOT NULL, name TEXT NOT NULL,
+    version INTEGER NOT NULL, record BLOB NOT NULL, UNIQUE (namespace, name, version));
+";
+
+/// Opens the database for writing, and creates it if it is not there.
+pub(super) fn open_writer(directory: &Path) -> Result<Connection> {
+    let path = directory.join(FILE);
+    let at_path = |error| at_path(&path, error);
+    let mut db = Connection::open_with_flags(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(at_path)?;
+    let new = check_version(&db, &path)?;
+    // A reader that happens to recover the log may hold the lock for a moment.
+    db.busy_timeout(Duration::from_secs(10)).map_err(at_path)?;
+    db.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+         PRAGMA journal_size_limit = {};",
+        CHECKPOINT_PAGES * 4096 * 2,
+    ))
+    .map_err(at_path)?;
+    if new {
+        let create = db.transaction().map_err(at_path)?;
+        create.execute_batch(TABLES).map_err(at_path)?;
+        create
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(at_path)?;
+        create
+            .pragma_update(None, "user_version", SCHEMA_VERSION)
+            .map_err(at_path)?;
+        create.commit().map_err(at_path)?;
+    }
+    // Room for every statement of the hot path, so that none is parsed twice.
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// Opens the database for reading.
+pub(super) fn open_reader(directory: &Path) -> Result<Connection> {
+    let path = directory.join(FILE);
+    let at_path = |error| at_path(&path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(&path, flags).map_err(at_path)?;
+    db.busy_timeout(Duration::from_secs(10)).map_err(at_path)?;
+    db.execute_batch(&format!("PRAGMA cache_size = -{READER_CACHE_KIB};"))
+        .map_err(at_path)?;
+    Ok(db)
+}
+
+/// Whether the file is new; an error if it is not ours, or newer than we are.
+fn check_version(db: &Connection, path: &Path) -> Result<bool> {
+    let number = |pragma| {
+        db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0))
+            .map_err(|error| at_path(path, error))
+    };
+    match (
+        number("application_id")?,
+        number("user_version")?,
+        number("page_count")?,
+    ) {
+        (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(false),
+        (0, 0, 0) => Ok(true),
+        (APPLICATION_ID, version, _) => Err(StoreError::Unreadable(format!(
+            "{} has version {version}, and this skep reads {SCHEMA_VERSION}",
+            path.display()
+        ))),
+        _ => Err(StoreError::Unreadable(format!(
+            "{} is a database, but not one of skep",
+            path.display()
+        ))),
+    }
+}
+
+fn at_path(path: &Path, error: rusqlite::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Unavailable(text) => {
+            StoreError::Unavailable(format!("{}: {text}", path.display()))
+        }
+        StoreError::Unreadable(text) => {
+            StoreError::Unreadable(format!("{}: {text}", path.display()))
+        }
+        other => other,
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+                ErrorCode::DiskFull => Self::Full(error.to_string()),
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+                    Self::Unreadable(error.to_string())
+                }
+                _ => Self::Unavailable(error.to_string()),
+            },
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::FromSqlConversionFailure(..) => Self::Unreadable(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What callers read without asking the writer: who runs what, which namespaces
+//! and functions there are, and whether anything happened that they wait for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::job::{JobId, Namespace, NewJob, Progress};
+use crate::store::Functions;
+
+use super::index::Waiting;
+use super::key::Key;
+
+/// No scheduled job waits.
+const NEVER: u64 = u64::MAX;
+
+/// A namespace, as callers see it.
+pub(super) struct NamespaceInfo {
+    /// Its number in every key.
+    pub(super) number: u32,
+    /// Its name.
+    pub(super) name: Namespace,
+    /// How many of its jobs wait.
+    pub(super) waiting: Waiting,
+    functions: RwLock<Arc<Functions>>,
+}
+
+impl NamespaceInfo {
+    /// A namespace.
+    pub(super) fn new(number: u32, name: Namespace, functions: Functions) -> Self {
+        let functions = RwLock::new(Arc::new(functions));
+        Self {
+            number,
+            name,
+            waiting: Waiting::new(0),
+            functions,
+        }
+    }
+
+    /// Its functions.
+    pub(super) fn functions(&self) -> Arc<Functions> {
+        self.functions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts others in their place.
+    pub(super) fn set_functions(&self, functions: Functions) {
+        *self
+            .functions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(functions);
+    }
+}
+
+/// A job that a host holds.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) attempt: u32,
+    pub(super) incarnation: Uuid,
+    /// The row of `claims` that names it.
+    pub(super) batch: i64,
+    pub(super) claimed_at_ms: u64,
+    pub(super) job: Arc<NewJob>,
+    pub(super) progress: Option<Progress>,
+    pub(super) cancel_requested: bool,
+    /// The attempt has ended, and the record of that is being written.
+    pub(super) over: bool,
+}
+
+/// The state that the writer publishes and callers read.
+#[derive(Default)]
+pub(super) struct Shared {
+    namespaces: RwLock<HashMap<Namespace, Arc<NamespaceInfo>>>,
+    running: Mutex<HashMap<Key, Running>>,
+    waiters: Mutex<HashMap<Key, Arc<Notify>>>,
+    /// The incarnations that have a lease, and whether a wish to cancel one of
+    /// their jobs waits for their next cycle.
+    hosts: Mutex<HashMap<Uuid, bool>>,
+    work: Notify,
+    may_claim: AtomicBool,
+    next_due: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// No thread panics while it holds one of these locks; if one did, the data
+/// would still be whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// A namespace.
+    pub(super) fn namespace(&self, name: &Namespace) -> Option<Arc<NamespaceInfo>> {
+        let namespaces = self
+            .namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        namespaces.get(name).cloned()
+    }
+
+    /// Makes a namespace known.
+    pub(super) fn add_namespace(&self, info: Arc<NamespaceInfo>) {
+        let mut namespaces = self
+            .namespaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        namespaces.insert(info.name.clone(), info);
+    }
+
+    /// The key of a job that may be there.
+    pub(super) fn key(&self, namespace: &Namespace, id: JobId) -> Option<Key> {
+        Key::new(self.namespace(namespace)?.number, id)
+    }
+
+    /// What runs.
+    pub(super) fn running(&self) -> MutexGuard<'_, HashMap<Key, Running>> {
+        lock(&self.running)
+    }
+
+    /// The leases.
+    pub(super) fn hosts(&self) -> MutexGuard<'_, HashMap<Uuid, bool>> {
+        lock(&self.hosts)
+    }
+
+    /// Publishes whether something can be taken, now or later.
+    pub(super) fn set_work(&self, may_claim: bool, next_due: Option<u64>) {
+        self.may_claim.store(may_claim, Ordering::SeqCst);
+        self.next_due
+            .store(next_due.unwrap_or(NEVER), Ordering::SeqCst);
+    }
+
+    /// Whether something can be taken.
+    pub(super) fn may_claim(&self) -> bool {
+        self.may_claim.load(Ordering::SeqCst)
+    }
+
+    /// When the next scheduled job is due, in ms since the Unix epoch.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        Some(self.next_due.load(Ordering::SeqCst)).filter(|due| *due != NEVER)
+    }
+
+    /// Rings for everyone who waits for work.
+    pub(super) fn ring(&self) {
+        self.work.notify_waiters();
+    }
+
+    /// The bell for work.
+    pub(super) fn bell(&self) -> &Notify {
+        &self.work
+    }
+
+    /// Tells whoever waits for a job that it has ended.
+    pub(super) fn announce(&self, ended: &[Key]) {
+        let mut waiters = lock(&self.waiters);
+        if waiters.is_empty() {
+            return;
+        }
+        for key in ended {
+            if let Some(notify) = waiters.remove(key) {
+                notify.notify_waiters();
+            }
+        }
+    }
+
+    /// Begins to wait for the end of a job: subscribe first, then look.
+    pub(super) fn wait_for(self: &Arc<Self>, key: Key) -> Waiter {
+        let notify = lock(&self.waiters).entry(key).or_default().clone();
+        Waiter {
+            shared: self.clone(),
+            key,
+            notify,
+        }
+    }
+
+    /// Whether the writer has stopped for good.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the writer has stopped, and lets go all who wait.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.ring();
+        for (_, notify) in lock(&self.waiters).drain() {
+            notify.notify_waiters();
+        }
+    }
+}
+
+/// Somebody who waits for the end of a job.
+pub(super) struct Waiter {
+    shared: Arc<Shared>,
+    key: Key,
+    notify: Arc<Notify>,
+}
+
+impl Waiter {
+    /// What rings when the job ends.
+    pub(super) fn bell(&self) -> &Notify {
+        &self.notify
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut waiters = lock(&self.shared.waiters);
+        // The map's and this one: nobody else waits.
+        let last = |n: &Arc<Notify>| Arc::ptr_eq(n, &self.notify) && Arc::strong_count(n) <= 2;
+        if waiters.get(&self.key).is_some_and(last) {
+            waiters.remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The writer's state and its transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{CachedStatement, Connection};
+use uuid::Uuid;
+
+use crate::job::Namespace;
+use crate::store::{Functions, Result, StoreError, Token};
+
+use super::bodies::Bodies;
+use super::committer::Call;
+use super::index::Index;
+use super::key::{Key, MAX_NAMESPACES};
+use super::shared::{NamespaceInfo, Shared};
+
+/// A host incarnation.
+pub(super) struct Host {
+    /// When its lease runs out.
+    pub(super) expires: Instant,
+    /// The jobs that it must stop and has not been told of.
+    pub(super) cancels: Vec<Token>,
+}
+
+/// What the outside sees once the transaction is durable.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Attempts that ended.
+    pub(super) over: Vec<Key>,
+    /// Jobs that ended.
+    pub(super) ended: Vec<Key>,
+    /// New namespaces.
+    pub(super) namespaces: Vec<Arc<NamespaceInfo>>,
+    /// Namespaces whose functions changed.
+    pub(super) functions: Vec<(Arc<NamespaceInfo>, Functions)>,
+    /// Wishes to cancel that hosts have been told of.
+    pub(super) told: Vec<(Uuid, Vec<Token>)>,
+    /// Something happened that a sleeping host wants to know.
+    pub(super) ring: bool,
+}
+
+/// The one who writes. The database is the truth; the rest can be loaded from it.
+pub(super) struct Writer {
+    pub(super) db: Connection,
+    pub(super) index: Index,
+    pub(super) bodies: Bodies,
+    pub(super) hosts: HashMap<Uuid, Host>,
+    /// How many jobs each row of `claims` still holds.
+    pub(super) batches: HashMap<i64, usize>,
+    pub(super) next_batch: i64,
+    pub(super) effects: Effects,
+    pub(super) shared: Arc<Shared>,
+    pub(super) lease: Duration,
+    /// The time of the transaction, in ms since the Unix epoch.
+    pub(super) now_ms: u64,
+    /// What waits in memory may not be what waits on disk.
+    pub(super) stale: bool,
+    syncs: Option<bool>,
+}
+
+impl Writer {
+    /// A writer that has loaded what the database holds; jobs of earlier
+    /// processes are given back.
+    pub(super) fn new(db: Connection, shared: Arc<Shared>, lease: Duration) -> Result<Self> {
+        let mut writer = Self {
+            db,
+            index: Index::default(),
+            bodies: Bodies::default(),
+            hosts: HashMap::new(),
+            batches: HashMap::new(),
+            next_batch: 1,
+            effects: Effects::default(),
+            shared,
+            lease,
+            now_ms: now_ms(),
+            stale: true,
+            syncs: None,
+        };
+        writer.transact(&mut [])?;
+        Ok(writer)
+    }
+
+    /// Applies a group of calls as one transaction.
+    pub(super) fn transact(&mut self, group: &mut [Box<dyn Call>]) -> Result<()> {
+        let durable = self.stale || group.iter().any(|call| call.is_durable());
+        self.sync_on_commit(durable)?;
+        self.now_ms = now_ms();
+        self.statement("BEGIN IMMEDIATE")?.execute([])?;
+        if self.stale {
+            self.load()?;
+        }
+        for call in group {
+            call.apply(self)?;
+        }
+        self.statement("COMMIT")?.execute([])?;
+        self.stale = false;
+        self.publish();
+        Ok(())
+    }
+
+    /// Undoes a transaction that failed.
+    pub(super) fn restore(&mut self) {
+        if !self.db.is_autocommit()
+            && let Err(error) = self.db.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction cannot be rolled back");
+        }
+        let effects = std::mem::take(&mut self.effects);
+        for (incarnation, cancels) in effects.told {
+            if let Some(host) = self.hosts.get_mut(&incarnation) {
+                host.cancels.extend(cancels);
+            }
+        }
+        self.stale = true;
+    }
+
+    fn publish(&mut self) {
+        let effects = std::mem::take(&mut self.effects);
+        for info in effects.namespaces {
+            self.shared.add_namespace(info);
+        }
+        for (info, functions) in effects.functions {
+            info.set_functions(functions);
+        }
+        if !effects.over.is_empty() {
+            let mut running = self.shared.running();
+            for key in &effects.over {
+                // It may be taken again already.
+                if running.get(key).is_some_and(|r| r.over) {
+                    running.remove(key);
+                }
+            }
+        }
+        for (incarnation, _) in effects.told {
+            let tell = self
+                .hosts
+                .get(&incarnation)
+                .is_some_and(|h| !h.cancels.is_empty());
+            if let Some(flag) = self.shared.hosts().get_mut(&incarnation) {
+                *flag = tell;
+            }
+        }
+        self.shared.announce(&effects.ended);
+        self.shared
+            .set_work(self.index.may_pop(), self.index.next_due());
+        if effects.ring {
+            self.shared.ring();
+        }
+    }
+
+    /// A statement, parsed once.
+    pub(super) fn statement(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        Ok(self.db.prepare_cached(sql)?)
+    }
+
+    /// The number of a namespace, which is made if it is not there.
+    pub(super) fn namespace(&mut self, name: &Namespace) -> Result<u32> {
+        if let Some(number) = self.index.number(name) {
+            return Ok(number);
+        }
+        let number = u32::try_from(self.index.namespaces())
+            .ok()
+            .filter(|number| *number < MAX_NAMESPACES)
+            .ok_or_else(|| StoreError::Full("there are too many namespaces".into()))?;
+        self.statement("INSERT INTO namespaces (number, name) VALUES (?, ?)")?
+            .execute((number, name.as_str()))?;
+        let info = Arc::new(NamespaceInfo::new(number, name.clone(), Functions::new()));
+        self.index.add_namespace(info.clone(), 1);
+        self.effects.namespaces.push(info);
+        Ok(number)
+    }
+
+    /// The name of the namespace of a key.
+    pub(super) fn name_of(&mut self, key: Key) -> Result<Namespace> {
+        let queue = self.index.queue(key.namespace());
+        queue
+            .map(|q| q.info.name.clone())
+            .ok_or_else(|| StoreError::Unreadable(format!("job {} is of no namespace", key.row())))
+    }
+
+    /// With or without an fsync at the end of a transaction. Without, the kernel
+    /// has the data, and a later fsync covers it.
+    fn sync_on_commit(&mut self, syncs: bool) -> Result<()> {
+        if self.syncs != Some(syncs) {
+            let mode = if syncs { "FULL" } else { "NORMAL" };
+            self.db.pragma_update(None, "synchronous", mode)?;
+            self.syncs = Some(syncs);
+        }
+        Ok(())
+    }
+}
+
+/// Now, in ms since the Unix epoch.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time as SQLite holds it; what is beyond its range is never reached.
+pub(super) fn to_sql(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// A time as SQLite held it.
+pub(super) fn from_sql(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0)
+}
