@@ -43,7 +43,9 @@ fn cpu_time() -> Duration {
 /// The `percent`th percentile, in µs.
 pub(super) fn percentile_us(sorted: &[Duration], percent: usize) -> f64 {
     let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    sorted
+        .get(index)
+        .map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
 
 /// The resident memory of a process, in MiB.

@@ -80,7 +80,10 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
 }
 
 fn value(figures: &[Figure], name: &str) -> f64 {
-    figures.iter().find(|figure| figure.name == name).map_or(0.0, |figure| figure.value)
+    figures
+        .iter()
+        .find(|figure| figure.name == name)
+        .map_or(0.0, |figure| figure.value)
 }
 
 /// The parts of a host, each within reach.

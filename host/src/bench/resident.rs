@@ -30,7 +30,9 @@ impl Server {
     pub(super) async fn start(options: &BenchOptions) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(&options.directory)?;
         // Bound and let go: the port is free a moment later.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
         let child = Command::new(&options.binary)
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--store"])
             .arg(format!("embedded:{}", directory.path().display()))
@@ -83,7 +85,11 @@ impl Server {
     }
 
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<()> {
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await?;
+        let answer = self
+            .client
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await?;
         answer.error_for_status()?.bytes().await?;
         Ok(())
     }

@@ -17,16 +17,28 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         let mut times = Vec::with_capacity(ROUND_TRIPS);
         for trip in 0..WARM_UP + ROUND_TRIPS {
             let begun = Instant::now();
-            let id = server.post("default", &options.message, &[options.function.as_str()]).await?;
-            server.get(&format!("/jobs/{id}/result?wait_ms=10000")).await?;
+            let id = server
+                .post("default", &options.message, &[options.function.as_str()])
+                .await?;
+            server
+                .get(&format!("/jobs/{id}/result?wait_ms=10000"))
+                .await?;
             if trip >= WARM_UP {
                 times.push(begun.elapsed());
             }
         }
         times.sort_unstable();
         Ok(vec![
-            Figure::new("post to result over HTTP, p50", percentile_us(&times, 50), "µs"),
-            Figure::new("post to result over HTTP, p99", percentile_us(&times, 99), "µs"),
+            Figure::new(
+                "post to result over HTTP, p50",
+                percentile_us(&times, 50),
+                "µs",
+            ),
+            Figure::new(
+                "post to result over HTTP, p99",
+                percentile_us(&times, 99),
+                "µs",
+            ),
         ])
     })
 }

@@ -17,7 +17,9 @@ const CALLS: usize = 50_000;
 
 pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
     let parts = block_on(Parts::assemble(options, 1))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let functions = parts.store.functions(&parts.namespace).await?;
         let deployment = (functions.iter())

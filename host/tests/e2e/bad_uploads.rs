@@ -7,7 +7,15 @@ use reqwest::Method;
 async fn refused(component: Vec<u8>, status: u16, words: &[&str]) -> Answer {
     let server = Server::start().await;
     let answer = server.upload(component).await.expect(status).naming(words);
-    assert_eq!(server.json("/functions").await.to_string().matches("version").count(), 0);
+    assert_eq!(
+        server
+            .json("/functions")
+            .await
+            .to_string()
+            .matches("version")
+            .count(),
+        0
+    );
     server.still_serves().await;
     server.upload(guest_bytes("multiply")).await.expect(200);
     answer
@@ -24,7 +32,12 @@ async fn nothing_at_all() {
 
 #[tokio::test]
 async fn something_that_is_not_wasm() {
-    refused(b"#!/bin/sh\necho hello\n".to_vec(), 422, &["not a WASM component"]).await;
+    refused(
+        b"#!/bin/sh\necho hello\n".to_vec(),
+        422,
+        &["not a WASM component"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -40,12 +53,22 @@ async fn a_core_module() {
 #[tokio::test]
 async fn a_component_that_imports_what_the_world_does_not_offer() {
     let component = wat(r#"(component (import "evil:corp/root@1.0.0" (instance)))"#);
-    refused(component, 422, &["`evil:corp/root@1.0.0`", "does not offer"]).await;
+    refused(
+        component,
+        422,
+        &["`evil:corp/root@1.0.0`", "does not offer"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_component_without_a_handler() {
-    refused(wat("(component)"), 422, &["skep:jobs/handler@0.1.0", "export"]).await;
+    refused(
+        wat("(component)"),
+        422,
+        &["skep:jobs/handler@0.1.0", "export"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -74,7 +97,10 @@ async fn a_component_with_flipped_bytes() {
         broken[at] ^= 0xff;
         // Some of these are still components; none may harm the server.
         let status = server.upload(broken).await.status.as_u16();
-        assert!(status == 200 || (400..500).contains(&status), "byte {at}: {status}");
+        assert!(
+            status == 200 || (400..500).contains(&status),
+            "byte {at}: {status}"
+        );
         server.still_serves().await;
     }
 }
@@ -98,21 +124,40 @@ async fn a_function_that_the_component_does_not_offer() {
     let server = Server::start().await;
     let answer = server.put("add", "multiply", "").await;
     answer.expect(422).naming(&["add", "multiply", "divide"]);
-    assert_eq!(server.json("/functions").await.to_string().matches("version").count(), 0);
+    assert_eq!(
+        server
+            .json("/functions")
+            .await
+            .to_string()
+            .matches("version")
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn limits_wider_than_the_hosts() {
     let server = Server::start().await;
-    let answer = server.put("multiply", "multiply", "?memory_bytes=99999999999").await;
+    let answer = server
+        .put("multiply", "multiply", "?memory_bytes=99999999999")
+        .await;
     answer.expect(403).naming(&["memory_bytes", "268435456"]);
-    server.put("multiply", "multiply", "?memory=1").await.expect(400);
+    server
+        .put("multiply", "multiply", "?memory=1")
+        .await
+        .expect(400);
 }
 
 #[tokio::test]
 async fn function_names_that_are_none() {
     let server = Server::start().await;
-    for name in ["..%2f..%2fetc", "%00", "a%20b", "%F0%9F%90%9D", &"x".repeat(65)] {
+    for name in [
+        "..%2f..%2fetc",
+        "%00",
+        "a%20b",
+        "%F0%9F%90%9D",
+        &"x".repeat(65),
+    ] {
         let answer = server.put(name, "multiply", "").await;
         assert!(answer.status.is_client_error(), "{name}: {}", answer.status);
     }
@@ -122,6 +167,10 @@ async fn function_names_that_are_none() {
 #[tokio::test]
 async fn a_web_page_cannot_deploy() {
     let server = Server::start().await;
-    let request = server.request(Method::POST, "/consumer").header("sec-fetch-site", "cross-site");
-    send(request.body(guest_bytes("multiply"))).await.expect(403);
+    let request = server
+        .request(Method::POST, "/consumer")
+        .header("sec-fetch-site", "cross-site");
+    send(request.body(guest_bytes("multiply")))
+        .await
+        .expect(403);
 }

@@ -17,7 +17,10 @@ struct Random(u64);
 
 impl Random {
     fn seeded() -> Self {
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let clock = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_nanos() as u64;
         let seed = std::env::var("SKEP_TEST_SEED").map_or(clock, |seed| seed.parse().unwrap());
         println!("SKEP_TEST_SEED={seed}");
         Self(seed | 1)
@@ -38,9 +41,17 @@ async fn killing_the_server_twenty_times_loses_no_job() {
     // Jobs of about a millisecond: the run outlasts the kills.
     let post = |n: usize| {
         let server = &server;
-        async move { server.post("busy", json!({"iterations": 400_000, "n": n})).await }
+        async move {
+            server
+                .post("busy", json!({"iterations": 400_000, "n": n}))
+                .await
+        }
     };
-    let mut ids: Vec<String> = stream::iter(0..JOBS / 2).map(post).buffer_unordered(64).collect().await;
+    let mut ids: Vec<String> = stream::iter(0..JOBS / 2)
+        .map(post)
+        .buffer_unordered(64)
+        .collect()
+        .await;
 
     let per_round = JOBS / 2 / KILLS;
     for round in 0..KILLS {
@@ -51,18 +62,32 @@ async fn killing_the_server_twenty_times_loses_no_job() {
             .map(|n| {
                 let body = json!({"msg": {"iterations": 400_000, "n": n}, "functions": ["busy"]});
                 let request = server.request(reqwest::Method::POST, "/jobs");
-                request.header("content-type", "application/json").body(body.to_string()).send()
+                request
+                    .header("content-type", "application/json")
+                    .body(body.to_string())
+                    .send()
             })
             .buffer_unordered(8);
         let until = tokio::time::Instant::now() + pause;
         while let Ok(Some(answer)) = tokio::time::timeout_at(until, posts.next()).await {
-            ids.push(answer.unwrap().error_for_status().unwrap().text().await.unwrap());
+            ids.push(
+                answer
+                    .unwrap()
+                    .error_for_status()
+                    .unwrap()
+                    .text()
+                    .await
+                    .unwrap(),
+            );
         }
         drop(posts);
         tokio::time::sleep_until(until).await;
         let directory = server.kill().await;
         server = Server::start_in(directory).await;
-        println!("round {round}: {} jobs wait", server.get("/jobs/count").await.text());
+        println!(
+            "round {round}: {} jobs wait",
+            server.get("/jobs/count").await.text()
+        );
     }
     ids.sort_unstable();
     let answered = ids.len();

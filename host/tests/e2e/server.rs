@@ -17,7 +17,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub fn guest(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = root.join("target/guests").join(format!("{name}.wasm"));
-    assert!(path.is_file(), "{} is missing; run `make guests`", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing; run `make guests`",
+        path.display()
+    );
     path
 }
 
@@ -101,7 +105,10 @@ impl Server {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut seen = String::new();
         let url = loop {
-            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+            let line = tokio::time::timeout(PATIENCE, lines.next_line())
+                .await
+                .unwrap()
+                .unwrap();
             let line = line.unwrap_or_else(|| panic!("the server did not start: {seen}"));
             if let Some(at) = line.find("http://127.0.0.1:") {
                 break line[at..].split_whitespace().next().unwrap().to_owned();
@@ -138,7 +145,10 @@ impl Server {
     pub async fn terminate(mut self) -> (Option<i32>, TempDir) {
         let pid = rustix::process::Pid::from_raw(self.child.id().unwrap() as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .unwrap()
+            .unwrap();
         (status.code(), self.directory)
     }
 
@@ -152,26 +162,43 @@ impl Server {
 
     /// `GET` of JSON.
     pub async fn json(&self, path: &str) -> Value {
-        let request = self.request(Method::GET, path).header("accept", "application/json");
+        let request = self
+            .request(Method::GET, path)
+            .header("accept", "application/json");
         send(request).await.expect(200).json()
     }
 
     pub async fn upload(&self, component: Vec<u8>) -> Answer {
         let request = self.request(Method::POST, "/consumer");
-        send(request.header("content-type", "application/wasm").body(component)).await
+        send(
+            request
+                .header("content-type", "application/wasm")
+                .body(component),
+        )
+        .await
     }
 
     /// `PUT /functions/{name}`, with limits in the query.
     pub async fn put(&self, function: &str, component: &str, query: &str) -> Answer {
         let request = self.request(Method::PUT, &format!("/functions/{function}{query}"));
         let body = guest_bytes(component);
-        send(request.header("content-type", "application/wasm").body(body)).await
+        send(
+            request
+                .header("content-type", "application/wasm")
+                .body(body),
+        )
+        .await
     }
 
     /// `POST /jobs` with this text as JSON.
     pub async fn post_text(&self, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.request(Method::POST, "/jobs");
-        send(request.header("content-type", "application/json").body(body)).await
+        send(
+            request
+                .header("content-type", "application/json")
+                .body(body),
+        )
+        .await
     }
 
     /// Posts a message to a function and answers the id.
@@ -183,7 +210,10 @@ impl Server {
     /// Posts bytes to a function and answers the id.
     pub async fn post_bytes(&self, function: &str, content_type: &str, bytes: Vec<u8>) -> String {
         let request = self.request(Method::POST, &format!("/jobs?functions={function}"));
-        send(request.header("content-type", content_type).body(bytes)).await.expect(200).text()
+        send(request.header("content-type", content_type).body(bytes))
+            .await
+            .expect(200)
+            .text()
     }
 
     /// Waits until the job has ended, and answers its record.
@@ -209,7 +239,9 @@ impl Server {
     /// Runs a job and answers its result.
     pub async fn result(&self, function: &str, message: Value) -> Answer {
         let id = self.post(function, message).await;
-        self.get(&format!("/jobs/{id}/result?wait_ms=60000")).await.expect(200)
+        self.get(&format!("/jobs/{id}/result?wait_ms=60000"))
+            .await
+            .expect(200)
     }
 
     /// Waits until `done` holds for the job's record.
