@@ -91,40 +91,37 @@ enum Verb {
     CompileComponent(compile::Args),
 }
 
-impl Verb {
-    async fn run(self, global: &Global) -> Result<(), Failure> {
-        match self {
-            Self::Serve(args) => serve::run(args).await,
-            Self::Deploy(args) => deploy::run(args, global).await,
-            Self::Functions(args) => functions::run(args, global).await,
-            Self::Post(args) => post::run(args, global).await,
-            Self::Wait(args) => wait::run(args, global).await,
-            Self::Get(args) => get::run(args, global).await,
-            Self::Result(args) => result::run(args, global).await,
-            Self::Run(args) => run::run(args, global).await,
-            Self::Bench(args) => bench::run(args, global),
-            Self::CompileComponent(args) => compile::run(&args),
-        }
-    }
-}
-
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     logging::start(matches!(verb, Verb::Serve(_)));
+    let done = match verb {
+        Verb::Bench(args) => bench::run(&args, &global),
+        Verb::CompileComponent(args) => return compile::run(&args),
+        Verb::Deploy(args) => block_on(deploy::run(args, &global)),
+        Verb::Functions(args) => block_on(functions::run(args, &global)),
+        Verb::Get(args) => block_on(get::run(args, &global)),
+        Verb::Post(args) => block_on(post::run(args, &global)),
+        Verb::Result(args) => block_on(result::run(args, &global)),
+        Verb::Run(args) => block_on(run::run(args, &global)),
+        Verb::Serve(args) => block_on(serve::run(args)),
+        Verb::Wait(args) => block_on(wait::run(args, &global)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs a verb to its end on a runtime of its own.
+fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("skep-io")
         .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return Failure::failed(format!("no threads to be had: {error}")).report(),
-    };
-    match runtime.block_on(Box::pin(verb.run(&global))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+    runtime.block_on(Box::pin(verb))
 }
 
 #[cfg(test)]

@@ -2,60 +2,66 @@
 
 use std::path::PathBuf;
 
-use super::{Global, failure::Failure};
+use super::serve::this_binary;
+use super::{Global, failure::Failure, message, output};
 use crate::bench::{self, BenchOptions, Figure};
 use crate::job::FunctionName;
 
 /// Measure what a job costs on this machine
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  skep bench target/guests/multiply.wasm --jobs 200000")]
+#[command(
+    after_help = "Example:\n  skep bench target/guests/multiply.wasm --jobs 100000 --directory /var/tmp"
+)]
 pub(super) struct Args {
     /// A component with a cheap function
-    file: PathBuf,
+    component: PathBuf,
     /// That function
-    #[arg(long, default_value = "multiply")]
+    #[arg(long, value_name = "NAME", default_value = "multiply")]
     function: FunctionName,
-    /// A message for it
-    #[arg(long, default_value = r#"{"arg1": 6, "arg2": 7}"#)]
+    /// A message for it, as JSON text
+    #[arg(long, value_name = "JSON", default_value = r#"{"arg1": 6, "arg2": 7}"#)]
     msg: String,
     /// How many jobs to drain
-    #[arg(long, default_value_t = 300_000)]
+    #[arg(long, default_value_t = 200_000)]
     jobs: usize,
-    /// Where to put the stores: their disk is part of what is measured
-    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    /// Where to put the stores; their disk is part of what is measured [default: here]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
     directory: PathBuf,
 }
 
-/// Measures, and prints a line as each figure is known.
-pub(super) fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let failed = |error: anyhow::Error| Failure::failed(format!("{error:#}"));
+/// Measures, and prints each figure as it is known.
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    message::json(&args.msg)?;
     let options = BenchOptions {
-        component: args.file,
-        function: args.function,
-        message: args.msg,
+        component: args.component.clone(),
+        function: args.function.clone(),
+        message: args.msg.clone(),
         jobs: args.jobs,
-        directory: args.directory,
-        binary: std::env::current_exe().map_err(|error| failed(error.into()))?,
+        directory: args.directory.clone(),
+        binary: this_binary()?,
     };
-    // Parts bring runtimes of their own, which must not start inside this one.
-    let json = global.json;
-    let measured = std::thread::scope(|scope| {
-        let measuring = scope.spawn(|| bench::run(&options, |figure| print(figure, json)));
-        measuring
-            .join()
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("the bench panicked")))
-    });
-    measured.map(drop).map_err(failed)
+    let mut unread = Ok(());
+    let print = |figure: &Figure| {
+        let printed = output::line(&format(figure, global.json));
+        unread = std::mem::replace(&mut unread, Ok(())).and(printed);
+    };
+    bench::run(&options, print)?;
+    unread
 }
 
-fn print(figure: &Figure, json: bool) {
-    let Figure { name, value, unit } = figure;
-    if json {
-        if let Ok(line) = serde_json::to_string(figure) {
-            println!("{line}");
-        }
-    } else {
-        let digits = if *value < 100.0 { 1 } else { 0 };
-        println!("{name:<56} {value:>12.digits$} {unit}");
+fn format(figure: &Figure, as_json: bool) -> String {
+    if as_json {
+        return serde_json::json!(figure).to_string();
     }
+    let value = match figure.value {
+        value if value.abs() >= 1000.0 => format!("{value:.0}"),
+        value if value.abs() >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.3}"),
+    };
+    format!("{:<58} {value:>12} {}", figure.name, figure.unit)
 }

@@ -1,10 +1,11 @@
-//! `skep compile-component`: the compiler's process, started by hosts only.
+//! `skep compile-component`: the child's side of an upload. Not for people.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use super::failure::Failure;
+use crate::sandbox::compile_from_stdin;
 
-/// Compile a component from stdin; hosts start this for themselves
+/// Compile a component from stdin, in a process with bounds
 #[derive(Debug, clap::Args)]
 #[command(hide = true)]
 pub(super) struct Args {
@@ -12,7 +13,8 @@ pub(super) struct Args {
     target: PathBuf,
 }
 
-/// Compiles, and ends the process with the answer.
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    std::process::exit(crate::sandbox::compile_from_stdin(&args.target))
+/// Compiles; the exit code is part of the protocol with the parent.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let code = compile_from_stdin(&args.target);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

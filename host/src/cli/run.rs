@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::follow::{Display, Jobs, verdict};
 use super::output::{note, plain};
+use super::serve::this_binary;
 use super::{Global, failure::Failure, message, output};
 use crate::host::{Host, HostOptions};
 use crate::intake::PostRequest;
@@ -57,6 +58,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let options = HostOptions {
         store_dir: directory.path().join("store"),
         workers: WORKERS,
+        binary: this_binary()?,
     };
     let host = Host::start(options).await?;
     let namespace = &global.namespace;

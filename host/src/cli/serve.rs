@@ -84,6 +84,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let options = HostOptions {
         store_dir: args.store.0.clone(),
         workers: args.workers(),
+        binary: this_binary()?,
     };
     let host = Host::start(options).await?;
     let app = App::new(
@@ -105,6 +106,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     served.map_err(|error| Failure::failed(format!("{url} failed: {error}")))
 }
 
+/// The host compiles components in child processes of its own program.
+pub(super) fn this_binary() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("cannot find the skep program itself: {error}")))
+}
+
 /// A listener on a loopback address.
 async fn listen(given: &str) -> Result<TcpListener, Failure> {
     let addresses: Vec<SocketAddr> = match lookup_host(given).await {
@@ -117,7 +124,7 @@ async fn listen(given: &str) -> Result<TcpListener, Failure> {
     };
     if !addresses.iter().all(|address| address.ip().is_loopback()) {
         return Err(Failure::usage(format!(
-            "skep does not listen on {given}: this version has no access tokens, so whoever reached the port could run code here; listen on 127.0.0.1:5000, and let others in through an SSH tunnel or a reverse proxy that knows who they are"
+            "skep does not listen on {given}: this version has no access tokens, so whoever reached the port could run code here; listen on a loopback address such as 127.0.0.1:5000, and let others in through an SSH tunnel or a reverse proxy that knows who they are"
         )));
     }
     TcpListener::bind(addresses.as_slice())

@@ -79,11 +79,6 @@ async fn deploy(
     }
     let most = Deployer::MAX_COMPONENT_BYTES;
     let component = body::read(headers, body, most, "a component").await?;
-    if component.is_empty() {
-        return Err(Problem::bad_request(
-            "the body has 0 bytes; send the component itself: curl --data-binary @handler.wasm ...",
-        ));
-    }
     Ok(app
         .deployer
         .deploy(namespace, component, only, limits)

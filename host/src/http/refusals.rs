@@ -33,7 +33,7 @@ impl From<IntakeError> for Problem {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unknown-function")
             }
             IntakeError::Name(_) | IntakeError::BadOption(_) => {
-                (StatusCode::BAD_REQUEST, "bad-request")
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad-option")
             }
             IntakeError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             IntakeError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-message"),
