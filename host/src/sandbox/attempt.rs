@@ -18,6 +18,9 @@ const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// The longest content type of a result, in bytes; it becomes an HTTP header.
 const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
+/// How many lines of a guest's last words reach the cause.
+const MAX_LAST_WORDS: usize = 4;
+
 /// The frames of a backtrace that reach the record.
 const MAX_FRAMES: usize = 16;
 
@@ -123,10 +126,11 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
         )
         .into()),
     };
-    let outcome = if cancel.is_set() {
-        outcome.map_err(|stop| cancelled(stop.cause).into())
-    } else {
-        outcome
+    let outcome = match outcome {
+        outcome if !cancel.is_set() => outcome,
+        // Whoever cancelled it does not want the output of a job that tidied up.
+        Ok(_) => Err(Cause::new(CauseKind::Cancelled, "it stopped when it was told").into()),
+        Err(stop) => Err(cancelled(stop.cause).into()),
     };
     Ended {
         outcome,
@@ -275,6 +279,9 @@ fn broken(error: &wasmtime::Error, store: &Store<Guest>, log: &[LogLine]) -> Cau
                 "it asked for {wanted} bytes, more than the limit `memory_bytes`, and did not survive the refusal"
             ),
         ),
+        (None, _) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+            (CauseKind::HostError, format!("{error:#}"))
+        }
         (Some(trap), None) => {
             let text = trap.to_string();
             (
@@ -284,14 +291,24 @@ fn broken(error: &wasmtime::Error, store: &Store<Guest>, log: &[LogLine]) -> Cau
         }
         (None, None) => (CauseKind::Trap, format!("{error:#}")),
     };
-    // The SDK's panic hook logs what the panic said right before the trap.
-    if let Some(line) = log.last().filter(|line| line.level == LogLevel::Error) {
-        text = format!("{text}: {}", line.text);
+    // The SDK's panic hook logs where and what the panic said right before the trap.
+    for line in last_words(log) {
+        text.push_str("\n  ");
+        text.push_str(&line.text);
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         text.push_str(&frames(backtrace));
     }
     Cause::new(kind, text)
+}
+
+/// The error lines at the end of a log: what a guest said last.
+fn last_words(log: &[LogLine]) -> &[LogLine] {
+    let others = log.iter().rposition(|line| line.level != LogLevel::Error);
+    let from = others
+        .map_or(0, |last| last + 1)
+        .max(log.len().saturating_sub(MAX_LAST_WORDS));
+    log.get(from..).unwrap_or_default()
 }
 
 /// The guest's backtrace, a function name a line.

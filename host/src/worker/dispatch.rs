@@ -91,6 +91,7 @@ impl Dispatcher {
     /// One round trip, and the wait for a reason to make the next one. Only the wait
     /// is cut short by a change of `phase`: a claim must never be lost on its way.
     async fn turn(&mut self, phase: &mut watch::Receiver<Phase>) {
+        self.collect();
         let want = self.capacity().saturating_sub(self.running.len());
         let pause = match self.cycle(want).await {
             Ok(taken) if taken > 0 && self.running.len() < self.capacity() => return,
@@ -111,7 +112,6 @@ impl Dispatcher {
     /// many.
     async fn cycle(&mut self, want: usize) -> Result<usize, StoreError> {
         let lease = self.lease().await?;
-        self.collect();
         let Cycle {
             claimed,
             refused,
@@ -223,6 +223,7 @@ impl Dispatcher {
     async fn drain(&mut self, grace: Duration) {
         let deadline = Instant::now() + grace;
         loop {
+            self.collect();
             if let Err(error) = self.cycle(0).await {
                 tracing::warn!(%error, "could not record outcomes while stopping");
             }

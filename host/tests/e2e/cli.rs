@@ -118,7 +118,7 @@ async fn mistakes_are_told_with_their_fix() {
     );
     let output = run(&["serve", "--listen", "0.0.0.0:0"]).await;
     assert!(!output.status.success());
-    assert!(err(&output).contains("loopback"), "{}", err(&output));
+    assert!(err(&output).contains("access tokens"), "{}", err(&output));
     let output = run(&["serve", "--store", "redis://127.0.0.1"]).await;
     assert!(!output.status.success());
     let output = run(&["psot"]).await;

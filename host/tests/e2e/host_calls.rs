@@ -72,17 +72,17 @@ async fn a_post_to_an_unknown_function_is_an_error_the_guest_can_read() {
 #[tokio::test]
 async fn a_fork_bomb_ends_at_the_depth_limit() {
     let server = Server::with("probe").await;
-    server
-        .run(
-            "spawn",
-            json!({"n": 1, "function": "spawn", "recursive": true}),
-        )
-        .await;
-    // Each job posts the next one; the last is refused.
-    let record = server
-        .until("65", |record| record["state"] == "failed")
-        .await;
-    assert_eq!(record["depth"], 64);
+    server.run("bomb", json!(null)).await;
+    // Each job posts the next one; the last one has 64 ancestors.
+    for id in 1..65 {
+        let record = server.ended(&id.to_string()).await;
+        assert_eq!(record["state"], "completed", "{record}");
+    }
+    let record = server.ended("65").await;
+    assert_eq!(
+        (&record["state"], &record["depth"]),
+        (&json!("failed"), &json!(64))
+    );
     assert!(
         record["cause"]["message"].as_str().unwrap().contains("64"),
         "{record}"
@@ -107,7 +107,7 @@ async fn what_this_version_cannot_do_says_so() {
 async fn progress_is_seen_while_the_job_runs() {
     let server = Server::with("probe").await;
     let id = server
-        .post("progress", json!({"spin_fuel": 1_500_000_000_u64}))
+        .post("progress", json!({"iterations": 100_000_000}))
         .await;
     let record = server
         .until(&id, |record| {

@@ -59,3 +59,9 @@ pub(crate) fn flood(_msg: Payload, ctx: &Context) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Posts itself again, for ever.
+#[skep_sdk::listener]
+pub(crate) fn bomb(_msg: Payload, ctx: &Context) -> Result<String, Failure> {
+    Ok(ctx.post(&())?.functions(["bomb"]).send()?)
+}

@@ -32,4 +32,5 @@ skep_sdk::export!(
     hostile::panic,
     hostile::trap,
     hostile::flood,
+    hostile::bomb,
 );
