@@ -21,8 +21,6 @@ pub struct HostOptions {
     pub store_dir: PathBuf,
     /// How many jobs run at once; with 0, this host only accepts and serves.
     pub workers: usize,
-    /// The `skep` binary, which also compiles components.
-    pub binary: PathBuf,
 }
 
 /// A running host.
@@ -39,11 +37,7 @@ pub struct Host {
 impl Host {
     /// Opens the store and starts the workers.
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
-        let HostOptions {
-            store_dir,
-            workers,
-            binary,
-        } = options;
+        let HostOptions { store_dir, workers } = options;
         let artefacts = store_dir.join("compiled");
         let open = move || EmbeddedStore::open(&store_dir);
         let store: Arc<dyn Store> =
@@ -53,7 +47,7 @@ impl Host {
         let config = SandboxConfig {
             slots: workers,
             artefacts,
-            compiler: binary,
+            compiler: std::env::current_exe().context("finding the skep binary")?,
         };
         let services = Services {
             store: store.clone(),

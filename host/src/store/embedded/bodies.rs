@@ -70,12 +70,15 @@ fn weight(job: &NewJob) -> usize {
 
 /// The job of a row of `key, at, head, data`.
 pub(super) fn posted(key: Key, row: &Row<'_>) -> Result<Posted> {
-    let what = format!("job {}", key.id());
+    let id = key.id();
     let invalid =
-        |error: rusqlite::types::FromSqlError| StoreError::Unreadable(format!("{what}: {error}"));
-    let head: Head<'static> = decode(&what, row.get_ref(2)?.as_blob().map_err(invalid)?)?;
+        |error: rusqlite::types::FromSqlError| StoreError::Unreadable(format!("job {id}: {error}"));
+    let head: Head<'static> = decode(
+        format_args!("job {id}"),
+        row.get_ref(2)?.as_blob().map_err(invalid)?,
+    )?;
     let data = Bytes::copy_from_slice(row.get_ref(3)?.as_blob().map_err(invalid)?);
-    let job = Arc::new(head.into_job(&what, data)?);
+    let job = Arc::new(head.into_job(format_args!("job {id}"), data)?);
     Ok(Posted {
         job,
         at_ms: from_sql(row.get(1)?),

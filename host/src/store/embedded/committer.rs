@@ -116,6 +116,11 @@ fn commit(writer: &mut Writer, mut group: Vec<Box<dyn Call>>) {
             .for_each(|call| commit(writer, vec![call]));
     }
     tracing::warn!(%error, "the store could not carry out a call");
+    // Nobody shall see what was undone. If this fails, the next call tries again.
+    if let Err(error) = writer.transact(&mut []) {
+        writer.restore();
+        tracing::error!(%error, "the store cannot be read back");
+    }
     let mut error = Some(error);
     group.into_iter().for_each(|call| call.answer(error.take()));
 }

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::job::{Cause, CauseKind, Output, retry_delay_ms};
-use crate::store::{Completion, Lease, Result, Verdict};
+use crate::store::{Completion, Lease, Result, StoreError, Verdict};
 
 use super::index::Rank;
 use super::key::Key;
@@ -106,7 +106,15 @@ impl Writer {
             CauseKind::HostLost,
             "the host that ran this attempt stopped or was out of reach for longer than its lease",
         );
-        let job = self.posted(key)?.job;
+        let job = match self.posted(key) {
+            Ok(posted) => posted.job,
+            Err(StoreError::Unreadable(error)) => {
+                // It stays on disk as it is, and does not keep the store shut.
+                tracing::error!(%error, "a lost job is set aside, since it cannot be read");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let again = retry_delay_ms(&cause, attempt, job.max_attempts, Some(0), 0.0).is_some();
         let record = Attempt::unreported(attempt, began_ms, self.now_ms, cause);
         if again && !cancel {
@@ -252,8 +260,9 @@ impl Writer {
             .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let (history, log): (Option<Vec<u8>>, _) = past.unwrap_or_default();
-        let what = || format!("the attempts of job {}", key.id());
-        let attempts = history.map_or_else(|| Ok(Vec::new()), |bytes| decode(&what(), &bytes))?;
+        let id = key.id();
+        let read = |bytes: Vec<u8>| decode(format_args!("the attempts of job {id}"), &bytes);
+        let attempts = history.map_or_else(|| Ok(Vec::new()), read)?;
         Ok(Past { attempts, log })
     }
 }

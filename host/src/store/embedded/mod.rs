@@ -42,6 +42,7 @@ use writer::Writer;
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     lease: Duration,
+    max_bytes: Option<u64>,
 }
 
 impl Options {
@@ -50,6 +51,14 @@ impl Options {
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How large the database may grow, in bytes, before the store is full; as
+    /// large as the disk, unless said otherwise.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
         self
     }
 
@@ -76,7 +85,7 @@ impl Options {
             Err(TryLockError::Error(error)) => return Err(unavailable("lock", error)),
         }
         let shared = Arc::new(Shared::default());
-        let db = schema::open_writer(directory)?;
+        let db = schema::open_writer(directory, self.max_bytes)?;
         let writer = Writer::new(db, shared.clone(), self.lease)?;
         let (calls, queue) = mpsc::channel();
         let committer = std::thread::Builder::new()
@@ -119,7 +128,10 @@ impl EmbeddedStore {
 
     /// How to open a store in another way than the default.
     pub fn options() -> Options {
-        Options { lease: LEASE }
+        Options {
+            lease: LEASE,
+            max_bytes: None,
+        }
     }
 
     async fn write<A: Action>(&self, action: A) -> Result<A::Answer> {

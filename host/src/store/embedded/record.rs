@@ -6,6 +6,7 @@
 //! the old one.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -31,7 +32,7 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
 }
 
 /// Decodes a record; `what` names it in the error.
-pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+pub(super) fn decode<T: DeserializeOwned>(what: impl Display, bytes: &[u8]) -> Result<T> {
     match bytes.split_first() {
         Some((&VERSION, body)) => rmp_serde::from_slice(body)
             .map_err(|error| StoreError::Unreadable(format!("{what}: {error}"))),
@@ -79,7 +80,7 @@ impl<'a> Head<'a> {
     }
 
     /// The job of a head and a message.
-    pub(super) fn into_job(self, what: &str, data: Bytes) -> Result<NewJob> {
+    pub(super) fn into_job(self, what: impl Display, data: Bytes) -> Result<NewJob> {
         let unreadable = |error: String| StoreError::Unreadable(format!("{what}: {error}"));
         let functions = self.functions.iter().map(|name| name.parse());
         Ok(NewJob {
@@ -216,7 +217,7 @@ pub(super) fn encode_log(log: &[LogLine]) -> Result<Option<Vec<u8>>> {
 }
 
 /// Decodes a log.
-pub(super) fn decode_log(what: &str, bytes: &[u8]) -> Result<Vec<LogLine>> {
+pub(super) fn decode_log(what: impl Display, bytes: &[u8]) -> Result<Vec<LogLine>> {
     let lines: Vec<Line<'static>> = decode(what, bytes)?;
     let line = |l: Line<'static>| LogLine {
         at_ms: l.at_ms,

@@ -23,7 +23,10 @@ const WRITER_CACHE_KIB: u32 = 16 * 1024;
 /// What a reader keeps, in KiB. There are a handful, and the kernel caches too.
 const READER_CACHE_KIB: u32 = 1024;
 
-/// Pages of 4 KiB in the write-ahead log before it is folded into the tables.
+/// SQLite's page, in bytes.
+const PAGE_BYTES: u64 = 4096;
+
+/// Pages in the write-ahead log before it is folded into the tables.
 /// More pages fold more writes to one page into one, but take longer at once.
 const CHECKPOINT_PAGES: u32 = 4000;
 
@@ -53,7 +56,7 @@ CREATE TABLE deployments (number INTEGER PRIMARY KEY, namespace INTEGER NOT NULL
 ";
 
 /// Opens the database for writing, and creates it if it is not there.
-pub(super) fn open_writer(directory: &Path) -> Result<Connection> {
+pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let path = directory.join(FILE);
     let at_path = |error| at_path(&path, error);
     let mut db = Connection::open_with_flags(
@@ -71,7 +74,7 @@ pub(super) fn open_writer(directory: &Path) -> Result<Connection> {
          PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
          PRAGMA journal_size_limit = {};",
-        CHECKPOINT_PAGES * 4096 * 2,
+        u64::from(CHECKPOINT_PAGES) * PAGE_BYTES * 2,
     ))
     .map_err(at_path)?;
     if new {
@@ -84,6 +87,11 @@ pub(super) fn open_writer(directory: &Path) -> Result<Connection> {
             .pragma_update(None, "user_version", SCHEMA_VERSION)
             .map_err(at_path)?;
         create.commit().map_err(at_path)?;
+    }
+    if let Some(bytes) = max_bytes {
+        let pages = i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX);
+        db.pragma_update(None, "max_page_count", pages)
+            .map_err(at_path)?;
     }
     // Room for every statement of the hot path, so that none is parsed twice.
     db.set_prepared_statement_cache_capacity(64);

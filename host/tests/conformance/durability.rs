@@ -1,0 +1,285 @@
+//! What was answered survives `kill -9`: a child process works, is killed at any
+//! instant, and the store is opened again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use skep::job::{JobId, NewJob, Payload, State};
+use skep::store::embedded::EmbeddedStore;
+use skep::store::{Store, StoreError, Stored};
+
+use crate::support::{completed, done, job, ns, output};
+
+const DIRECTORY: &str = "SKEP_CONFORMANCE_DIRECTORY";
+
+/// Kills per test. Each run is a new process and a new instant.
+const KILLS: usize = 12;
+
+/// Not a test: the child that works until it is killed. It says what the store
+/// has answered, and only then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child() {
+    let Ok(directory) = std::env::var(DIRECTORY) else {
+        return;
+    };
+    let store = Arc::new(EmbeddedStore::open(Path::new(&directory)).expect("the store opens"));
+    let say = |line: String| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "#{line}")
+            .and_then(|()| out.flush())
+            .expect("the parent reads");
+    };
+    say("ready".into());
+    let poster = tokio::spawn({
+        let store = store.clone();
+        async move {
+            loop {
+                let ids = store
+                    .submit(&ns(), vec![job("1"), job("2"), job("3")])
+                    .await
+                    .unwrap();
+                ids.iter().for_each(|id| say(format!("posted {id}")));
+                while store.count(&ns()).await.unwrap() > 100 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    });
+    let lease = store.register().await.unwrap();
+    let mut ended = Vec::new();
+    loop {
+        let cycle = store
+            .cycle(lease, Arc::new(ended.clone()), 7)
+            .await
+            .unwrap();
+        for end in &ended {
+            let end: &skep::store::Completion = end;
+            say(format!("ended {}", end.token.id));
+        }
+        for claim in &cycle.claimed {
+            say(format!(
+                "claimed {} {}",
+                claim.token.id, claim.token.attempt
+            ));
+        }
+        let end = |claim| done(claim, completed(&format!("{}", claim.token.id)));
+        ended = cycle.claimed.iter().map(end).collect();
+        // A host that holds jobs when it dies.
+        tokio::task::yield_now().await;
+        assert!(!poster.is_finished(), "the poster has stopped");
+    }
+}
+
+/// What a child has said.
+#[derive(Default)]
+struct Said {
+    posted: BTreeSet<u64>,
+    claimed: BTreeMap<u64, u32>,
+    ended: BTreeSet<u64>,
+}
+
+fn run_and_kill(directory: &Path, lines: usize, said: &mut Said) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "durability::child", "--nocapture"])
+        .env(DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut heard = 0;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let Ok(line) = line else { break };
+        // The test harness writes its own words before the first of ours.
+        let Some((_, line)) = line.split_once('#') else {
+            continue;
+        };
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |n: usize| words[n].parse::<u64>().unwrap();
+        match words[0] {
+            "posted" => drop(said.posted.insert(number(1))),
+            "ended" => drop(said.ended.insert(number(1))),
+            "claimed" => drop(said.claimed.insert(number(1), words[2].parse().unwrap())),
+            _ => {}
+        }
+        heard += 1;
+        if heard == lines {
+            // SIGKILL. What the child said meanwhile is read, too.
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    assert!(
+        heard >= lines,
+        "the child ended by itself after {heard} lines"
+    );
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_kill_9() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut said = Said::default();
+    for round in 0..KILLS {
+        run_and_kill(directory.path(), 1 + round * 97, &mut said);
+        let store = EmbeddedStore::open(directory.path()).unwrap();
+        let mut open = 0;
+        for id in &said.posted {
+            let record = store.job(&ns(), JobId(*id)).await.unwrap();
+            let record = record.unwrap_or_else(|| panic!("job {id} was posted and is gone"));
+            let claimed = said.claimed.get(id).copied().unwrap_or(0);
+            assert!(
+                record.attempt >= claimed,
+                "job {id}: attempt {claimed} does not count"
+            );
+            if said.ended.contains(id) {
+                assert_eq!(record.state, State::Completed, "job {id} had ended");
+                let stored = store.output(&ns(), JobId(*id)).await.unwrap();
+                assert_eq!(stored, Some(Stored::Output(output(&id.to_string()))));
+            }
+            assert_ne!(record.state, State::Running, "no host is left");
+            open += u64::from(!record.state.has_ended());
+        }
+        let count = store.count(&ns()).await.unwrap();
+        assert!(
+            count >= open && count <= open + 3,
+            "{count} wait, and {open} are known to"
+        );
+    }
+    assert!(
+        said.ended.len() > 100,
+        "only {} jobs ended",
+        said.ended.len()
+    );
+}
+
+#[tokio::test]
+async fn a_directory_in_use_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let _open = EmbeddedStore::open(directory.path()).unwrap();
+    let error = EmbeddedStore::open(directory.path()).err().unwrap();
+    assert!(matches!(error, StoreError::InUse(_)), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(&directory.path().display().to_string()),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let inside = file.join("store");
+    let error = EmbeddedStore::open(&inside).err().unwrap();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    assert!(
+        error.to_string().contains(&inside.display().to_string()),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
+    for pragma in ["PRAGMA user_version = 1000000", "PRAGMA application_id = 7"] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(directory.path()).unwrap();
+        store.submit(&ns(), vec![job("1")]).await.unwrap();
+        drop(store);
+        let path = directory.path().join("skep.db");
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .execute_batch(pragma)
+            .unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = EmbeddedStore::open(directory.path()).err().unwrap();
+        assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_noise_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("skep.db");
+    std::fs::write(&path, vec![0xa5; 20_000]).unwrap();
+    let error = EmbeddedStore::open(directory.path()).err().unwrap();
+    assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), vec![0xa5; 20_000]);
+}
+
+#[tokio::test]
+async fn a_corrupt_job_is_unreadable_and_does_not_stop_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    store
+        .submit(&ns(), vec![job("1"), job("2"), job("3")])
+        .await
+        .unwrap();
+    drop(store);
+    let path = directory.path().join("skep.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let second = "key = (SELECT key FROM posted ORDER BY key LIMIT 1 OFFSET 1)";
+    db.execute(
+        &format!("UPDATE posted SET head = x'01ff' WHERE {second}"),
+        [],
+    )
+    .unwrap();
+    drop(db);
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    let lease = store.register().await.unwrap();
+    let cycle = store.cycle(lease, Arc::new(vec![]), 9).await.unwrap();
+    assert_eq!(crate::support::ids(&cycle.claimed), [1, 3]);
+    let error = store.job(&ns(), JobId(2)).await.err().unwrap();
+    assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_disk_accepts_nothing_and_the_store_lives_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::options()
+        .max_bytes(1 << 20)
+        .open(directory.path())
+        .unwrap();
+    store.submit(&ns(), vec![job("1")]).await.unwrap();
+    let large = || {
+        NewJob::new(
+            Payload::json(vec![b'1'; 2 << 20]),
+            vec!["f".parse().unwrap()],
+        )
+    };
+    let mut calls = Vec::new();
+    for n in 0..20 {
+        // Some of these share a transaction; only the large ones fail.
+        let jobs = if n % 2 == 0 {
+            vec![job("2")]
+        } else {
+            vec![job("3"), large()]
+        };
+        let ns = ns();
+        let store = &store;
+        calls.push(async move { store.submit(&ns, jobs).await });
+    }
+    let mut ids = vec![1];
+    for (n, answer) in futures_util::future::join_all(calls)
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        match answer {
+            Ok(accepted) => ids.extend(accepted.iter().map(|id| id.0)),
+            Err(error) => assert!(
+                n % 2 == 1 && matches!(error, StoreError::Full(_)),
+                "{error}"
+            ),
+        }
+    }
+    assert_eq!(ids, (1..=11).collect::<Vec<_>>());
+    assert_eq!(store.count(&ns()).await.unwrap(), 11);
+    let lease = store.register().await.unwrap();
+    let cycle = store.cycle(lease, Arc::new(vec![]), 99).await.unwrap();
+    assert_eq!(crate::support::ids(&cycle.claimed), ids);
+}

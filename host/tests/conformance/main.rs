@@ -1,0 +1,24 @@
+//! What every store must do, run against each store that there is.
+//!
+//! A test is a function of a [`World`](support::World) and is named as a
+//! sentence. Changing what a store does means changing a test here, never a test
+//! of one store alone. To add a store, teach `World` to make one and
+//! `conformance!` to run the tests with it.
+
+#[macro_use]
+mod support;
+
+mod cancelling;
+mod claiming;
+mod completing;
+mod data;
+mod deploying;
+mod durability;
+mod leases;
+mod model;
+mod reading;
+mod retrying;
+mod speed;
+mod submitting;
+mod torn;
+mod waiting;

@@ -1,0 +1,288 @@
+//! Random calls against the store and against a model that is simple enough to
+//! be right. The seed is printed; `SKEP_SEED=…` repeats a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use skep::job::{Cause, CauseKind, JobId, NewJob, State};
+use skep::store::{CLAIMS_PER_YIELD, Cancelled, Claim, Completion, Lease, Verdict};
+
+use crate::support::{World, completed, done, job, ns, retry, trap};
+
+conformance!(random_calls_do_what_the_model_does);
+
+const RUNS: u64 = 12;
+const STEPS: usize = 250;
+
+/// Marsaglia's xorshift: enough to choose among calls.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).unwrap()
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ModelJob {
+    priority: usize,
+    max_attempts: u32,
+    state: State,
+    attempt: u32,
+    cancel: bool,
+}
+
+impl ModelJob {
+    /// An attempt ended and another one may be made.
+    fn again(&mut self) {
+        self.state = match (self.cancel, self.attempt < self.max_attempts) {
+            (true, _) => State::Cancelled,
+            (false, true) => State::Queued,
+            (false, false) => State::Failed,
+        };
+    }
+}
+
+#[derive(Default)]
+struct Model {
+    jobs: BTreeMap<u64, ModelJob>,
+    keys: BTreeMap<String, u64>,
+    claims: u64,
+    /// The wishes to cancel that the host has not been told of.
+    told: Vec<u64>,
+}
+
+impl Model {
+    fn submit(&mut self, job: &NewJob) -> u64 {
+        let next = self.jobs.len() as u64 + 1;
+        if let Some(key) = &job.idempotency_key {
+            let id = *self.keys.entry(key.clone()).or_insert(next);
+            if id != next {
+                return id;
+            }
+        }
+        let model = ModelJob {
+            priority: job.priority.index(),
+            max_attempts: job.max_attempts,
+            state: State::Queued,
+            attempt: 0,
+            cancel: false,
+        };
+        self.jobs.insert(next, model);
+        next
+    }
+
+    fn claim(&mut self) -> Option<(u64, u32)> {
+        let waiting = self
+            .jobs
+            .iter_mut()
+            .filter(|(_, job)| job.state == State::Queued);
+        let lowest_first = (self.claims + 1).is_multiple_of(CLAIMS_PER_YIELD);
+        let rank = |job: &ModelJob| {
+            if lowest_first {
+                3 - job.priority
+            } else {
+                job.priority
+            }
+        };
+        let (id, job) = waiting.min_by_key(|(id, job)| (rank(job), **id))?;
+        self.claims += 1;
+        job.state = State::Running;
+        job.attempt += 1;
+        Some((*id, job.attempt))
+    }
+
+    fn cancel(&mut self, id: u64) -> Cancelled {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return Cancelled::Unknown;
+        };
+        match job.state {
+            State::Queued => {
+                job.state = State::Cancelled;
+                Cancelled::Done
+            }
+            State::Running => {
+                if !std::mem::replace(&mut job.cancel, true) {
+                    self.told.push(id);
+                }
+                Cancelled::Requested
+            }
+            _ => Cancelled::HadEnded,
+        }
+    }
+
+    /// Whether the completion counts.
+    fn complete(&mut self, completion: &Completion) -> bool {
+        let token = &completion.token;
+        let held =
+            |job: &&mut ModelJob| job.state == State::Running && job.attempt == token.attempt;
+        let Some(job) = self.jobs.get_mut(&token.id.0).filter(held) else {
+            return false;
+        };
+        match &completion.verdict {
+            Verdict::Completed(_) => job.state = State::Completed,
+            Verdict::Failed(_) => job.state = State::Failed,
+            Verdict::Cancelled => job.state = State::Cancelled,
+            Verdict::Retry { .. } => job.again(),
+            Verdict::Release => {
+                job.attempt -= 1;
+                job.state = if job.cancel {
+                    State::Cancelled
+                } else {
+                    State::Queued
+                };
+            }
+        }
+        true
+    }
+
+    fn crash(&mut self) {
+        let running = self
+            .jobs
+            .values_mut()
+            .filter(|job| job.state == State::Running);
+        running.for_each(ModelJob::again);
+        self.claims = 0;
+        self.told.clear();
+    }
+}
+
+fn random_job(random: &mut Random) -> NewJob {
+    NewJob {
+        priority: u8::try_from(random.below(4)).unwrap().try_into().unwrap(),
+        max_attempts: 1 + u32::try_from(random.below(3)).unwrap(),
+        idempotency_key: random.chance(20).then(|| random.below(9).to_string()),
+        ..job(&"9".repeat(1 + random.below(40)))
+    }
+}
+
+fn random_end(random: &mut Random, claim: &Claim) -> Completion {
+    let verdict = match random.below(6) {
+        0 => Verdict::Failed(trap()),
+        1 => Verdict::Release,
+        2 => retry(0),
+        3 => Verdict::Retry {
+            cause: Cause::new(CauseKind::TimedOut, ""),
+            delay_ms: 0,
+        },
+        _ => completed(&claim.token.id.to_string()),
+    };
+    done(claim, verdict)
+}
+
+async fn check(world: &World, model: &Model) {
+    for (id, expected) in &model.jobs {
+        let record = world.job(*id).await;
+        let found = (record.state, record.attempts.len(), record.cancel_requested);
+        let released = expected.state == State::Cancelled && record.cancel_requested;
+        let attempts = usize::try_from(expected.attempt).unwrap();
+        assert_eq!(
+            (found.0, found.1),
+            (expected.state, attempts),
+            "job {id}: {expected:?}"
+        );
+        assert!(
+            released || found.2 == expected.cancel,
+            "job {id}: {expected:?}"
+        );
+    }
+    let waiting = model
+        .jobs
+        .values()
+        .filter(|job| job.state == State::Queued)
+        .count();
+    assert_eq!(world.store().count(&ns()).await.unwrap(), waiting as u64);
+    let unknown = JobId(model.jobs.len() as u64 + 1);
+    assert_eq!(world.store().job(&ns(), unknown).await.unwrap(), None);
+}
+
+/// One cycle in both, with a few ends of attempts and a few that do not count.
+async fn cycle(
+    world: &World,
+    model: &mut Model,
+    random: &mut Random,
+    lease: Lease,
+    held: &mut Vec<Claim>,
+    past: &mut Vec<Claim>,
+) {
+    let mut ends = Vec::new();
+    for _ in 0..random.below(4).min(held.len()) {
+        let claim = held.swap_remove(random.below(held.len()));
+        ends.push(random_end(random, &claim));
+        past.push(claim);
+    }
+    if random.chance(20) && !past.is_empty() {
+        let claim = &past[random.below(past.len())];
+        // A job that was given back unrun has the same token when it is held anew.
+        if held.iter().all(|other| other.token != claim.token) {
+            ends.push(random_end(random, claim));
+        }
+    }
+    let refused: Vec<_> = ends
+        .iter()
+        .filter(|end| !model.complete(end))
+        .map(|end| end.token.clone())
+        .collect();
+    let want = random.below(5);
+    let claimed: Vec<_> = (0..want).map_while(|_| model.claim()).collect();
+    let cycle = world
+        .store()
+        .cycle(lease, Arc::new(ends), want)
+        .await
+        .unwrap();
+    assert_eq!(cycle.refused, refused);
+    let of = |claim: &Claim| (claim.token.id.0, claim.token.attempt);
+    assert_eq!(cycle.claimed.iter().map(of).collect::<Vec<_>>(), claimed);
+    let mut told: Vec<u64> = cycle.cancelled.iter().map(|token| token.id.0).collect();
+    let mut expected = std::mem::take(&mut model.told);
+    expected.retain(|id| model.jobs[id].state == State::Running);
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    held.extend(cycle.claimed);
+}
+
+async fn random_calls_do_what_the_model_does(mut world: World) {
+    let seed = std::env::var("SKEP_SEED")
+        .map_or_else(|_| crate::support::now_ms(), |seed| seed.parse().unwrap());
+    for run in 0..RUNS {
+        println!("SKEP_SEED={seed}, run {run}");
+        let mut random = Random((seed ^ (run << 40)) | 1);
+        let mut model = Model::default();
+        let (mut held, mut past) = (Vec::new(), Vec::new());
+        let mut lease = world.host().await;
+        for _ in 0..STEPS {
+            match random.below(20) {
+                0..6 => {
+                    let jobs: Vec<_> = (0..random.below(4))
+                        .map(|_| random_job(&mut random))
+                        .collect();
+                    let expected: Vec<_> = jobs.iter().map(|job| model.submit(job)).collect();
+                    assert_eq!(world.submit(jobs).await, expected);
+                }
+                6..9 => {
+                    let id = 1 + random.below(model.jobs.len() + 2) as u64;
+                    let answer = world.store().cancel(&ns(), JobId(id)).await.unwrap();
+                    assert_eq!(answer, model.cancel(id), "cancel {id}");
+                }
+                9 if random.chance(30) => {
+                    world.crash();
+                    model.crash();
+                    held.clear();
+                    lease = world.host().await;
+                }
+                10 => check(&world, &model).await,
+                _ => cycle(&world, &mut model, &mut random, lease, &mut held, &mut past).await,
+            }
+        }
+        check(&world, &model).await;
+        world = world.fresh();
+    }
+}

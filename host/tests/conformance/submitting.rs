@@ -1,0 +1,161 @@
+//! Accepting jobs.
+
+use skep::job::{JobId, NewJob, Payload, State};
+
+use crate::support::{World, completed, job, namespace, now_ms, ns};
+
+conformance!(
+    ids_count_from_one_in_each_namespace,
+    ids_are_never_used_twice,
+    a_job_is_what_was_posted,
+    a_taken_idempotency_key_answers_its_id_and_adds_nothing,
+    an_idempotency_key_works_within_one_batch_and_after_the_job_ended,
+    an_idempotency_key_is_of_its_namespace,
+    an_empty_batch_is_accepted,
+    a_large_message_is_kept_whole,
+    many_submits_at_once_lose_nothing,
+);
+
+async fn ids_count_from_one_in_each_namespace(world: World) {
+    assert_eq!(world.submit_some(3).await, [1, 2, 3]);
+    let other = world
+        .store()
+        .submit(&namespace("other"), vec![job("x")])
+        .await
+        .unwrap();
+    assert_eq!(other, [JobId(1)]);
+    assert_eq!(world.submit_some(1).await, [4]);
+}
+
+async fn ids_are_never_used_twice(mut world: World) {
+    world.submit_some(2).await;
+    let lease = world.host().await;
+    for claim in world.claim(lease, 2).await {
+        world.finish(lease, &claim, completed("")).await;
+    }
+    world.crash();
+    assert_eq!(world.submit_some(1).await, [3]);
+}
+
+async fn a_job_is_what_was_posted(world: World) {
+    let before = now_ms();
+    let posted = NewJob {
+        functions: vec!["resize".parse().unwrap(), "store".parse().unwrap()],
+        priority: 1.try_into().unwrap(),
+        idempotency_key: Some("a key".into()),
+        max_attempts: 9,
+        timeout_ms: Some(1234),
+        retention_s: Some(60),
+        parent: Some(JobId(17)),
+        depth: 3,
+        ..NewJob::new(
+            Payload {
+                content_type: "image/png".into(),
+                data: vec![0, 159, 146, 150].into(),
+            },
+            vec![],
+        )
+    };
+    let id = world.submit(vec![posted.clone()]).await[0];
+    let record = world.job(id).await;
+    assert_eq!(record.state, State::Queued);
+    assert_eq!(record.functions, posted.functions);
+    assert_eq!(
+        (record.priority, record.max_attempts, record.attempt),
+        (posted.priority, 9, 0)
+    );
+    assert_eq!((record.parent, record.depth), (Some(JobId(17)), 3));
+    assert_eq!(record.idempotency_key.as_deref(), Some("a key"));
+    assert_eq!(
+        (record.message_content_type.as_str(), record.message_bytes),
+        ("image/png", 4)
+    );
+    assert!((before..=now_ms()).contains(&record.posted_at_ms));
+    let lease = world.host().await;
+    let claim = world.claim(lease, 1).await.remove(0);
+    assert_eq!(*claim.job, posted);
+    assert_eq!(
+        (claim.token.namespace, claim.posted_at_ms),
+        (ns(), record.posted_at_ms)
+    );
+}
+
+fn keyed(key: &str) -> NewJob {
+    NewJob {
+        idempotency_key: Some(key.into()),
+        ..job("1")
+    }
+}
+
+async fn a_taken_idempotency_key_answers_its_id_and_adds_nothing(world: World) {
+    assert_eq!(world.submit(vec![job("0"), keyed("a")]).await, [1, 2]);
+    assert_eq!(
+        world.submit(vec![keyed("b"), keyed("a"), job("0")]).await,
+        [3, 2, 4]
+    );
+    assert_eq!(world.store().count(&ns()).await.unwrap(), 4);
+}
+
+async fn an_idempotency_key_works_within_one_batch_and_after_the_job_ended(mut world: World) {
+    assert_eq!(world.submit(vec![keyed("a"), keyed("a")]).await, [1, 1]);
+    let lease = world.host().await;
+    let claims = world.claim(lease, 2).await;
+    assert_eq!(claims.len(), 1);
+    world.finish(lease, &claims[0], completed("")).await;
+    world.crash();
+    assert_eq!(world.submit(vec![keyed("a")]).await, [1]);
+}
+
+async fn an_idempotency_key_is_of_its_namespace(world: World) {
+    world.submit(vec![job("0"), keyed("a")]).await;
+    let other = world
+        .store()
+        .submit(&namespace("other"), vec![keyed("a")])
+        .await
+        .unwrap();
+    assert_eq!(other, [JobId(1)]);
+}
+
+async fn an_empty_batch_is_accepted(world: World) {
+    assert_eq!(world.submit(vec![]).await, [0; 0]);
+}
+
+async fn a_large_message_is_kept_whole(mut world: World) {
+    let data: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7) as u8).collect();
+    let large = NewJob::new(
+        Payload {
+            content_type: "application/octet-stream".into(),
+            data: data.clone().into(),
+        },
+        vec!["f".parse().unwrap()],
+    );
+    world.submit(vec![large]).await;
+    world.crash();
+    let lease = world.host().await;
+    let claim = world.claim(lease, 1).await.remove(0);
+    assert_eq!(claim.job.message.data, data);
+}
+
+async fn many_submits_at_once_lose_nothing(world: World) {
+    let submits = (0..200).map(|n| {
+        let store = world.store().clone();
+        async move {
+            store
+                .submit(&ns(), vec![job(&n.to_string()); 3])
+                .await
+                .unwrap()
+        }
+    });
+    let batches = futures_util::future::join_all(submits).await;
+    for batch in &batches {
+        assert_eq!(
+            [batch[0].0 + 1, batch[0].0 + 2],
+            [batch[1].0, batch[2].0],
+            "a batch is torn"
+        );
+    }
+    let mut ids: Vec<u64> = batches.concat().iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=600).collect::<Vec<_>>());
+    assert_eq!(world.store().count(&ns()).await.unwrap(), 600);
+}
