@@ -21,6 +21,8 @@ pub struct HostOptions {
     pub store_dir: PathBuf,
     /// How many jobs run at once; with 0, this host only accepts and serves.
     pub workers: usize,
+    /// The `skep` binary, which also compiles components.
+    pub binary: PathBuf,
 }
 
 /// A running host.
@@ -37,7 +39,11 @@ pub struct Host {
 impl Host {
     /// Opens the store and starts the workers.
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
-        let HostOptions { store_dir, workers } = options;
+        let HostOptions {
+            store_dir,
+            workers,
+            binary,
+        } = options;
         let artefacts = store_dir.join("compiled");
         let open = move || EmbeddedStore::open(&store_dir);
         let store: Arc<dyn Store> =
@@ -47,7 +53,7 @@ impl Host {
         let config = SandboxConfig {
             slots: workers,
             artefacts,
-            compiler: std::env::current_exe().context("finding the skep binary")?,
+            compiler: binary,
         };
         let services = Services {
             store: store.clone(),
