@@ -62,8 +62,20 @@ impl App {
     }
 }
 
-/// All routes.
+/// All routes, with what holds for each of them.
 pub fn router(app: App) -> Router {
+    // As a service, so that even axum's own answers (405 and its `Allow`) pass
+    // through the layers; from the inside out, what is refused or panics still
+    // gets its answer in the client's format.
+    Router::new()
+        .fallback_service(routes(app))
+        .layer(from_fn(guard::refuse_foreign_pages))
+        .layer(CatchPanicLayer::custom(problem::after_panic))
+        .layer(from_fn(problem::negotiate))
+        .layer(TraceLayer::new_for_http())
+}
+
+fn routes(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -87,12 +99,6 @@ pub fn router(app: App) -> Router {
         )
         .fallback(problem::no_such_route)
         .with_state(app)
-        // From the inside out: what is refused or panics still gets its answer
-        // in the client's format.
-        .layer(from_fn(guard::refuse_foreign_pages))
-        .layer(CatchPanicLayer::custom(problem::after_panic))
-        .layer(from_fn(problem::negotiate))
-        .layer(TraceLayer::new_for_http())
 }
 
 /// Serves until `shutdown` resolves, then finishes the open requests.

@@ -31,9 +31,9 @@ pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// and its record lists them all.
 pub const MAX_FUNCTIONS: usize = 64;
 
-/// Checks up to this much work (a few ms) run where they are asked for; larger
-/// ones would hold up everything else on that thread.
-const MAX_INLINE_WORK: u64 = 1 << 20;
+/// Checks up to this much work (a few ms, and 40 ms for a hostile one) run where
+/// they are asked for; larger ones would hold up everything else on that thread.
+const MAX_INLINE_WORK: u64 = 1 << 18;
 
 /// How many large checks run at once, so that they leave cores for the rest.
 const LARGE_CHECKS: usize = 2;

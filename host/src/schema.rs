@@ -25,14 +25,14 @@ pub const MAX_SCHEMA_BYTES: usize = 64 * 1024;
 /// message. The worst pairs of this size keep a core busy for a few seconds.
 const MAX_WORK: u64 = 1 << 30;
 
-/// Beyond this work a refusal does not say where the message does not fit: the
-/// errors of all branches of an `anyOf` are collected on the way, and a hostile
-/// pair would fill the memory with them.
-const MAX_EXPLAINED_WORK: u64 = 1 << 22;
+/// Beyond this work, the refusal of a schema with `anyOf` or `oneOf` does not say
+/// where the message does not fit: the errors of all branches are gathered on the
+/// way, and a hostile pair of this size already takes 100 MB for them.
+const MAX_GATHERED_WORK: u64 = 1 << 20;
 
 /// The size of a compiled regular expression and of its cache, in bytes each;
-/// `weight::MAX_PATTERNS` of them fit into 16 MiB.
-const REGEX_BYTES: usize = 128 * 1024;
+/// `weight::MAX_PATTERNS` of them fit into 8 MiB.
+const REGEX_BYTES: usize = 64 * 1024;
 
 /// The longest text of a [`Mismatch`] or [`SchemaError`], in bytes.
 const MAX_TEXT_BYTES: usize = 512;
@@ -125,7 +125,7 @@ impl MessageSchema {
         if self.validator.is_valid(&value) {
             return Ok(());
         }
-        if work > MAX_EXPLAINED_WORK {
+        if self.weight.gathers && work > MAX_GATHERED_WORK {
             return Err(Mismatch(
                 "the message does not fit the function's schema; it is too large for skep to say where, so check it against the message_schema that GET /functions/{name} shows".to_owned(),
             ));
@@ -177,6 +177,7 @@ where
     context
         .iter()
         .flatten()
+        .rev()
         .max_by_key(|inner| depth(inner))
         .filter(|inner| depth(inner) > depth(error))
         .map_or(error, |inner| deepest(inner))
@@ -188,7 +189,7 @@ fn invalid(error: &ValidationError<'_>) -> String {
     let place = if place.is_empty() { "its root" } else { place };
     let hint = match error.kind() {
         ValidationErrorKind::Format { .. } | ValidationErrorKind::Pattern { .. } => {
-            " (regular expressions are those of the Rust crate `regex`: no look-around, no back-references, and at most 128 KiB compiled)"
+            " (regular expressions are those of the Rust crate `regex`: no look-around, no back-references, and at most 64 KiB compiled)"
         }
         _ => "",
     };

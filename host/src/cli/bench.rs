@@ -14,7 +14,7 @@ use crate::job::FunctionName;
 )]
 pub(super) struct Args {
     /// A component with a cheap function
-    component: PathBuf,
+    file: PathBuf,
     /// That function
     #[arg(long, value_name = "NAME", default_value = "multiply")]
     function: FunctionName,
@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "JSON", default_value = r#"{"arg1": 6, "arg2": 7}"#)]
     msg: String,
     /// How many jobs to drain
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 300_000)]
     jobs: usize,
     /// Where to put the stores; their disk is part of what is measured [default: here]
     #[arg(
@@ -38,7 +38,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     message::json(&args.msg)?;
     let options = BenchOptions {
-        component: args.component.clone(),
+        component: args.file.clone(),
         function: args.function.clone(),
         message: args.msg.clone(),
         jobs: args.jobs,

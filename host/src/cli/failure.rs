@@ -11,6 +11,8 @@ pub(super) enum Failure {
     Usage(String),
     /// A job or an operation failed: exit code 1.
     Failed(String),
+    /// A person ended it with Ctrl-C: exit code 130, as a shell has it.
+    Interrupted,
     /// Nobody reads the output any more: nothing to say.
     Unread,
 }
@@ -31,6 +33,7 @@ impl Failure {
         let (text, code) = match self {
             Self::Usage(text) => (text, 2),
             Self::Failed(text) => (text, 1),
+            Self::Interrupted => return ExitCode::from(130),
             Self::Unread => return ExitCode::from(1),
         };
         output::note(&format!("error: {text}"));

@@ -150,7 +150,7 @@ pub(super) fn verdict(record: &JobRecord) -> Result<(), Failure> {
     match (record.state, &record.cause) {
         (State::Completed, _) => Ok(()),
         (State::Failed, Some(cause)) => Err(Failure::failed(format!(
-            "job {id} failed: {}",
+            "job {id}: {}",
             plain(&cause.to_string())
         ))),
         (state, _) => Err(Failure::failed(format!("job {id} {}", word(state)))),

@@ -62,7 +62,12 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     };
     let host = Host::start(options).await?;
     let namespace = &global.namespace;
-    let done = job(&host, namespace, component, args.function.as_ref(), message).await;
+    let job = job(&host, namespace, component, args.function.as_ref(), message);
+    // Whoever interrupts the run should not find its directory left behind.
+    let done = tokio::select! {
+        done = job => done,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    };
     host.stop(GRACE).await;
     output::result("this run", &done?, args.out.as_deref())
 }

@@ -146,7 +146,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
-            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let reason = text.rsplit("query string: ").next().unwrap_or_default();
+                Err(Problem::bad_request(format!("in the query: {reason}")))
+            }
         }
     }
 }

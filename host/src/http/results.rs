@@ -153,11 +153,14 @@ async fn completed(
 
 fn failed(record: &JobRecord) -> Problem {
     let cause = record.cause.as_ref();
-    let text = cause.map_or_else(|| "no cause is known".to_owned(), ToString::to_string);
+    let text = cause.map_or_else(
+        || "failed, and no cause is known".to_owned(),
+        ToString::to_string,
+    );
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "job-failed",
-        format!("job {} failed: {text}", record.id),
+        format!("job {}: {text}", record.id),
     )
     .with("cause", cause)
 }

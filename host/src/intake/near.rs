@@ -84,12 +84,14 @@ fn unknown(name: &FunctionName, near: &[FunctionName], deployed: &[&FunctionName
     }
     if !near.is_empty() {
         text.push_str(&format!("; did you mean {}?", list(&mut near.iter())));
+    } else {
+        text.push('.');
     }
     if deployed.len() <= SHORT_LIST {
         let all = list(&mut deployed.iter().copied());
-        text.push_str(&format!("; deployed are: {all}"));
+        text.push_str(&format!(" Deployed are: {all}"));
     } else {
-        text.push_str("; GET /functions or `skep functions` lists those that are");
+        text.push_str(" GET /functions or `skep functions` lists those that are");
     }
     text
 }
@@ -134,7 +136,7 @@ mod tests {
             &deployed,
         );
         assert!(text.contains("did you mean multiply?"), "{text}");
-        assert!(text.contains("deployed are: multiply, divide"), "{text}");
+        assert!(text.contains("Deployed are: multiply, divide"), "{text}");
         let text = unknown(&"f".parse().unwrap(), &[], &[]);
         assert!(text.contains("skep deploy"), "{text}");
         let many: Vec<_> = (0..50).map(|n| format!("f{n}").parse().unwrap()).collect();

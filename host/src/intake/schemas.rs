@@ -8,7 +8,7 @@ use crate::schema::MessageSchema;
 use crate::store::Deployment;
 
 /// How many are kept. A schema with the most regular expressions allowed takes
-/// 16 MiB; an ordinary one a few KiB.
+/// 8 MiB; an ordinary one a few KiB.
 const CAPACITY: usize = 256;
 
 /// A schema belongs to a component's bytes, not to a deployment of them.

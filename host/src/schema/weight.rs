@@ -20,7 +20,7 @@ pub(super) const MAX_PATTERNS: u64 = 64;
 
 /// What a regular expression costs per byte, in nodes: the worst that fit into
 /// the size limit are about this much slower than the check of a type.
-const PATTERN_NODES: u64 = 100;
+const PATTERN_NODES: u64 = 200;
 
 /// `unevaluatedProperties` and `unevaluatedItems` check everything beside and
 /// below them again to find out what was evaluated. Nested, that multiplies.
@@ -67,6 +67,8 @@ const SCOPES: &[&str] = &["$dynamicRef", "$recursiveRef", "$id"];
 pub(super) struct Weight {
     nodes: u64,
     patterns: u64,
+    /// Whether a refusal gathers the errors of several branches.
+    pub(super) gathers: bool,
 }
 
 impl Weight {
@@ -78,6 +80,7 @@ impl Weight {
     fn add(&mut self, other: Self) -> Result<(), SchemaError> {
         self.nodes = self.nodes.saturating_add(other.nodes);
         self.patterns = self.patterns.saturating_add(other.patterns);
+        self.gathers |= other.gathers;
         self.check()
     }
 
@@ -155,7 +158,7 @@ impl<'s> Walk<'s> {
         }
         let mut weight = Weight {
             nodes: 1,
-            patterns: 0,
+            ..Weight::default()
         };
         // `true` and `false` are schemas; anything else is for the validator to
         // refuse.
@@ -187,6 +190,7 @@ impl<'s> Walk<'s> {
             }
             Value::String(_) if keyword == "pattern" => weight.patterns = 1,
             Value::Array(items) if SCHEMAS.contains(&keyword) => {
+                weight.gathers = matches!(keyword, "anyOf" | "oneOf");
                 for item in items {
                     weight.add(self.subschema(item, depth)?)?;
                 }
