@@ -2,8 +2,19 @@
 //!
 //! Users write *listener functions* as WASM components against `wit/`; others post
 //! jobs; a host leases jobs from a [`store`] and runs each in a fresh [`sandbox`].
-//! Dependencies point one way: `http` and `cli` → `worker` → `sandbox` → `store` →
-//! [`job`].
+//!
+//! Dependencies point one way: [`http`] and [`cli`] → [`host`] → [`worker`] →
+//! [`sandbox`] → [`intake`] → [`store`] → [`job`].
 
+pub mod bench;
+pub mod cli;
+pub mod deploy;
+pub mod host;
+pub mod http;
+pub mod intake;
 pub mod job;
+pub mod sandbox;
+pub mod schema;
 pub mod store;
+pub mod time;
+pub mod worker;

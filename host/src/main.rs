@@ -1,3 +1,7 @@
 //! The `skep` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    skep::cli::main()
+}

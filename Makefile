@@ -1,0 +1,38 @@
+# skep's commands. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SKEP := target/release/skep
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.PHONY: demo
+demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
+	@scripts/demo
+
+.PHONY: test
+test: build ## Run every test
+	cargo test --release --workspace
+	@for example in examples/*/test.sh; do \
+		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
+	done
+
+.PHONY: lint
+lint: ## Check the formatting, and clippy without warnings
+	cargo fmt --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo fmt --check --manifest-path examples/Cargo.toml --all
+
+.PHONY: bench
+bench: build ## Measure, and print a table
+	$(SKEP) bench target/guests/multiply.wasm
+
+.PHONY: build
+build: guests ## Build the host (and the guests)
+	@echo "Building the host (the first time: about 6 minutes on two cores, mostly wasmtime)"
+	cargo build --release --workspace
+
+.PHONY: guests
+guests: ## Build the example handlers and the test guests
+	@scripts/build-guests

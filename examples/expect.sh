@@ -1,0 +1,36 @@
+# Helpers for the examples' test.sh: source it after setting `component`.
+#
+# shellcheck shell=bash disable=SC2154
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+skep=${SKEP:-$root/target/release/skep}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+die() { echo "FAIL: $*" >&2; exit 1; }
+
+[[ -x $skep ]] || die "no $skep: build it (cargo build --release) or set SKEP"
+[[ -f $root/$component ]] || die "no $component: run scripts/build-guests"
+
+# run ARG..: a local run of the component; leaves `code`, `stdout` and `stderr`.
+run() {
+    code=0
+    "$skep" run "$root/$component" "$@" >"$scratch/stdout" 2>"$scratch/stderr" || code=$?
+    stdout=$(tr -d '\0' <"$scratch/stdout")
+    stderr=$(<"$scratch/stderr")
+}
+
+# succeeds ARG..: the run must end well.
+succeeds() {
+    run "$@"
+    [[ $code -eq 0 ]] || die "skep run $*: exit code $code: $stderr"
+}
+
+# fails_with TEXT ARG..: the job must fail, with a cause that contains TEXT.
+fails_with() {
+    local text=$1
+    shift
+    run "$@"
+    [[ $code -eq 1 ]] || die "skep run $*: exit code $code instead of 1: $stdout $stderr"
+    [[ $stdout$stderr == *"$text"* ]] || die "skep run $*: no '$text' in: $stdout $stderr"
+}

@@ -1,0 +1,51 @@
+//! The whole: workers drain a preloaded queue, each job in a fresh instance, each
+//! outcome durable.
+
+use std::time::Duration;
+
+use super::meter::Stopwatch;
+use super::{BenchOptions, Figure, Parts, block_on};
+use crate::job::JobId;
+use crate::worker::{Tools, Workers};
+
+/// What the parts cost alone, to be taken off the whole.
+pub(super) struct Split {
+    pub(super) sandbox_us: f64,
+    pub(super) store_us: f64,
+}
+
+pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<Vec<Figure>> {
+    let slots = std::thread::available_parallelism()?.get() * 2;
+    let (rate, cpu_us) = block_on(async {
+        let parts = Parts::assemble(options, slots).await?;
+        parts.preload(options, options.jobs).await?;
+        let watch = Stopwatch::start();
+        let workers = Workers::start(Tools {
+            store: parts.store.clone(),
+            sandbox: parts.sandbox.clone(),
+            progress: parts.progress.clone(),
+            slots,
+        })?;
+        for id in 1..=options.jobs as u64 {
+            // Almost always at once: jobs end nearly in order.
+            parts.store.ended(&parts.namespace, JobId(id)).await?;
+        }
+        let figures = (
+            options.jobs as f64 / watch.wall_s(),
+            watch.cpu_us_per(options.jobs),
+        );
+        workers.stop(Duration::from_secs(1)).await;
+        Ok(figures)
+    })?;
+    Ok(vec![
+        Figure::new("drained from a preloaded queue", rate, "jobs/s"),
+        Figure::new("CPU per job, all together", cpu_us, "µs"),
+        Figure::new("  of which sandbox", split.sandbox_us, "µs"),
+        Figure::new("  of which store", split.store_us, "µs"),
+        Figure::new(
+            "  of which the rest",
+            cpu_us - split.sandbox_us - split.store_us,
+            "µs",
+        ),
+    ])
+}

@@ -1,0 +1,163 @@
+//! `skep bench`: what skep costs on this machine, measured on the real parts. Prints
+//! a table; judges nothing, so that no slow machine can fail a test with it.
+
+mod drain;
+mod meter;
+mod resident;
+mod roundtrip;
+mod sandbox;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::deploy::Deployer;
+use crate::intake::Intake;
+use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
+use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
+
+/// What to measure.
+#[derive(Debug)]
+pub struct BenchOptions {
+    /// A component with a cheap function.
+    pub component: PathBuf,
+    /// That function.
+    pub function: FunctionName,
+    /// A message for it.
+    pub message: String,
+    /// How many jobs to drain.
+    pub jobs: usize,
+    /// Where to put the stores; their disk is part of what is measured.
+    pub directory: PathBuf,
+    /// The `skep` binary.
+    pub binary: PathBuf,
+}
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+pub struct Figure {
+    /// What was measured.
+    pub name: &'static str,
+    /// How much.
+    pub value: f64,
+    /// Of what.
+    pub unit: &'static str,
+}
+
+impl Figure {
+    fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
+        Self { name, value, unit }
+    }
+}
+
+/// Measures everything, one part after the other.
+pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let mut report = |part: Vec<Figure>| {
+        part.iter().for_each(&mut each);
+        figures.extend(part);
+    };
+    report(meter::disk(&options.directory)?);
+    let sandbox = sandbox::measure(options)?;
+    let store = store::measure(options)?;
+    let split = drain::Split {
+        sandbox_us: value(&sandbox, sandbox::CPU),
+        store_us: value(&store, store::CYCLE_CPU),
+    };
+    report(sandbox);
+    report(store);
+    report(drain::measure(options, &split)?);
+    report(roundtrip::measure(options)?);
+    report(resident::measure(options)?);
+    Ok(figures)
+}
+
+fn value(figures: &[Figure], name: &str) -> f64 {
+    figures
+        .iter()
+        .find(|figure| figure.name == name)
+        .map_or(0.0, |figure| figure.value)
+}
+
+/// The parts of a host, each within reach.
+struct Parts {
+    store: Arc<dyn Store>,
+    sandbox: Arc<Sandbox>,
+    progress: Arc<ProgressBoard>,
+    namespace: Namespace,
+    _directory: tempfile::TempDir,
+}
+
+impl Parts {
+    /// A fresh store with the component deployed.
+    async fn assemble(options: &BenchOptions, slots: usize) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir_in(&options.directory)?;
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path())?);
+        let progress = Arc::new(ProgressBoard::default());
+        let config = SandboxConfig {
+            slots,
+            artefacts: directory.path().join("compiled"),
+            compiler: options.binary.clone(),
+        };
+        let services = Services {
+            store: store.clone(),
+            intake: Arc::new(Intake::new(store.clone())),
+            progress: progress.clone(),
+        };
+        let sandbox = Arc::new(Sandbox::new(&config, services)?);
+        let component = read(&options.component)?;
+        let namespace = Namespace::default();
+        Deployer::new(store.clone(), sandbox.clone())
+            .deploy(&namespace, component, None, Limits::default())
+            .await?;
+        Ok(Self {
+            store,
+            sandbox,
+            progress,
+            namespace,
+            _directory: directory,
+        })
+    }
+
+    /// Accepts `count` jobs, a thousand at a time.
+    async fn preload(&self, options: &BenchOptions, count: usize) -> anyhow::Result<()> {
+        let mut left = count;
+        while left > 0 {
+            let batch = left.min(1000);
+            let jobs = (0..batch).map(|_| new_job(options)).collect();
+            self.store.submit(&self.namespace, jobs).await?;
+            left -= batch;
+        }
+        Ok(())
+    }
+}
+
+fn new_job(options: &BenchOptions) -> NewJob {
+    NewJob::new(
+        Payload::json(options.message.clone()),
+        vec![options.function.clone()],
+    )
+}
+
+fn read(path: &Path) -> anyhow::Result<Bytes> {
+    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(bytes.into())
+}
+
+/// A runtime for one part, so that no part's threads disturb the next.
+fn block_on<T>(part: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let answer = runtime.block_on(part);
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    answer
+}

@@ -1,0 +1,69 @@
+//! The sandbox alone: a fresh instance for each call, one thread, no store.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::meter::Stopwatch;
+use super::{BenchOptions, Figure, Parts, block_on, new_job};
+use crate::job::JobId;
+use crate::sandbox::{Assignment, CancelFlag};
+use crate::store::{Claim, Token};
+
+pub(super) const CPU: &str = "sandbox, CPU per job";
+
+const WARM_UP: usize = 2_000;
+const CALLS: usize = 50_000;
+
+pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
+    let parts = block_on(Parts::assemble(options, 1))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let functions = parts.store.functions(&parts.namespace).await?;
+        let deployment = (functions.iter())
+            .find(|deployment| deployment.function == options.function)
+            .with_context(|| format!("the component has no function {}", options.function))?;
+        let component = parts.sandbox.prepare(deployment.component).await?;
+        let claim = Claim {
+            token: Token {
+                namespace: parts.namespace.clone(),
+                id: JobId(1),
+                attempt: 1,
+            },
+            job: Arc::new(new_job(options)),
+            posted_at_ms: 0,
+            claimed_at_ms: 0,
+        };
+        let mut watch = Stopwatch::start();
+        let mut last = None;
+        for call in 0..WARM_UP + CALLS {
+            if call == WARM_UP {
+                watch = Stopwatch::start();
+            }
+            let ended = (parts.sandbox)
+                .run(Assignment {
+                    claim: &claim,
+                    deployment,
+                    component: &component,
+                    cancel: CancelFlag::default(),
+                })
+                .await;
+            if let Err(stop) = &ended.outcome {
+                anyhow::bail!("the job does not succeed: {}", stop.cause);
+            }
+            last = Some(ended.usage);
+        }
+        let usage = last.unwrap_or_default();
+        Ok(vec![
+            Figure::new(CPU, watch.cpu_us_per(CALLS), "µs"),
+            Figure::new("sandbox, fuel per job", usage.fuel as f64, ""),
+            Figure::new(
+                "sandbox, memory of the guest",
+                usage.peak_memory_bytes as f64 / 1024.0,
+                "KiB",
+            ),
+        ])
+    })
+}

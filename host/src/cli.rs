@@ -1,0 +1,150 @@
+//! The command line: one binary, a verb for each thing that people do.
+//!
+//! Results go to stdout; progress, notes and errors to stderr. The exit code is 0
+//! for success, 1 when a job or an operation failed, 2 for a command that makes
+//! no sense.
+//!
+//! Not here: what the verbs do. `serve` and `run` start a [`host`](crate::host);
+//! the rest talks to one over HTTP.
+
+mod bench;
+mod client;
+mod compile;
+mod deploy;
+mod duration;
+mod failure;
+mod follow;
+mod functions;
+mod get;
+mod logging;
+mod message;
+mod output;
+mod post;
+mod result;
+mod run;
+mod serve;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::job::Namespace;
+use client::Client;
+use failure::Failure;
+
+/// Threads of the runtime: HTTP and terminals need no more, and guests run on
+/// threads of their own.
+const THREADS: usize = 2;
+
+/// skep: a serverless function host for jobs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "skep",
+    version,
+    about,
+    after_help = "Start with:\n  skep serve &\n  skep deploy multiply.wasm\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait"
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The options of every verb.
+#[derive(Args, Clone, Debug)]
+struct Global {
+    /// The server to talk to
+    #[arg(
+        long,
+        env = "SKEP_URL",
+        default_value = "http://127.0.0.1:5000",
+        global = true
+    )]
+    url: String,
+    /// The tenant whose jobs and functions are meant
+    #[arg(long, env = "SKEP_NAMESPACE", default_value = "default", global = true)]
+    namespace: Namespace,
+    /// Answer in JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Global {
+    fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.url, &self.namespace)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Args),
+    Deploy(deploy::Args),
+    Functions(functions::Args),
+    Post(post::Args),
+    Wait(wait::Args),
+    Get(get::Args),
+    Result(result::Args),
+    Run(run::Args),
+    Bench(bench::Args),
+    CompileComponent(compile::Args),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let Cli { global, verb } = Cli::parse();
+    logging::start(matches!(verb, Verb::Serve(_)));
+    let done = match verb {
+        Verb::Bench(args) => bench::run(&args, &global),
+        Verb::CompileComponent(args) => return compile::run(&args),
+        Verb::Deploy(args) => block_on(deploy::run(args, &global)),
+        Verb::Functions(args) => block_on(functions::run(args, &global)),
+        Verb::Get(args) => block_on(get::run(args, &global)),
+        Verb::Post(args) => block_on(post::run(args, &global)),
+        Verb::Result(args) => block_on(result::run(args, &global)),
+        Verb::Run(args) => block_on(run::run(args, &global)),
+        Verb::Serve(args) => block_on(serve::run(args)),
+        Verb::Wait(args) => block_on(wait::run(args, &global)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs a verb to its end on a runtime of its own.
+fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("skep-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+    runtime.block_on(Box::pin(verb))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_verb_shows_an_example() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for verb in command
+            .get_subcommands()
+            .filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
+        {
+            let help = verb.get_after_help().map(ToString::to_string);
+            assert!(
+                help.is_some_and(|help| help.contains("skep ")),
+                "{}",
+                verb.get_name()
+            );
+        }
+    }
+}

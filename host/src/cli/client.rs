@@ -1,0 +1,145 @@
+//! Talks to a server.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::failure::Failure;
+use super::follow::Jobs;
+use crate::job::{JobId, JobRecord, Namespace, Payload};
+
+/// How long a server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a server may be silent within an answer; longer than any long poll.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// A server, and the namespace in it.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+/// The problem document of RFC 9457, as far as a person reads it.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+impl Client {
+    /// A client of the server at `url`.
+    pub(super) fn new(url: &str, namespace: &Namespace) -> Result<Self, Failure> {
+        let mut base = Url::parse(url)
+            .map_err(|error| Failure::usage(format!("--url {url:?} is not a URL: {error}")))?;
+        if base.scheme() != "http" {
+            return Err(Failure::usage(format!(
+                "--url {url:?} must begin with http://; TLS comes with a later version"
+            )));
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let namespace = HeaderValue::from_str(namespace.as_str());
+        let namespace = namespace.map_err(|error| Failure::usage(error.to_string()))?;
+        headers.insert("skep-namespace", namespace);
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE);
+        // A proxy for the world cannot reach this machine's own loopback.
+        if matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|error| Failure::failed(format!("no HTTP client: {error}")))?;
+        Ok(Self { http, base })
+    }
+
+    /// A request to a path without leading slash.
+    pub(super) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
+        let url = self.base.join(path);
+        let url = url.map_err(|error| Failure::usage(format!("{path:?}: {error}")))?;
+        Ok(self.http.request(method, url))
+    }
+
+    /// Sends a request; an answer that is an error becomes a failure with its
+    /// text.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request.send().await.map_err(|error| self.away(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.bytes().await.unwrap_or_default();
+        let text = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => problem.detail,
+            Err(_) => format!("{} answered {status}; is that a skep server?", self.base),
+        };
+        Err(Failure::failed(text))
+    }
+
+    /// Sends a request and reads the JSON answer.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, Failure> {
+        let response = self.send(request).await?;
+        let read = response.json().await;
+        read.map_err(|error| {
+            Failure::failed(format!("{} answered something odd: {error}", self.base))
+        })
+    }
+
+    /// The result of a job that has completed.
+    pub(super) async fn result(&self, id: JobId) -> Result<Payload, Failure> {
+        let request = self.request(Method::GET, &format!("jobs/{id}/result"))?;
+        let response = self.send(request).await?;
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
+        let data = response.bytes().await.map_err(|error| self.away(&error))?;
+        Ok(Payload { content_type, data })
+    }
+
+    fn away(&self, error: &reqwest::Error) -> Failure {
+        let url = self.base.as_str().trim_end_matches('/');
+        if error.is_connect() {
+            return Failure::failed(format!(
+                "no skep server answers at {url}; start one with `skep serve`, or name another with --url"
+            ));
+        }
+        // reqwest's own text ends where the reason begins.
+        let mut text = format!("the server at {url} did not answer to the end: {error}");
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            text.push_str(&format!(": {inner}"));
+            source = inner.source();
+        }
+        Failure::failed(text)
+    }
+}
+
+impl Jobs for Client {
+    async fn record(&self, id: JobId) -> Result<JobRecord, Failure> {
+        let request = self.request(Method::GET, &format!("jobs/{id}"))?;
+        self.json(request).await
+    }
+
+    async fn ended(&self, id: JobId, at_most: Duration) -> Result<(), Failure> {
+        // HEAD waits as GET does, and leaves the result where it is. Whatever
+        // the status is, the record tells more.
+        let request = self
+            .request(Method::HEAD, &format!("jobs/{id}/result"))?
+            .query(&[("wait_ms", super::duration::ms(at_most))]);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.away(&error)),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Durations as people write them: `500ms`, `5s`, `10m`, `2h`, `7d`.
+
+use std::time::Duration;
+
+/// Reads a duration. The unit must be there: a bare number means seconds to one
+/// reader and milliseconds to the next.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("write a number and a unit: 500ms, 5s, 10m, 2h or 7d".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "write a whole number before the unit, such as 5s".to_owned())?;
+    let ms = number.checked_mul(unit_ms).ok_or("that is too long")?;
+    Ok(Duration::from_millis(ms))
+}
+
+/// A duration in whole milliseconds, as the API takes it.
+pub(super) fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(parse("2h"), Ok(Duration::from_secs(7_200)));
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "1.5s",
+            "5 s",
+            "5S",
+            "99999999999999999999d",
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

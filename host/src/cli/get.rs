@@ -1,0 +1,76 @@
+//! `skep get`: all that is known of a job.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::follow::{Jobs as _, word};
+use super::output::plain;
+use super::{Global, failure::Failure, output};
+use crate::job::{AttemptRecord, JobId, JobRecord};
+
+/// Show all that is known of a job
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  skep get 12\n  skep get 12 --json")]
+pub(super) struct Args {
+    /// The job
+    id: JobId,
+}
+
+/// Prints the record.
+pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let record = global.client()?.record(args.id).await?;
+    if global.json {
+        return output::line(&json!(record).to_string());
+    }
+    output::line(describe(&record).trim_end())
+}
+
+/// The record for people. Writing to a String cannot fail.
+fn describe(record: &JobRecord) -> String {
+    let mut text = String::new();
+    let functions: Vec<_> = record.functions.iter().map(ToString::to_string).collect();
+    let functions = match functions.is_empty() {
+        true => "all deployed".to_owned(),
+        false => functions.join(", "),
+    };
+    let _ = writeln!(text, "job        {} of {}", record.id, record.namespace);
+    let _ = writeln!(text, "state      {}", word(record.state));
+    let _ = writeln!(text, "functions  {functions}");
+    let _ = writeln!(
+        text,
+        "message    {}, {} bytes",
+        plain(&record.message_content_type),
+        record.message_bytes
+    );
+    if let Some(progress) = &record.progress {
+        let said = plain(progress.note.as_deref().unwrap_or_default());
+        let _ = writeln!(text, "progress   {}% {said}", progress.percent);
+    }
+    if let (Some(media), Some(bytes)) = (&record.result_content_type, record.result_bytes) {
+        let _ = writeln!(text, "result     {}, {bytes} bytes", plain(media));
+    }
+    if let Some(short) = &record.short_result {
+        let _ = writeln!(text, "short      {}", plain(short));
+    }
+    for attempt in &record.attempts {
+        let number = format!("attempt {}/{}", attempt.number, record.max_attempts);
+        let _ = writeln!(text, "{number}  {}", of_attempt(attempt));
+    }
+    text
+}
+
+fn of_attempt(attempt: &AttemptRecord) -> String {
+    let end = match (attempt.ended_at_ms, &attempt.cause) {
+        (None, _) => "runs".to_owned(),
+        (Some(_), Some(cause)) => plain(&cause.to_string()),
+        (Some(_), None) => "ended well".to_owned(),
+    };
+    let usage = attempt.usage;
+    format!(
+        "{end} ({} ms, {} fuel, {} KiB of memory)",
+        usage.run_us / 1000,
+        usage.fuel,
+        usage.peak_memory_bytes / 1024
+    )
+}

@@ -1,0 +1,151 @@
+//! `skep run`: one job in this process, without a server, and nothing left
+//! behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::follow::{Display, Jobs, verdict};
+use super::output::{note, plain};
+use super::serve::this_binary;
+use super::{Global, failure::Failure, message, output};
+use crate::host::{Host, HostOptions};
+use crate::intake::PostRequest;
+use crate::job::{FunctionName, JobId, JobRecord, Limits, Namespace, Payload};
+use crate::store::{Deployment, Store, Stored};
+
+/// Enough for a handler that posts jobs of its own and waits for them.
+const WORKERS: usize = 2;
+
+/// How long the host may take to stop: its only job has ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Run one job here, without a server
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  skep run multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 3}'\n  skep run thumbnail.wasm --data photo.jpg --out small.png"
+)]
+pub(super) struct Args {
+    /// The component, a .wasm file built against wit/
+    file: PathBuf,
+    /// The function to run; needed when the component has several
+    #[arg(long, value_name = "NAME")]
+    function: Option<FunctionName>,
+    /// The message, as JSON text; - reads it from stdin
+    #[arg(long, value_name = "JSON", required_unless_present = "data")]
+    msg: Option<String>,
+    /// Use this file's bytes as the message
+    #[arg(long, value_name = "FILE", conflicts_with = "msg")]
+    data: Option<PathBuf>,
+    /// The media type of --data [default: by the file's name]
+    #[arg(long, value_name = "TYPE", requires = "data")]
+    content_type: Option<String>,
+    /// Write the result to this file
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Runs the job in a host of its own.
+pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let component = message::read(&args.file)?;
+    let message = match (&args.msg, &args.data) {
+        (_, Some(path)) => message::file(path, args.content_type.as_deref())?,
+        (given, None) => message::json(given.as_deref().unwrap_or_default())?,
+    };
+    let directory = tempfile::tempdir().map_err(|error| {
+        Failure::failed(format!("cannot make a directory for the run: {error}"))
+    })?;
+    let options = HostOptions {
+        store_dir: directory.path().join("store"),
+        workers: WORKERS,
+        binary: this_binary()?,
+    };
+    let host = Host::start(options).await?;
+    let namespace = &global.namespace;
+    let done = job(&host, namespace, component, args.function.as_ref(), message).await;
+    host.stop(GRACE).await;
+    output::result("this run", &done?, args.out.as_deref())
+}
+
+async fn job(
+    host: &Host,
+    namespace: &Namespace,
+    component: Vec<u8>,
+    function: Option<&FunctionName>,
+    message: Payload,
+) -> Result<Payload, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
+    let deployed = host
+        .deployer
+        .deploy(namespace, component.into(), function, Limits::default())
+        .await
+        .map_err(|error| failed(&error))?;
+    let function = choose(&deployed)?;
+    let request = PostRequest::new(message, vec![function.to_string()]);
+    let ids = host.intake.accept(namespace, vec![request]).await;
+    let ids = ids.map_err(|error| failed(&error))?;
+    let id = ids
+        .first()
+        .copied()
+        .ok_or_else(|| failed(&"the job has no id"))?;
+    let local = Local {
+        store: Arc::clone(&host.store),
+        namespace,
+    };
+    let record = Display::new(1).follow(&local, id).await?;
+    if let Err(failure) = verdict(&record) {
+        local.show_log(id).await;
+        return Err(failure);
+    }
+    match host.store.output(namespace, id).await {
+        Ok(Some(Stored::Output(output))) => Ok(output.result),
+        Ok(_) => Err(failed(&"the result is gone")),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// The one function to run.
+fn choose(deployed: &[Arc<Deployment>]) -> Result<&FunctionName, Failure> {
+    if let [only] = deployed {
+        return Ok(&only.function);
+    }
+    let names: Vec<_> = deployed.iter().map(|one| one.function.as_str()).collect();
+    Err(Failure::usage(format!(
+        "the component has several functions; choose one with --function: {}",
+        names.join(", ")
+    )))
+}
+
+/// The host in this process, as a place to look at jobs.
+struct Local<'n> {
+    store: Arc<dyn Store>,
+    namespace: &'n Namespace,
+}
+
+impl Local<'_> {
+    /// Shows what the guest logged: the cause alone seldom tells why.
+    async fn show_log(&self, id: JobId) {
+        let lines = self.store.log(self.namespace, id).await;
+        for line in lines.unwrap_or_default() {
+            note(&format!("log: {}", plain(&line.text)));
+        }
+    }
+}
+
+impl Jobs for Local<'_> {
+    async fn record(&self, id: JobId) -> Result<JobRecord, Failure> {
+        match self.store.job(self.namespace, id).await {
+            Ok(Some(record)) => Ok(record),
+            Ok(None) => Err(Failure::failed(format!("job {id} is gone"))),
+            Err(error) => Err(Failure::failed(error.to_string())),
+        }
+    }
+
+    async fn ended(&self, id: JobId, at_most: Duration) -> Result<(), Failure> {
+        let ended = self.store.ended(self.namespace, id);
+        match tokio::time::timeout(at_most, ended).await {
+            Ok(Err(error)) => Err(Failure::failed(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}

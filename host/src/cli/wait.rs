@@ -1,0 +1,63 @@
+//! `skep wait`: follows jobs to their end.
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde_json::json;
+
+use super::follow::{Display, verdict, word};
+use super::output::plain;
+use super::{Global, failure::Failure, output};
+use crate::job::{JobId, JobRecord};
+
+/// How many jobs are followed at once; each costs a few requests a second.
+const AT_ONCE: usize = 16;
+
+/// Follow jobs to their end
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  skep wait 12\n  skep wait 12 13 14 && echo all completed\n\nThe exit code is 1 if any of them failed or was cancelled."
+)]
+pub(super) struct Args {
+    /// The jobs
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<JobId>,
+}
+
+/// Follows the jobs; prints each as it ends.
+pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let client = global.client()?;
+    let display = Display::new(args.ids.len());
+    let follow = |id| display.follow(&client, id);
+    let mut ends = stream::iter(args.ids).map(follow).buffer_unordered(AT_ONCE);
+    let mut causes = Vec::new();
+    let mut ended = Vec::new();
+    while let Some(record) = ends.next().await {
+        let record = record?;
+        if let Err(Failure::Failed(cause)) = verdict(&record) {
+            causes.push(cause);
+        }
+        ended.push(record);
+    }
+    // Printed last, so that bars and lines do not mix.
+    ended
+        .iter()
+        .try_for_each(|record| print(record, global.json))?;
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::failed(causes.join("\nerror: "))),
+    }
+}
+
+fn print(record: &JobRecord, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return output::line(&json!(record).to_string());
+    }
+    let short_result = record.short_result.as_deref().unwrap_or_default();
+    let text = format!(
+        "{} {} {}",
+        record.id,
+        word(record.state),
+        plain(short_result)
+    );
+    output::line(text.trim_end())
+}

@@ -1,0 +1,104 @@
+//! Request bodies: read up to a bound, and never for longer than a client that
+//! still sends may need.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+
+use super::problem::Problem;
+
+/// How long a client may pause within a body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of a refused body is read and dropped. A client that sends without
+/// looking up would otherwise meet a closed connection instead of the answer.
+const DRAINED_BYTES: usize = 128 << 20;
+
+/// How long that may take.
+const DRAINED_FOR: Duration = Duration::from_secs(10);
+
+/// Reads a body of at most `most` bytes; `what` names it in errors.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    what: &str,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            format!("{what} may have at most {most} bytes"),
+        )
+    };
+    let mut stream = body.into_data_stream();
+    if declared_length(headers).is_some_and(|length| length > most as u64) {
+        // A client that waits for `100 Continue` is spared the upload.
+        if !headers.contains_key(EXPECT) {
+            drain(stream).await;
+        }
+        return Err(too_large());
+    }
+    let mut read = BytesMut::new();
+    loop {
+        let next = tokio::time::timeout(PATIENCE, stream.next()).await;
+        let Some(chunk) = next.map_err(|_| stalled())? else {
+            return Ok(read.freeze());
+        };
+        let chunk = chunk.map_err(|error| {
+            Problem::bad_request(format!("the body could not be read to its end: {error}"))
+        })?;
+        if read.len() + chunk.len() > most {
+            drain(stream).await;
+            return Err(too_large());
+        }
+        // Copied even when it is the only chunk: that one may be a slice of a
+        // larger buffer, which a waiting job would keep alive.
+        read.extend_from_slice(&chunk);
+    }
+}
+
+/// Reads the rest of a refused body, within reason.
+async fn drain(mut stream: BodyDataStream) {
+    let mut dropped = 0;
+    let rest = async {
+        while let Some(Ok(chunk)) = stream.next().await {
+            dropped += chunk.len();
+            if dropped > DRAINED_BYTES {
+                return;
+            }
+        }
+    };
+    // Cut off or read to its end: the client has had its chance.
+    let _ = tokio::time::timeout(DRAINED_FOR, rest).await;
+}
+
+fn stalled() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "stalled",
+        format!("no more of the body came for {PATIENCE:?}"),
+    )
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The content type of a request as sent; empty if there is none.
+pub(super) fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// A content type without its parameters, in lower case.
+pub(super) fn essence(content_type: &str) -> String {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}

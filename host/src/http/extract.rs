@@ -1,0 +1,184 @@
+//! What handlers want to know of a request: checked, and refused as a
+//! [`Problem`] rather than in axum's words.
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::job::{FunctionName, JobId, Namespace};
+
+/// Names the namespace of a request.
+pub(super) const NAMESPACE: &str = "skep-namespace";
+
+/// What a client wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// MLQ's plain text: what curl, browsers and old front ends get.
+    Text,
+    /// For clients that name JSON in `Accept`.
+    Json,
+}
+
+impl Format {
+    /// The format that `Accept` asks for; of text and JSON the one it prefers,
+    /// and JSON when it likes both as much.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let (mut json, mut text) = (0.0_f32, 0.0_f32);
+        let values = headers.get_all(ACCEPT).iter();
+        for range in values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|v| v.split(','))
+        {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let quality: f32 = parts
+                .find_map(|part| part.strip_prefix("q="))
+                .map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            match media.as_str() {
+                "application/json" | "application/problem+json" => json = quality.max(json),
+                "text/plain" => text = quality.max(text),
+                _ => {}
+            }
+        }
+        if json > 0.0 && json >= text {
+            Self::Json
+        } else {
+            Self::Text
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Format {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+/// The namespace that the request names, or `default`.
+pub(super) struct Tenant(pub(super) Namespace);
+
+impl<S: Send + Sync> FromRequestParts<S> for Tenant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(name) = parts.headers.get(NAMESPACE) else {
+            return Ok(Self(Namespace::default()));
+        };
+        let name = String::from_utf8_lossy(name.as_bytes());
+        let namespace = name.parse();
+        let refused =
+            |error| Problem::bad_request(format!("in the header Skep-Namespace: {error}"));
+        namespace.map(Self).map_err(refused)
+    }
+}
+
+/// The job that the path names.
+pub(super) struct Id(pub(super) JobId);
+
+#[derive(Deserialize)]
+struct JobPath {
+    id: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: JobPath = path(parts, state).await?;
+        Ok(Self(path.id.parse()?))
+    }
+}
+
+/// What of a job the path asks for: its last segment.
+#[derive(Deserialize)]
+pub(super) struct View {
+    pub(super) view: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for View {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path(parts, state).await
+    }
+}
+
+/// The function that the path names.
+pub(super) struct Named(pub(super) FunctionName);
+
+#[derive(Deserialize)]
+struct FunctionPath {
+    name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: FunctionPath = path(parts, state).await?;
+        Ok(Self(path.name.parse()?))
+    }
+}
+
+async fn path<T, S>(parts: &mut Parts, state: &S) -> Result<T, Problem>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    match Path::<T>::from_request_parts(parts, state).await {
+        Ok(Path(path)) => Ok(path),
+        Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+    }
+}
+
+/// The query of a request.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(accept: &str) -> Format {
+        Format::of(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]))
+    }
+
+    #[test]
+    fn json_is_for_those_who_name_it() {
+        for json in [
+            "application/json",
+            "text/html, Application/JSON;q=0.9",
+            "application/problem+json, */*",
+            "text/plain;q=0.5, application/json",
+        ] {
+            assert_eq!(format(json), Format::Json, "{json}");
+        }
+        for text in [
+            "",
+            "*/*",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/plain, application/json;q=0.5",
+            "application/json;q=0",
+            "application/json;q=x",
+        ] {
+            assert_eq!(format(text), Format::Text, "{text}");
+        }
+        assert_eq!(Format::of(&HeaderMap::new()), Format::Text);
+    }
+}

@@ -1,0 +1,43 @@
+//! Whether this process lives, and whether it can work.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::App;
+use super::extract::Format;
+use super::problem::Problem;
+use crate::job::Namespace;
+
+/// How long the store may take to answer a host that is ready.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// `GET /healthz`: answered as long as the process can answer anything.
+pub(super) async fn healthz(format: Format) -> Response {
+    ok(format)
+}
+
+/// `GET /readyz`: 503 when the store cannot be reached.
+pub(super) async fn readyz(State(app): State<App>, format: Format) -> Result<Response, Problem> {
+    let namespace = Namespace::default();
+    let asked = app.store.count(&namespace);
+    match tokio::time::timeout(PROMPT, asked).await {
+        Ok(answer) => answer.map(|_| ok(format)).map_err(Problem::from),
+        Err(_) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store-unavailable",
+            format!("the store does not answer within {PROMPT:?}"),
+        )),
+    }
+}
+
+fn ok(format: Format) -> Response {
+    match format {
+        Format::Text => "ok".into_response(),
+        Format::Json => Json(json!({"status": "ok"})).into_response(),
+    }
+}

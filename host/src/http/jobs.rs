@@ -1,0 +1,147 @@
+//! Jobs: how many wait, what became of one, and stopping it.
+
+use std::fmt::Write as _;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::App;
+use super::extract::{Format, Id, Tenant};
+use super::problem::Problem;
+use super::results::guarded;
+use crate::job::{JobId, JobRecord, LogLevel, LogLine, Namespace, State as JobState};
+use crate::store::Cancelled;
+
+/// `GET /jobs/count`: how many wait.
+pub(super) async fn count(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+) -> Result<Response, Problem> {
+    let count = app.store.count(&namespace).await?;
+    Ok(match format {
+        Format::Text => count.to_string().into_response(),
+        Format::Json => Json(json!({"count": count})).into_response(),
+    })
+}
+
+/// `GET /jobs/{id}`: the full record.
+pub(super) async fn record(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Id(id): Id,
+) -> Result<Json<JobRecord>, Problem> {
+    find(&app, &namespace, id).await.map(Json)
+}
+
+/// `GET /jobs/{id}/progress`: MLQ's words for where a job is.
+pub(super) async fn progress(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Id(id): Id,
+    format: Format,
+) -> Result<Response, Problem> {
+    let record = find(&app, &namespace, id).await?;
+    Ok(match format {
+        Format::Text => progress_text(&record).into_response(),
+        Format::Json => {
+            let progress = record.progress.unwrap_or_default();
+            let (percent, note) = (progress.percent, progress.note);
+            Json(json!({"state": record.state, "percent": percent, "note": note})).into_response()
+        }
+    })
+}
+
+fn progress_text(record: &JobRecord) -> String {
+    let percent = record
+        .progress
+        .as_ref()
+        .map_or(0, |progress| progress.percent);
+    match record.state {
+        JobState::Queued | JobState::Scheduled => "[queued; not started]".to_owned(),
+        JobState::Running | JobState::Parked if percent == 0 => "[started]".to_owned(),
+        JobState::Running | JobState::Parked => percent.to_string(),
+        JobState::Completed => "[completed]".to_owned(),
+        JobState::Failed => "[failed]".to_owned(),
+        JobState::Cancelled => "[cancelled]".to_owned(),
+    }
+}
+
+/// `GET /jobs/{id}/log`: what the last attempt that ended has logged.
+pub(super) async fn log(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Id(id): Id,
+    format: Format,
+) -> Result<Response, Problem> {
+    let record = find(&app, &namespace, id).await?;
+    let lines = app.store.log(&namespace, id).await?;
+    Ok(match format {
+        Format::Text => guarded(log_text(&record, &lines)),
+        Format::Json => Json(json!({"lines": lines})).into_response(),
+    })
+}
+
+/// The lines with the time since the attempt began: what a reader compares.
+fn log_text(record: &JobRecord, lines: &[LogLine]) -> String {
+    let first = lines.first().map_or(0, |line| line.at_ms);
+    let began = record.started_at_ms.unwrap_or(first).min(first);
+    let mut text = String::new();
+    for line in lines {
+        let seconds = line.at_ms.saturating_sub(began) as f64 / 1000.0;
+        let level = level(line.level);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{seconds:9.3} {level:<5} {}", line.text);
+    }
+    text
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "TRACE",
+        LogLevel::Debug => "DEBUG",
+        LogLevel::Info => "INFO",
+        LogLevel::Warn => "WARN",
+        LogLevel::Error => "ERROR",
+    }
+}
+
+/// `DELETE /jobs/{id}`: stops a job, also one that runs.
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Id(id): Id,
+    format: Format,
+) -> Result<Response, Problem> {
+    let (status, state) = match app.store.cancel(&namespace, id).await? {
+        Cancelled::Unknown => return Err(Problem::unknown_job(id)),
+        Cancelled::HadEnded => {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "job-ended",
+                format!("job {id} has ended before; there is nothing to cancel"),
+            ));
+        }
+        Cancelled::Done => (StatusCode::OK, "cancelled"),
+        Cancelled::Requested => (StatusCode::ACCEPTED, "cancelling"),
+    };
+    Ok(match format {
+        Format::Text => (status, state).into_response(),
+        Format::Json => {
+            (status, Json(json!({"id": id.to_string(), "state": state}))).into_response()
+        }
+    })
+}
+
+/// The record of a job that must exist.
+pub(super) async fn find(
+    app: &App,
+    namespace: &Namespace,
+    id: JobId,
+) -> Result<JobRecord, Problem> {
+    let record = app.store.job(namespace, id).await?;
+    record.ok_or_else(|| Problem::unknown_job(id))
+}

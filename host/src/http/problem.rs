@@ -1,0 +1,159 @@
+//! Errors as clients see them: a problem document (RFC 9457) for those that
+//! accept JSON, a line of text for the rest. Both say what is wrong and how to
+//! mend it.
+
+use std::any::Any;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::extract::Format;
+
+/// An error on its way to a client.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    /// Names the kind of problem for programs; stable.
+    kind: &'static str,
+    detail: String,
+    /// Further members of the document.
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem; `detail` says what is wrong and how to mend it.
+    pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            members: Map::new(),
+        }
+    }
+
+    /// The request cannot be understood.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// A fault of the host: the log has what a stranger is not told.
+    pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed through a fault of this host");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the host failed at this; its log has the details",
+        )
+    }
+
+    /// Adds a member to the document.
+    pub(super) fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.members.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// The problem of an answer that axum gave: a wrong method, for one.
+    fn of(status: StatusCode, method: &Method, headers: &HeaderMap) -> Self {
+        let allowed = headers.get(ALLOW).and_then(|allow| allow.to_str().ok());
+        match (status, allowed) {
+            (StatusCode::METHOD_NOT_ALLOWED, Some(allowed)) => Self::new(
+                status,
+                "method-not-allowed",
+                format!("{method} is not possible here; possible: {allowed}"),
+            ),
+            _ => Self::new(status, "about:blank", reason(status)),
+        }
+    }
+
+    fn document(self) -> Value {
+        let mut document = self.members;
+        let kind = match self.kind {
+            "about:blank" => self.kind.to_owned(),
+            kind => format!("urn:skep:problem:{kind}"),
+        };
+        document.insert("type".to_owned(), kind.into());
+        document.insert("title".to_owned(), reason(self.status).into());
+        document.insert("status".to_owned(), self.status.as_u16().into());
+        document.insert("detail".to_owned(), self.detail.into());
+        Value::Object(document)
+    }
+
+    fn render(self, format: Format) -> Response {
+        let status = self.status;
+        match format {
+            Format::Text => (status, format!("{}\n", self.detail)).into_response(),
+            Format::Json => {
+                let problem = HeaderValue::from_static("application/problem+json");
+                let document = Json(self.document());
+                (status, [(CONTENT_TYPE, problem)], document).into_response()
+            }
+        }
+    }
+}
+
+fn reason(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Error")
+}
+
+/// Only [`negotiate`] knows what the client accepts, so a handler's problem
+/// travels there beside an empty answer.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, soon);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Renders every error in the format that the client accepts.
+pub(super) async fn negotiate(request: Request, next: Next) -> Response {
+    let format = Format::of(request.headers());
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if status.is_client_error() || status.is_server_error() => {
+            Problem::of(status, &method, response.headers())
+        }
+        None => return response,
+    };
+    let mut rendered = problem.render(format);
+    for (name, value) in response.headers() {
+        if name != CONTENT_LENGTH && name != CONTENT_TYPE {
+            rendered.headers_mut().append(name, value.clone());
+        }
+    }
+    rendered
+}
+
+/// What is at no route.
+pub(super) async fn no_such_route(request: Request) -> Problem {
+    let path: String = request.uri().path().chars().take(128).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-route",
+        format!("there is nothing at {path:?}; jobs are at /jobs, functions at /functions"),
+    )
+}
+
+/// The answer after a panic; the panic hook has already printed where.
+pub(super) fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = format!("panic: {}", text.unwrap_or("of an unknown kind"));
+    Problem::internal(&text).into_response()
+}

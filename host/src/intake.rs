@@ -1,0 +1,299 @@
+//! The one way for a job to be accepted: over HTTP, from the command line, or
+//! from a guest that posts. What gets past here can be run; what cannot is
+//! refused with a text that says how to mend it, and nothing of its batch is
+//! stored.
+//!
+//! Not here: where jobs are kept (`store`), and how a refusal looks on the wire
+//! (`http`).
+
+mod json;
+mod near;
+mod options;
+mod schemas;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::job::{FunctionName, JobId, MAX_DEPTH, NameError, Namespace, NewJob, Payload};
+use crate::schema::{MessageSchema, Mismatch};
+use crate::store::{Deployment, Store, StoreError};
+use schemas::Schemas;
+
+pub(crate) use near::unknown_function;
+
+/// The largest message, in bytes. Each is written to the store's journal and
+/// copied into a guest's memory whole; what is larger belongs under a key of the
+/// store, and the key into the message.
+pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// The most functions that one job may name: a job is a short chain of steps,
+/// and its record lists them all.
+pub const MAX_FUNCTIONS: usize = 64;
+
+/// Checks up to this much work (a few ms) run where they are asked for; larger
+/// ones would hold up everything else on that thread.
+const MAX_INLINE_WORK: u64 = 1 << 20;
+
+/// How many large checks run at once, so that they leave cores for the rest.
+const LARGE_CHECKS: usize = 2;
+
+/// A job as somebody asks for it, unchecked.
+#[derive(Clone, Debug)]
+pub struct PostRequest {
+    /// What the handler gets.
+    pub message: Payload,
+    /// The functions to run, in order; empty for all that are deployed.
+    pub functions: Vec<String>,
+    /// Do not start before this many ms have passed.
+    pub delay_ms: Option<u64>,
+    /// 0 (first) to 3 (last); 2 if `None`.
+    pub priority: Option<u8>,
+    /// The same key answers the same id.
+    pub idempotency_key: Option<String>,
+    /// 1 to 100; 5 if `None`.
+    pub max_attempts: Option<u32>,
+    /// How long one attempt may run, in ms.
+    pub timeout_ms: Option<u64>,
+    /// Keep the result for this many seconds; for ever if `None`.
+    pub retention_s: Option<u64>,
+    /// Where to call when the job has ended.
+    pub callback: Option<String>,
+    /// The job that posts this one.
+    pub parent: Option<JobId>,
+    /// How many ancestors the job has.
+    pub depth: u32,
+}
+
+impl PostRequest {
+    /// A job with the default options.
+    pub fn new(message: Payload, functions: Vec<String>) -> Self {
+        Self {
+            message,
+            functions,
+            delay_ms: None,
+            priority: None,
+            idempotency_key: None,
+            max_attempts: None,
+            timeout_ms: None,
+            retention_s: None,
+            callback: None,
+            parent: None,
+            depth: 0,
+        }
+    }
+}
+
+/// Why a job was not accepted. Nothing of its batch was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// A function that is not deployed.
+    #[error("{text}")]
+    UnknownFunction {
+        /// What happened and what to do.
+        text: String,
+        /// Deployed names that look like it, best first.
+        near: Vec<FunctionName>,
+    },
+    /// A name that no function can have.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An option out of its range.
+    #[error("{0}")]
+    BadOption(String),
+    /// A message over [`MAX_MESSAGE_BYTES`].
+    #[error(
+        "the message has {0} bytes, and {MAX_MESSAGE_BYTES} are allowed, since it is journalled and handed to the guest whole; store large inputs as data and post their key"
+    )]
+    TooLarge(usize),
+    /// A JSON message that is not JSON.
+    #[error("the message is not valid JSON: {0}")]
+    Malformed(String),
+    /// A message that does not fit the schema of a function.
+    #[error("function {function}: {mismatch}")]
+    Mismatch {
+        /// The function whose schema it is.
+        function: FunctionName,
+        /// Where, and what was expected.
+        mismatch: Mismatch,
+    },
+    /// A function that takes JSON got something else.
+    #[error(
+        "function {function} takes JSON messages that fit its schema, and this message is {content_type}; post it as application/json"
+    )]
+    NotJson {
+        /// The function whose schema it is.
+        function: FunctionName,
+        /// What the message is instead.
+        content_type: String,
+    },
+    /// A tree of jobs deeper than [`MAX_DEPTH`].
+    #[error(
+        "the job would have {0} ancestors, and {MAX_DEPTH} are allowed; a handler that posts itself without end looks like this"
+    )]
+    TooDeep(u32),
+    /// A callback, which this version cannot send.
+    #[error("callbacks come with a later version; poll or use ?wait_ms= instead")]
+    Callback,
+    /// One of several jobs was not acceptable.
+    #[error("job {index} of {count}: {error}")]
+    InBatch {
+        /// Which one, from 1.
+        index: usize,
+        /// How many there are.
+        count: usize,
+        /// What is wrong with it.
+        error: Box<IntakeError>,
+    },
+    /// The store did not accept it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The check itself broke down.
+    #[error("the check of the message broke down; this is a fault of skep")]
+    Broken,
+}
+
+/// Accepts jobs.
+pub struct Intake {
+    store: Arc<dyn Store>,
+    schemas: Schemas,
+    large: Semaphore,
+}
+
+impl Intake {
+    /// An intake in front of `store`.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            schemas: Schemas::default(),
+            large: Semaphore::new(LARGE_CHECKS),
+        }
+    }
+
+    /// Accepts all of the jobs, in order, or none. They are durable when this
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// When one of them could not be run, or the store is not available.
+    pub async fn accept(
+        &self,
+        namespace: &Namespace,
+        requests: Vec<PostRequest>,
+    ) -> Result<Vec<JobId>, IntakeError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = requests.len();
+        let deployed = self.store.functions(namespace).await?;
+        let mut checks = Vec::with_capacity(count);
+        for (index, request) in requests.into_iter().enumerate() {
+            let check = self.prepare(request, &deployed);
+            checks.push(check.map_err(|error| error.of_batch(index, count))?);
+        }
+        let jobs = self.run(checks).await?;
+        Ok(self.store.submit(namespace, jobs).await?)
+    }
+
+    /// All that can be said of a request without reading its message.
+    fn prepare(
+        &self,
+        request: PostRequest,
+        deployed: &[Arc<Deployment>],
+    ) -> Result<Check, IntakeError> {
+        let functions = near::resolve(&request.functions, deployed)?;
+        let schemas = functions
+            .iter()
+            .filter_map(|function| {
+                let schema = self.schemas.of(function)?;
+                Some((function.function.clone(), schema))
+            })
+            .collect();
+        let names = functions.iter().map(|found| found.function.clone());
+        let job = options::check(request, names.collect())?;
+        Ok(Check { job, schemas })
+    }
+
+    /// Reads the messages: at once, or on a thread of its own when that may take
+    /// long.
+    async fn run(&self, checks: Vec<Check>) -> Result<Vec<NewJob>, IntakeError> {
+        let work = checks.iter().map(Check::work).fold(0, u64::saturating_add);
+        if work <= MAX_INLINE_WORK {
+            return check_all(checks);
+        }
+        let _permit = self
+            .large
+            .acquire()
+            .await
+            .map_err(|_| IntakeError::Broken)?;
+        tokio::task::spawn_blocking(move || check_all(checks))
+            .await
+            .map_err(|_| IntakeError::Broken)?
+    }
+}
+
+impl IntakeError {
+    /// This error as that of one job in a batch; a lone job needs no number.
+    fn of_batch(self, index: usize, count: usize) -> Self {
+        if count == 1 {
+            return self;
+        }
+        Self::InBatch {
+            index: index + 1,
+            count,
+            error: Box::new(self),
+        }
+    }
+}
+
+/// A job whose message is still to be read.
+struct Check {
+    job: NewJob,
+    schemas: Vec<(FunctionName, Arc<MessageSchema>)>,
+}
+
+impl Check {
+    fn work(&self) -> u64 {
+        let message = &self.job.message;
+        if !message.is_json() {
+            return 0;
+        }
+        let bytes = message.data.len();
+        let schemas = self.schemas.iter().map(|(_, schema)| schema.work(bytes));
+        schemas.fold(bytes as u64, u64::saturating_add)
+    }
+
+    fn run(self) -> Result<NewJob, IntakeError> {
+        let message = &self.job.message;
+        if message.is_json() {
+            json::check(&message.data).map_err(IntakeError::Malformed)?;
+        }
+        for (function, schema) in self.schemas {
+            if !message.is_json() {
+                return Err(IntakeError::NotJson {
+                    function,
+                    content_type: message.content_type.clone(),
+                });
+            }
+            schema
+                .check(&message.data)
+                .map_err(|mismatch| IntakeError::Mismatch { function, mismatch })?;
+        }
+        Ok(self.job)
+    }
+}
+
+fn check_all(checks: Vec<Check>) -> Result<Vec<NewJob>, IntakeError> {
+    let count = checks.len();
+    checks
+        .into_iter()
+        .enumerate()
+        .map(|(index, check)| check.run().map_err(|error| error.of_batch(index, count)))
+        .collect()
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The host functions: everything a guest can reach. Each bounds what one call and
+//! one attempt may cost, and answers a guest that asks for too much with a WIT
+//! error, never with a trap.
+
+mod budget;
+mod inference;
+mod log;
+mod queue;
+mod wasi;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+use wasmtime::component::{HasSelf, Linker};
+
+use self::budget::Budget;
+pub(super) use self::log::JobLog;
+use self::wasi::Wasi;
+use super::Services;
+use super::bindings::{Listener, types};
+use super::memory::MemoryLimiter;
+use crate::job::Limits;
+use crate::store::Token;
+
+/// Tells a running job that somebody wants it stopped.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<CancelState>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    set: AtomicBool,
+    changed: Notify,
+}
+
+impl CancelFlag {
+    /// Asks the job to stop.
+    pub fn set(&self) {
+        self.0.set.store(true, Ordering::Release);
+        self.0.changed.notify_one();
+    }
+
+    /// Whether the job was asked to stop.
+    pub fn is_set(&self) -> bool {
+        self.0.set.load(Ordering::Acquire)
+    }
+
+    /// Resolves once the job was asked to stop.
+    pub(super) async fn wait(&self) {
+        while !self.is_set() {
+            self.0.changed.notified().await;
+        }
+    }
+}
+
+/// The job on whose behalf a guest runs.
+pub(super) struct RunningJob {
+    pub(super) token: Token,
+    pub(super) depth: u32,
+    pub(super) cancel: CancelFlag,
+}
+
+/// All that the host keeps for one instance.
+pub(super) struct Guest {
+    pub(super) memory: MemoryLimiter,
+    pub(super) log: JobLog,
+    /// `None` while a component is only asked for its functions: then every host
+    /// call but `log` is denied.
+    job: Option<RunningJob>,
+    budget: Budget,
+    services: Services,
+    wasi: Option<Box<Wasi>>,
+}
+
+impl Guest {
+    pub(super) fn new(limits: &Limits, services: Services, job: Option<RunningJob>) -> Self {
+        Self {
+            memory: MemoryLimiter::new(limits.memory_bytes),
+            log: JobLog::new(limits.log_bytes),
+            budget: Budget::new(limits),
+            job,
+            services,
+            wasi: None,
+        }
+    }
+
+    /// The job, after taking one call off the budget.
+    fn job_for_call(&mut self) -> Result<&RunningJob, types::Error> {
+        self.budget.call()?;
+        self.job.as_ref().ok_or_else(|| {
+            types::Error::Denied(
+                "host calls are not available while `functions()` is asked; call them from `handle`"
+                    .to_owned(),
+            )
+        })
+    }
+}
+
+impl types::Host for Guest {}
+
+/// Offers the host functions to guests.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    Listener::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    wasi::link(linker)
+}
+
+/// What a store's failure means to a guest.
+fn unavailable(error: impl std::fmt::Display) -> types::Error {
+    types::Error::Unavailable(error.to_string())
+}

@@ -1,0 +1,154 @@
+//! Where guests run: one [`Sandbox`] per process holds the engine, the pool of
+//! instances and the compiled components, and runs each attempt of each function
+//! in a fresh instance with fuel, time and memory limits.
+//!
+//! A guest reaches the outside only through the host functions in [`host`]. What
+//! is not here: which job to run, and what its end means for it (`worker`).
+
+mod artefacts;
+mod attempt;
+mod bindings;
+mod compiler;
+mod component;
+mod engine;
+mod host;
+mod memory;
+mod progress;
+mod upload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{Engine, Store};
+
+pub use attempt::{Assignment, CancelFlag, Ended, Stop};
+pub use compiler::compile_from_stdin;
+pub use component::Prepared;
+pub use progress::ProgressBoard;
+pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
+
+use crate::intake::Intake;
+use crate::job::{Digest, Limits};
+use crate::store;
+use host::Guest;
+
+/// Instances kept back for asking uploads what they offer, so that a full house
+/// of jobs cannot shut out a deployment.
+const UPLOAD_SLOTS: usize = 1;
+
+/// How a [`Sandbox`] is set up.
+#[derive(Debug)]
+pub struct SandboxConfig {
+    /// How many guests may run at once.
+    pub slots: usize,
+    /// Where compiled artefacts are kept; only the host writes there.
+    pub artefacts: PathBuf,
+    /// The `skep` binary, run as a child to compile what was uploaded.
+    pub compiler: PathBuf,
+}
+
+/// What guests reach through host functions.
+#[derive(Clone)]
+pub struct Services {
+    /// For stored data.
+    pub store: Arc<dyn store::Store>,
+    /// For posting jobs.
+    pub intake: Arc<Intake>,
+    /// For telling how far a job is.
+    pub progress: Arc<ProgressBoard>,
+}
+
+/// The engine, its pool and its compiled components.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Linker<Guest>,
+    jobs: Semaphore,
+    uploads: Semaphore,
+    prepared: component::Cache,
+    artefacts: artefacts::Artefacts,
+    compiler: compiler::Compiler,
+    services: Services,
+}
+
+impl Sandbox {
+    /// Sets up the engine and a pool for `config.slots` guests.
+    pub fn new(config: &SandboxConfig, services: Services) -> anyhow::Result<Self> {
+        let engine = engine::pooled(config.slots + UPLOAD_SLOTS)?;
+        let mut linker = Linker::new(&engine);
+        host::link(&mut linker)?;
+        Ok(Self {
+            jobs: Semaphore::new(config.slots),
+            uploads: Semaphore::new(UPLOAD_SLOTS),
+            prepared: component::Cache::default(),
+            artefacts: artefacts::Artefacts::open(&config.artefacts, &engine)?,
+            compiler: compiler::Compiler::new(config.compiler.clone()),
+            engine,
+            linker,
+            services,
+        })
+    }
+
+    /// Looks at an upload, compiles it and asks it for its functions. Nothing is
+    /// kept but the compiled artefact.
+    pub async fn admit(&self, component: &Bytes) -> Result<Offer, AdmitError> {
+        upload::admit(self, component).await
+    }
+
+    /// The component of a digest, ready to be instantiated; compiled if this host
+    /// has not seen it yet.
+    pub async fn prepare(&self, digest: Digest) -> Result<Arc<Prepared>, AdmitError> {
+        self.prepared
+            .get_or_prepare(digest, async || {
+                let path = match self.artefacts.find(digest) {
+                    Some(path) => path,
+                    None => {
+                        let bytes = (self.services.store.component(digest).await)
+                            .map_err(|error| AdmitError::Host(error.to_string()))?
+                            .ok_or_else(|| {
+                                AdmitError::Host(format!("component {digest} is not in the store"))
+                            })?;
+                        self.compile(digest, &bytes).await?
+                    }
+                };
+                Prepared::load(&self.engine, &self.linker, &path)
+            })
+            .await
+    }
+
+    /// Runs one attempt of one function in a fresh instance.
+    pub async fn run(&self, assignment: Assignment<'_>) -> Ended {
+        // The pool answers with an error when it is exhausted, so wait in front of
+        // it. The semaphore is never closed.
+        let _slot = self.jobs.acquire().await;
+        attempt::run(self, assignment).await
+    }
+
+    async fn compile(&self, digest: Digest, bytes: &Bytes) -> Result<PathBuf, AdmitError> {
+        let target = self.artefacts.path(digest);
+        self.compiler.compile(bytes, &target).await?;
+        Ok(target)
+    }
+
+    fn store(&self, guest: Guest, fuel: u64) -> wasmtime::Result<Store<Guest>> {
+        let mut store = Store::new(&self.engine, guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(engine::HOSTCALL_BYTES);
+        store.set_fuel(fuel)?;
+        store.fuel_async_yield_interval(Some(engine::YIELD_EVERY_FUEL))?;
+        Ok(store)
+    }
+}
+
+/// The limits under which an upload is asked for its functions: a moment's work
+/// for any language's runtime to start.
+fn offer_limits() -> Limits {
+    Limits {
+        fuel: 10_000_000_000,
+        timeout_ms: Duration::from_secs(10).as_millis() as u64,
+        ..Limits::default()
+    }
+}

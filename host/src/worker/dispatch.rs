@@ -1,0 +1,265 @@
+//! The dispatcher: one task that moves jobs between the store and the sandbox in
+//! batches. Each round trip records what has ended and takes what comes next.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Phase, Tools, job};
+use crate::sandbox::CancelFlag;
+use crate::store::{Claim, Completion, Cycle, Lease, StoreError, Token, Verdict};
+
+/// How much work may wait in this process, beyond what runs. Short jobs are taken
+/// in batches, since a batch costs hardly more than a job; a job that takes longer
+/// than this is only taken when there is a slot for it, so that another host may
+/// have it sooner.
+const TAKE_AHEAD: Duration = Duration::from_millis(10);
+
+/// The most jobs taken ahead: what a lost host would throw back.
+const MAX_TAKEN_AHEAD: usize = 1024;
+
+/// How long to wait before trying a store again that has just failed.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long to wait for running jobs that were told to end.
+const ABORT_GRACE: Duration = Duration::from_secs(5);
+
+/// Where running jobs leave what became of them.
+#[derive(Default)]
+struct Outbox {
+    ended: Mutex<Vec<Completion>>,
+    changed: Notify,
+}
+
+impl Outbox {
+    fn put(&self, completion: Completion) {
+        self.lock().push(completion);
+        self.changed.notify_one();
+    }
+
+    fn take(&self) -> Vec<Completion> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Completion>> {
+        // The list is whole between any two operations on it.
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Dispatcher {
+    tools: Tools,
+    lease: watch::Sender<Option<Lease>>,
+    outbox: Arc<Outbox>,
+    tasks: JoinSet<()>,
+    running: HashMap<Token, CancelFlag>,
+    /// What has ended and is not yet recorded: kept until the store takes it.
+    unrecorded: Arc<Vec<Completion>>,
+    /// A moving average of the time a slot spends on a job, in µs.
+    job_us: f64,
+}
+
+/// Works until `phase` says to drain, and then until that is done.
+pub(super) async fn run(
+    tools: Tools,
+    mut phase: watch::Receiver<Phase>,
+    lease: watch::Sender<Option<Lease>>,
+) {
+    let mut dispatcher = Dispatcher {
+        tools,
+        lease,
+        outbox: Arc::default(),
+        tasks: JoinSet::new(),
+        running: HashMap::new(),
+        unrecorded: Arc::default(),
+        job_us: TAKE_AHEAD.as_micros() as f64,
+    };
+    loop {
+        let now = *phase.borrow_and_update();
+        if let Phase::Draining(grace) = now {
+            return dispatcher.drain(grace).await;
+        }
+        dispatcher.turn(&mut phase).await;
+    }
+}
+
+impl Dispatcher {
+    /// One round trip, and the wait for a reason to make the next one. Only the wait
+    /// is cut short by a change of `phase`: a claim must never be lost on its way.
+    async fn turn(&mut self, phase: &mut watch::Receiver<Phase>) {
+        let want = self.capacity().saturating_sub(self.running.len());
+        let pause = match self.cycle(want).await {
+            Ok(taken) if taken > 0 && self.running.len() < self.capacity() => return,
+            Ok(_) => None,
+            Err(StoreError::LeaseLost) => return self.abandon().await,
+            Err(error) => {
+                tracing::error!(%error, "the store does not answer; jobs go on, outcomes are kept");
+                Some(STORE_PAUSE)
+            }
+        };
+        tokio::select! {
+            _ = phase.changed() => {}
+            () = self.reason(want, pause) => {}
+        }
+    }
+
+    /// Records what has ended, takes up to `want` jobs and starts them; answers how
+    /// many.
+    async fn cycle(&mut self, want: usize) -> Result<usize, StoreError> {
+        let lease = self.lease().await?;
+        self.collect();
+        let Cycle {
+            claimed,
+            refused,
+            cancelled,
+        } = (self.tools.store)
+            .cycle(lease, self.unrecorded.clone(), want)
+            .await?;
+        self.unrecorded = Arc::default();
+        for token in refused {
+            tracing::warn!(
+                namespace = %token.namespace, job = %token.id, attempt = token.attempt,
+                "this outcome came too late: the job was given to another host"
+            );
+        }
+        let taken = claimed.len();
+        for claim in claimed {
+            self.start(claim);
+        }
+        for token in cancelled {
+            if let Some(flag) = self.running.get(&token) {
+                flag.set();
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Moves what has ended from the outbox to what must be recorded.
+    fn collect(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        let ended = self.outbox.take();
+        if ended.is_empty() {
+            return;
+        }
+        for completion in &ended {
+            self.running.remove(&completion.token);
+            // An average over some twenty jobs follows a change of load quickly
+            // and is not thrown about by one odd job.
+            self.job_us += (completion.usage.run_us as f64 - self.job_us) / 20.0;
+        }
+        Arc::make_mut(&mut self.unrecorded).extend(ended);
+    }
+
+    /// How many jobs this host may hold: what its slots run, and what they will
+    /// need next while a round trip is under way.
+    fn capacity(&self) -> usize {
+        let slots = self.tools.slots;
+        let ahead = slots as f64 * TAKE_AHEAD.as_micros() as f64 / self.job_us.max(1.0);
+        slots + (ahead as usize).saturating_sub(slots).min(MAX_TAKEN_AHEAD)
+    }
+
+    /// Resolves when a round trip is worth while, and not before `pause` is over.
+    async fn reason(&self, want: usize, pause: Option<Duration>) {
+        if let Some(pause) = pause {
+            return sleep(pause).await;
+        }
+        let lease = *self.lease.borrow();
+        let woken = async {
+            match lease {
+                Some(lease) if want > 0 => self.tools.store.wake(lease).await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.outbox.changed.notified() => {}
+            woken = woken => {
+                if let Err(error) = woken {
+                    tracing::debug!(%error, "waiting for work was cut short");
+                    sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        let held = *self.lease.borrow();
+        if let Some(lease) = held {
+            return Ok(lease);
+        }
+        let lease = self.tools.store.register().await?;
+        tracing::debug!(incarnation = %lease.incarnation, "registered");
+        self.lease.send_replace(Some(lease));
+        Ok(lease)
+    }
+
+    fn start(&mut self, claim: Claim) {
+        let cancel = CancelFlag::default();
+        self.running.insert(claim.token.clone(), cancel.clone());
+        let (tools, outbox) = (self.tools.clone(), self.outbox.clone());
+        self.tasks.spawn(async move {
+            let completion = job::run(&tools, claim, cancel).await;
+            outbox.put(completion);
+        });
+    }
+
+    /// Our jobs were given to others: whatever we still do for them is void.
+    async fn abandon(&mut self) {
+        tracing::warn!(
+            jobs = self.running.len(),
+            "this host was silent for too long; its jobs were given to others"
+        );
+        self.tasks.shutdown().await;
+        self.outbox.take();
+        self.running.clear();
+        self.unrecorded = Arc::default();
+        self.lease.send_replace(None);
+    }
+
+    /// Lets running jobs end, gives the others back, and records everything.
+    async fn drain(&mut self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        loop {
+            if let Err(error) = self.cycle(0).await {
+                tracing::warn!(%error, "could not record outcomes while stopping");
+            }
+            if self.running.is_empty() {
+                break;
+            }
+            let ended = timeout_at(deadline, self.outbox.changed.notified()).await;
+            if ended.is_err() {
+                break;
+            }
+        }
+        self.tasks.abort_all();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout_at(Instant::now() + ABORT_GRACE, all_ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("some jobs could not be stopped in time");
+        }
+        self.collect();
+        let released = self.running.drain().map(|(token, _)| released(token));
+        Arc::make_mut(&mut self.unrecorded).extend(released);
+        if let Err(error) = self.cycle(0).await {
+            tracing::warn!(%error, "could not give jobs back while stopping");
+        }
+    }
+}
+
+fn released(token: Token) -> Completion {
+    let now = crate::time::now_ms();
+    Completion {
+        token,
+        verdict: Verdict::Release,
+        started_at_ms: now,
+        ended_at_ms: now,
+        usage: Default::default(),
+        components: Vec::new(),
+        log: Vec::new(),
+    }
+}

@@ -1,0 +1,77 @@
+//! What every host does beside running jobs: renew its lease, take jobs from hosts
+//! that are gone, drop what has expired, and pass progress on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::sandbox::ProgressBoard;
+use crate::store::{LEASE, Lease, RENEW_EVERY, Store};
+
+/// How often expired results and data are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often progress goes to the store: watchers see it within 100 ms, and a
+/// thousand reports a second cost twenty calls.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+
+/// Renews whatever lease the dispatcher holds. That it was lost is noticed by the
+/// dispatcher at its next cycle.
+pub(super) async fn renew(store: Arc<dyn Store>, lease: watch::Receiver<Option<Lease>>) {
+    loop {
+        sleep(RENEW_EVERY).await;
+        let held = *lease.borrow();
+        if let Some(held) = held
+            && let Err(error) = store.renew(held).await
+        {
+            tracing::warn!(%error, "could not renew the lease");
+        }
+    }
+}
+
+/// Looks for hosts that are gone, at moments that differ from host to host.
+pub(super) async fn reap(store: Arc<dyn Store>) {
+    loop {
+        let half = LEASE / 2;
+        sleep(half.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        match store.reap().await {
+            Ok(0) => {}
+            Ok(jobs) => tracing::warn!(jobs, "took back the jobs of hosts that are gone"),
+            Err(error) => tracing::warn!(%error, "could not look for hosts that are gone"),
+        }
+    }
+}
+
+/// Drops what has expired.
+pub(super) async fn sweep(store: Arc<dyn Store>) {
+    loop {
+        match store.sweep().await {
+            Ok(0) => sleep(SWEEP_EVERY).await,
+            Ok(dropped) => tracing::debug!(dropped, "dropped what has expired"),
+            Err(error) => {
+                tracing::warn!(%error, "could not drop what has expired");
+                sleep(SWEEP_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Passes progress on in batches.
+pub(super) async fn flush_progress(
+    store: Arc<dyn Store>,
+    board: Arc<ProgressBoard>,
+    lease: watch::Receiver<Option<Lease>>,
+) {
+    loop {
+        let updates = board.take().await;
+        let held = *lease.borrow();
+        if let Some(held) = held
+            && let Err(error) = store.progress(held, updates).await
+        {
+            tracing::debug!(%error, "progress was not stored");
+        }
+        sleep(FLUSH_EVERY).await;
+    }
+}

@@ -1,0 +1,128 @@
+//! One attempt of one job: each of its functions in order, each in a sandbox of its
+//! own, and the verdict.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+
+use super::Tools;
+use crate::job::{Cause, CauseKind, Output, Usage, retry_delay_ms};
+use crate::sandbox::{AdmitError, Assignment, CancelFlag, Ended, Stop};
+use crate::store::{Claim, Completion, Deployment, StoreError, Verdict};
+use crate::time::now_ms;
+
+/// Runs a job to the end of this attempt. A panic of the host's own code ends the
+/// attempt, not the host.
+pub(super) async fn run(tools: &Tools, claim: Claim, cancel: CancelFlag) -> Completion {
+    let mut completion = Completion {
+        token: claim.token.clone(),
+        verdict: Verdict::Release,
+        started_at_ms: now_ms(),
+        ended_at_ms: 0,
+        usage: Usage::default(),
+        components: Vec::new(),
+        log: Vec::new(),
+    };
+    let outcome = AssertUnwindSafe(run_functions(tools, &claim, cancel, &mut completion))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job")));
+    completion.verdict = verdict(outcome, &claim);
+    completion.ended_at_ms = now_ms();
+    completion
+}
+
+async fn run_functions(
+    tools: &Tools,
+    claim: &Claim,
+    cancel: CancelFlag,
+    completion: &mut Completion,
+) -> Result<Output, Stop> {
+    let mut last = None;
+    for deployment in deployments(tools, claim).await? {
+        let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
+        completion.components.push(deployment.component);
+        let Ended {
+            outcome,
+            usage,
+            mut log,
+        } = tools
+            .sandbox
+            .run(Assignment {
+                claim,
+                deployment: &deployment,
+                component: &component,
+                cancel: cancel.clone(),
+            })
+            .await;
+        completion.usage = completion.usage.and(usage);
+        completion.log.append(&mut log);
+        last = Some(outcome?);
+    }
+    // The store gives no nameless job to a namespace without functions.
+    last.ok_or_else(|| host_error("the namespace has no functions any more"))
+}
+
+/// The functions of a job, as they are deployed now.
+async fn deployments(tools: &Tools, claim: &Claim) -> Result<Vec<Arc<Deployment>>, Stop> {
+    let deployed = (tools.store.functions(&claim.token.namespace).await)
+        .map_err(|error: StoreError| host_error(error))?;
+    if claim.job.functions.is_empty() {
+        return Ok(deployed.to_vec());
+    }
+    let find = |name| {
+        deployed
+            .iter()
+            .find(|deployment| &deployment.function == name)
+    };
+    (claim.job.functions.iter())
+        .map(|name| {
+            find(name).cloned().ok_or_else(|| {
+                Cause::new(
+                    CauseKind::NoSuchFunction,
+                    format!("the function `{name}` is not deployed any more"),
+                )
+                .into()
+            })
+        })
+        .collect()
+}
+
+fn unprepared(error: AdmitError) -> Stop {
+    match error {
+        // It was admitted once, perhaps by another version of skep.
+        AdmitError::Refused(text) | AdmitError::TooLarge(text) => Cause::new(
+            CauseKind::Trap,
+            format!("its component is refused now: {text}"),
+        )
+        .into(),
+        AdmitError::Host(text) => host_error(text),
+    }
+}
+
+fn host_error(text: impl ToString) -> Stop {
+    Cause::new(CauseKind::HostError, text.to_string()).into()
+}
+
+fn verdict(outcome: Result<Output, Stop>, claim: &Claim) -> Verdict {
+    let stop = match outcome {
+        Ok(output) => return Verdict::Completed(output),
+        Err(stop) if stop.cause.kind == CauseKind::Cancelled => return Verdict::Cancelled,
+        Err(stop) => stop,
+    };
+    let delay_ms = retry_delay_ms(
+        &stop.cause,
+        claim.token.attempt,
+        claim.job.max_attempts,
+        stop.retry_after_ms,
+        fastrand::f64(),
+    );
+    match delay_ms {
+        Some(delay_ms) => Verdict::Retry {
+            cause: stop.cause,
+            delay_ms,
+        },
+        None => Verdict::Failed(stop.cause),
+    }
+}

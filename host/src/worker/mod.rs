@@ -1,0 +1,91 @@
+//! Workers: take jobs from the store, run them in the sandbox, give back what
+//! became of them, and keep the lease on them alive meanwhile.
+//!
+//! Guests run on threads of their own ([`Workers::start`] makes a runtime for
+//! them), so that a host full of busy guests still answers HTTP.
+
+mod dispatch;
+mod housekeeping;
+mod job;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::sandbox::{ProgressBoard, Sandbox};
+use crate::store::Store;
+
+/// What workers work with.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) progress: Arc<ProgressBoard>,
+    /// How many guests run at once.
+    pub(crate) slots: usize,
+}
+
+/// Whether workers go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Working,
+    /// No new jobs; the running ones may go on for this long.
+    Draining(Duration),
+}
+
+/// The running workers of this process.
+pub struct Workers {
+    runtime: Option<Runtime>,
+    phase: watch::Sender<Phase>,
+    dispatcher: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts them, on one thread a core.
+    pub(crate) fn start(tools: Tools) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("skep-guest")
+            .enable_all()
+            .build()
+            .context("starting the guests' threads")?;
+        let (phase, watched) = watch::channel(Phase::Working);
+        let (lease, leases) = watch::channel(None);
+        runtime.spawn(housekeeping::renew(tools.store.clone(), leases));
+        runtime.spawn(housekeeping::reap(tools.store.clone()));
+        runtime.spawn(housekeeping::sweep(tools.store.clone()));
+        runtime.spawn(housekeeping::flush_progress(
+            tools.store.clone(),
+            tools.progress.clone(),
+            lease.subscribe(),
+        ));
+        let dispatcher = runtime.spawn(dispatch::run(tools, watched, lease));
+        Ok(Self {
+            runtime: Some(runtime),
+            phase,
+            dispatcher,
+        })
+    }
+
+    /// Takes no more jobs, lets the running ones go on for `grace`, gives the rest
+    /// back unrun, and returns.
+    pub async fn stop(mut self, grace: Duration) {
+        self.phase.send_replace(Phase::Draining(grace));
+        if let Err(error) = (&mut self.dispatcher).await {
+            tracing::error!(%error, "the dispatcher did not end well");
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // A runtime must not be dropped where blocking is not allowed; a guest that
+        // spins is left at its next yield.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

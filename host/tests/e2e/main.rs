@@ -1,0 +1,13 @@
+//! End to end: a real `skep serve` process, real components, real HTTP.
+//!
+//! Needs the guests at `target/guests` (`make guests`).
+
+mod bad_jobs;
+mod bad_uploads;
+mod cli;
+mod crash;
+mod host_calls;
+mod limits;
+mod main_job;
+mod restart;
+mod server;

@@ -1,0 +1,282 @@
+//! A server process under test, and a client that speaks to it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long anything may take before a test fails; generous, since CI is shared.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A built guest, by its file's name.
+pub fn guest(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let path = root.join("target/guests").join(format!("{name}.wasm"));
+    assert!(
+        path.is_file(),
+        "{} is missing; run `make guests`",
+        path.display()
+    );
+    path
+}
+
+/// The bytes of a built guest.
+pub fn guest_bytes(name: &str) -> Vec<u8> {
+    std::fs::read(guest(name)).unwrap()
+}
+
+/// The `skep` binary.
+pub fn skep() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+    command.kill_on_drop(true).env("NO_COLOR", "1");
+    command
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub content_type: String,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// Fails the test unless the answer has this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self
+    }
+
+    /// Fails the test unless the text names all of these.
+    #[track_caller]
+    pub fn naming(self, words: &[&str]) -> Self {
+        let text = self.text();
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in: {text}");
+        }
+        self
+    }
+}
+
+/// A server on a directory of its own.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    client: reqwest::Client,
+    directory: TempDir,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::start_in(TempDir::new().unwrap()).await
+    }
+
+    /// A server with a component deployed.
+    pub async fn with(component: &str) -> Self {
+        let server = Self::start().await;
+        server.upload(guest_bytes(component)).await.expect(200);
+        server
+    }
+
+    pub async fn start_in(directory: TempDir) -> Self {
+        let mut child = skep()
+            .args(["serve", "--listen", "127.0.0.1:0", "--store"])
+            .arg(store_of(&directory))
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = String::new();
+        let url = loop {
+            let line = tokio::time::timeout(PATIENCE, lines.next_line())
+                .await
+                .unwrap()
+                .unwrap();
+            let line = line.unwrap_or_else(|| panic!("the server did not start: {seen}"));
+            if let Some(at) = line.find("http://127.0.0.1:") {
+                break line[at..].split_whitespace().next().unwrap().to_owned();
+            }
+            seen.push_str(&line);
+        };
+        // Keep the pipe empty, or the server would stop at a full one.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self {
+            child,
+            url,
+            client: reqwest::Client::new(),
+            directory,
+        }
+    }
+
+    /// What `--store` takes for this server's directory.
+    pub fn store(&self) -> String {
+        store_of(&self.directory)
+    }
+
+    /// The server's directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) -> TempDir {
+        self.child.kill().await.unwrap();
+        self.directory
+    }
+
+    /// `kill -TERM`, and the exit code.
+    pub async fn terminate(mut self) -> (Option<i32>, TempDir) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .unwrap()
+            .unwrap();
+        (status.code(), self.directory)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    /// `GET` of JSON.
+    pub async fn json(&self, path: &str) -> Value {
+        let request = self
+            .request(Method::GET, path)
+            .header("accept", "application/json");
+        send(request).await.expect(200).json()
+    }
+
+    pub async fn upload(&self, component: Vec<u8>) -> Answer {
+        let request = self.request(Method::POST, "/consumer");
+        send(
+            request
+                .header("content-type", "application/wasm")
+                .body(component),
+        )
+        .await
+    }
+
+    /// `PUT /functions/{name}`, with limits in the query.
+    pub async fn put(&self, function: &str, component: &str, query: &str) -> Answer {
+        let request = self.request(Method::PUT, &format!("/functions/{function}{query}"));
+        let body = guest_bytes(component);
+        send(
+            request
+                .header("content-type", "application/wasm")
+                .body(body),
+        )
+        .await
+    }
+
+    /// `POST /jobs` with this text as JSON.
+    pub async fn post_text(&self, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.request(Method::POST, "/jobs");
+        send(
+            request
+                .header("content-type", "application/json")
+                .body(body),
+        )
+        .await
+    }
+
+    /// Posts a message to a function and answers the id.
+    pub async fn post(&self, function: &str, message: Value) -> String {
+        let body = serde_json::json!({"msg": message, "functions": [function]});
+        self.post_text(body.to_string()).await.expect(200).text()
+    }
+
+    /// Posts bytes to a function and answers the id.
+    pub async fn post_bytes(&self, function: &str, content_type: &str, bytes: Vec<u8>) -> String {
+        let request = self.request(Method::POST, &format!("/jobs?functions={function}"));
+        send(request.header("content-type", content_type).body(bytes))
+            .await
+            .expect(200)
+            .text()
+    }
+
+    /// Waits until the job has ended, and answers its record.
+    pub async fn ended(&self, id: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            self.get(&format!("/jobs/{id}/result?wait_ms=20000")).await;
+            let record = self.json(&format!("/jobs/{id}")).await;
+            let state = record["state"].as_str().unwrap();
+            if ["completed", "failed", "cancelled"].contains(&state) {
+                return record;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the job does not end: {record}");
+        }
+    }
+
+    /// Runs a job to its end and answers the record.
+    pub async fn run(&self, function: &str, message: Value) -> Value {
+        let id = self.post(function, message).await;
+        self.ended(&id).await
+    }
+
+    /// Runs a job and answers its result.
+    pub async fn result(&self, function: &str, message: Value) -> Answer {
+        let id = self.post(function, message).await;
+        self.get(&format!("/jobs/{id}/result?wait_ms=60000"))
+            .await
+            .expect(200)
+    }
+
+    /// Waits until `done` holds for the job's record.
+    pub async fn until(&self, id: &str, done: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let record = self.json(&format!("/jobs/{id}")).await;
+            if done(&record) {
+                return record;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not happen: {record}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Fails the test unless the server still does its work.
+    pub async fn still_serves(&self) {
+        self.get("/healthz").await.expect(200).naming(&["ok"]);
+    }
+}
+
+fn store_of(directory: &TempDir) -> String {
+    format!("embedded:{}", directory.path().join("store").display())
+}
+
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.timeout(PATIENCE).send().await.unwrap();
+    let headers = response.headers().clone();
+    Answer {
+        status: response.status(),
+        content_type: headers
+            .get("content-type")
+            .map(|value| value.to_str().unwrap().to_owned())
+            .unwrap_or_default(),
+        headers,
+        body: response.bytes().await.unwrap().to_vec(),
+    }
+}
