@@ -199,7 +199,7 @@ pub(super) fn output(db: &Connection, key: Key) -> Result<Option<Stored>> {
     let Some((record, result)): Option<(Vec<u8>, Option<Vec<u8>>)> = ended else {
         return Ok(None);
     };
-    let ended: Ended = decode(&format!("job {}", key.id()), &record)?;
+    let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
     if ended.fate != Fate::Completed {
         return Ok(None);
     }
