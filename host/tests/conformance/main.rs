@@ -5,6 +5,15 @@
 //! of one store alone. To add a store, teach `World` to make one and
 //! `conformance!` to run the tests with it.
 
+#![allow(
+    clippy::cloned_ref_to_slice_refs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test shall be short to read, and panic when it meets what it does not expect"
+)]
+
 #[macro_use]
 mod support;
 

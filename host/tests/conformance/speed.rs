@@ -77,41 +77,58 @@ async fn drain(world: &World, hosts: usize, batch: usize) -> usize {
         .sum()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it measures, and takes half a minute"]
-async fn embedded() {
-    const JOBS: usize = 200_000;
-    let mut world = World::embedded(LEASE);
-    let message = format!("\"{}\"", "x".repeat(180));
-    println!("{:40} {:5.1} MiB", "open", memory());
-    for batch in [1, 16, 256] {
-        let jobs = if batch == 1 { 5_000 } else { JOBS };
-        let clock = Clock::start();
-        for _ in 0..jobs / batch {
-            world.submit(vec![job(&message); batch]).await;
-        }
-        clock.stop(&format!("post {batch} at a time, one poster"), jobs);
-        let clock = Clock::start();
-        let drained = drain(&world, 2, 64).await;
-        clock.stop("drain: 2 hosts, 64 a cycle", drained);
+const JOBS: usize = 100_000;
+
+fn message() -> String {
+    format!("\"{}\"", "x".repeat(180))
+}
+
+async fn fill(world: &World, jobs: usize) {
+    for _ in 0..jobs / 1000 {
+        world.submit(vec![job(&message()); 1000]).await;
     }
-    for (hosts, batch) in [(1, 1), (64, 1), (1, 64), (4, 64), (2, 256)] {
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures"]
+async fn draining() {
+    let world = World::embedded(LEASE);
+    for (hosts, batch) in [
+        (1, 64),
+        (1, 256),
+        (2, 64),
+        (2, 256),
+        (4, 64),
+        (64, 1),
+        (1, 1),
+    ] {
         let jobs = if (hosts, batch) == (1, 1) {
             5_000
         } else {
-            JOBS / 2
+            JOBS
         };
-        for _ in 0..jobs / 1000 {
-            world.submit(vec![job(&message); 1000]).await;
-        }
+        fill(&world, jobs).await;
         let clock = Clock::start();
         let drained = drain(&world, hosts, batch).await;
         clock.stop(&format!("drain: {hosts} hosts, {batch} a cycle"), drained);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures"]
+async fn posting() {
+    let world = World::embedded(LEASE);
+    for batch in [1, 16, 256] {
+        let jobs = if batch == 1 { 5_000 } else { JOBS };
+        let clock = Clock::start();
+        for _ in 0..jobs / batch {
+            world.submit(vec![job(&message()); batch]).await;
+        }
+        clock.stop(&format!("post: 1 poster, {batch} at a time"), jobs);
+    }
     let clock = Clock::start();
     let posts = (0..256).map(|_| {
-        let store = world.store().clone();
-        let message = message.clone();
+        let (store, message) = (world.store().clone(), message());
         tokio::spawn(async move {
             for _ in 0..100 {
                 store.submit(&ns(), vec![job(&message)]).await.unwrap();
@@ -119,16 +136,22 @@ async fn embedded() {
         })
     });
     futures_util::future::join_all(posts).await;
-    clock.stop("post 1 at a time, 256 posters", 25_600);
-    for _ in 0..100 {
-        world.submit(vec![job(&message); 1000]).await;
-    }
-    println!("{:40} {:5.1} MiB", "125,600 jobs wait", memory());
+    clock.stop("post: 256 posters, 1 at a time", 25_600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures"]
+async fn opening() {
+    let mut world = World::embedded(LEASE);
+    println!("new: {:.1} MiB", memory());
+    fill(&world, JOBS).await;
+    drain(&world, 2, 256).await;
+    world.crash();
+    let before = memory();
+    println!("{JOBS} ended: {before:.1} MiB");
+    fill(&world, JOBS).await;
+    println!("and {JOBS} wait: {:.1} MiB", memory());
     let clock = Instant::now();
     world.crash();
-    println!(
-        "open with 125,600 waiting of 1 M jobs: {:?}, {:.1} MiB",
-        clock.elapsed(),
-        memory()
-    );
+    println!("opened again: {:?}, {:.1} MiB", clock.elapsed(), memory());
 }

@@ -13,8 +13,9 @@ use super::key::Key;
 use super::record::{Head, decode};
 use super::writer::{Writer, from_sql};
 
-/// What the bodies may weigh: some thirty thousand small jobs.
-const MAX_BYTES: usize = 16 << 20;
+/// What the bodies may weigh: some eight thousand small jobs. A backlog that is
+/// longer is read ahead of its turn, which costs little more.
+const MAX_BYTES: usize = 4 << 20;
 
 /// What a job weighs beside its message: its allocations and map entry.
 const JOB_BYTES: usize = 320;

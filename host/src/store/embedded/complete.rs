@@ -1,5 +1,6 @@
 //! Ends attempts and jobs.
 
+use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
 use crate::job::{Cause, CauseKind, Output, retry_delay_ms};
@@ -20,6 +21,15 @@ struct End<'a> {
     log: Option<Vec<u8>>,
     retention_s: Option<u64>,
     cancel_requested: bool,
+}
+
+/// A row of `ended`.
+pub(super) struct EndRow {
+    key: Key,
+    expires_at_ms: Option<u64>,
+    record: Vec<u8>,
+    log: Option<Vec<u8>>,
+    result: Option<Bytes>,
 }
 
 /// What `open` holds of earlier attempts.
@@ -205,20 +215,33 @@ impl Writer {
             expires_at_ms,
             cancel_requested: end.cancel_requested,
         })?;
-        self.statement(
-            "INSERT INTO ended (key, expires, record, log, result) VALUES (?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            key.row(),
-            expires_at_ms.map(to_sql),
+        self.ends.push(EndRow {
+            key,
+            expires_at_ms,
             record,
-            end.log,
-            result.map(|result| &*result.data)
-        ])?;
-        self.statement("DELETE FROM open WHERE key = ?")?
-            .execute([key.row()])?;
+            log: end.log,
+            result: result.map(|result| result.data.clone()),
+        });
         self.index.forget(key);
         self.effects.ended.push(key);
+        Ok(())
+    }
+
+    /// Writes the ends of an action's jobs, all with the same two statements.
+    pub(super) fn write_ends(&mut self) -> Result<()> {
+        if self.ends.is_empty() {
+            return Ok(());
+        }
+        let mut insert = self.db.prepare_cached(
+            "INSERT INTO ended (key, expires, record, log, result) VALUES (?, ?, ?, ?, ?)",
+        )?;
+        let mut delete = self.db.prepare_cached("DELETE FROM open WHERE key = ?")?;
+        for end in self.ends.drain(..) {
+            let expires = end.expires_at_ms.map(to_sql);
+            let result = end.result.as_deref();
+            insert.execute(params![end.key.row(), expires, end.record, end.log, result])?;
+            delete.execute([end.key.row()])?;
+        }
         Ok(())
     }
 

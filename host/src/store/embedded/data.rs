@@ -7,7 +7,6 @@ use crate::job::{Digest, Namespace};
 use crate::store::Result;
 
 use super::committer::Action;
-use super::record::digest_bytes;
 use super::writer::{Writer, to_sql};
 
 /// How many rows one sweep drops: some milliseconds of the writer's time.
@@ -55,7 +54,7 @@ impl Action for PutComponent {
             .statement(
                 "INSERT INTO components (digest, content) VALUES (?, ?) ON CONFLICT DO NOTHING",
             )?
-            .execute(params![&*digest_bytes(&self.digest), &*self.bytes])?;
+            .execute(params![self.digest.as_bytes(), &*self.bytes])?;
         Ok(())
     }
 }

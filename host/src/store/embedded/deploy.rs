@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use serde_bytes::ByteArray;
 
-use crate::job::{FunctionName, Namespace};
+use crate::job::{Digest, FunctionName, Namespace};
 use crate::store::{Deployment, Functions, NewDeployment, Result, StoreError};
 
 use super::committer::Action;
-use super::record::{Bound, decode, digest, digest_bytes, encode};
+use super::record::{Bound, decode, encode};
 use super::writer::Writer;
 
 /// See [`crate::store::Store::deploy`].
@@ -71,7 +71,7 @@ fn bind(writer: &mut Writer, namespace: u32, new: &NewDeployment) -> Result<Depl
         )?
         .query_row(params![namespace, new.function.as_str()], |row| row.get(0))?;
     let record = encode(&Bound {
-        component: digest_bytes(&new.component),
+        component: ByteArray::new(*new.component.as_bytes()),
         summary: new.summary.clone(),
         message_schema: new.message_schema.clone(),
         limits: new.limits,
@@ -123,11 +123,10 @@ pub(super) fn functions(db: &Connection, namespace: u32) -> Result<Functions> {
         let what = format!("function {name}");
         let unreadable = |error| StoreError::Unreadable(format!("{what}: {error}"));
         let bound: Bound = decode(&what, &row.get::<_, Vec<u8>>(2)?)?;
-        let component: &ByteArray<32> = &bound.component;
         functions.push(Arc::new(Deployment {
             function: name.parse().map_err(unreadable)?,
             version: row.get(1)?,
-            component: digest(&**component)?,
+            component: Digest::from_bytes(*bound.component),
             summary: bound.summary,
             message_schema: bound.message_schema,
             limits: bound.limits,

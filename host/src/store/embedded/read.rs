@@ -13,7 +13,7 @@ use crate::job::{
 use crate::store::{Result, StoreError, Stored};
 
 use super::key::Key;
-use super::record::{Attempt, Ended, Fate, Head, decode, decode_log, digest_bytes};
+use super::record::{Attempt, Ended, Fate, Head, decode, decode_log};
 use super::schema::open_reader;
 use super::shared::{Running, lock};
 use super::writer::{from_sql, now_ms, to_sql};
@@ -114,22 +114,20 @@ pub(super) fn job(
         .query_row([key.row()], |row| row.get::<_, Vec<u8>>(0))
         .optional()?;
     match ended {
-        Some(bytes) => fill_ended(&mut record, decode(&what, &bytes)?)?,
+        Some(bytes) => fill_ended(&mut record, decode(&what, &bytes)?),
         None => fill_open(&mut record, &db, key, running)?,
     }
     Ok(Some(record))
 }
 
-fn fill_attempts(record: &mut JobRecord, attempts: Vec<Attempt>) -> Result<()> {
-    let attempts = attempts.into_iter().map(Attempt::into_record);
-    record.attempts = attempts.collect::<Result<_>>()?;
+fn fill_attempts(record: &mut JobRecord, attempts: Vec<Attempt>) {
+    record.attempts = attempts.into_iter().map(Attempt::into_record).collect();
     record.attempt = record.attempts.last().map_or(0, |last| last.number);
     record.started_at_ms = record.attempts.last().map(|last| last.started_at_ms);
-    Ok(())
 }
 
-fn fill_ended(record: &mut JobRecord, ended: Ended) -> Result<()> {
-    fill_attempts(record, ended.attempts)?;
+fn fill_ended(record: &mut JobRecord, ended: Ended) {
+    fill_attempts(record, ended.attempts);
     record.ended_at_ms = Some(ended.ended_at_ms);
     record.short_result = ended.short_result;
     record.result_content_type = ended.content_type;
@@ -144,7 +142,6 @@ fn fill_ended(record: &mut JobRecord, ended: Ended) -> Result<()> {
     if record.state == State::Failed {
         record.cause = record.attempts.last().and_then(|last| last.cause.clone());
     }
-    Ok(())
 }
 
 fn fill_open(
@@ -165,8 +162,8 @@ fn fill_open(
     if let Some(history) = history {
         fill_attempts(
             record,
-            decode(&format!("the attempts of job {}", key.id()), &history)?,
-        )?;
+            decode(format_args!("the attempts of job {}", key.id()), &history)?,
+        );
     }
     record.cancel_requested = cancel;
     // What ran when we looked may have been given back before we read.
@@ -202,7 +199,7 @@ pub(super) fn output(db: &Connection, key: Key) -> Result<Option<Stored>> {
     let Some((record, result)): Option<(Vec<u8>, Option<Vec<u8>>)> = ended else {
         return Ok(None);
     };
-    let ended: Ended = decode(&format!("job {}", key.id()), &record)?;
+    let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
     if ended.fate != Fate::Completed {
         return Ok(None);
     }
@@ -257,7 +254,7 @@ pub(super) fn data(db: &Connection, namespace: u32, name: &str) -> Result<Option
 pub(super) fn component(db: &Connection, digest: Digest) -> Result<Option<Bytes>> {
     let found = db
         .prepare_cached("SELECT content FROM components WHERE digest = ?")?
-        .query_row([&*digest_bytes(&digest)], |row| row.get::<_, Vec<u8>>(0))
+        .query_row([digest.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
         .optional()?;
     Ok(found.map(Bytes::from))
 }

@@ -127,7 +127,11 @@ impl Attempt {
             fuel: done.usage.fuel,
             peak_memory_bytes: done.usage.peak_memory_bytes,
             run_us: done.usage.run_us,
-            components: done.components.iter().map(digest_bytes).collect(),
+            components: done
+                .components
+                .iter()
+                .map(|c| ByteArray::new(*c.as_bytes()))
+                .collect(),
         }
     }
 
@@ -146,8 +150,8 @@ impl Attempt {
     }
 
     /// As the API shows it.
-    pub(super) fn into_record(self) -> Result<AttemptRecord> {
-        Ok(AttemptRecord {
+    pub(super) fn into_record(self) -> AttemptRecord {
+        AttemptRecord {
             number: self.number,
             started_at_ms: self.started_at_ms,
             ended_at_ms: Some(self.ended_at_ms),
@@ -160,9 +164,9 @@ impl Attempt {
             components: self
                 .components
                 .iter()
-                .map(|c| digest(&**c))
-                .collect::<Result<_>>()?,
-        })
+                .map(|c| Digest::from_bytes(**c))
+                .collect(),
+        }
     }
 }
 
@@ -235,21 +239,6 @@ pub(super) struct Bound {
     pub(super) message_schema: Option<String>,
     pub(super) limits: Limits,
     pub(super) deployed_at_ms: u64,
-}
-
-/// The bytes of a digest.
-pub(super) fn digest_bytes(digest: &Digest) -> ByteArray<32> {
-    let mut bytes = [0; 32];
-    // A digest's text is always 64 hexadecimal digits.
-    let _ = hex::decode_to_slice(digest.to_string(), &mut bytes);
-    ByteArray::new(bytes)
-}
-
-/// The digest of its bytes.
-pub(super) fn digest(bytes: &[u8]) -> Result<Digest> {
-    hex::encode(bytes)
-        .parse()
-        .map_err(|error| StoreError::Unreadable(format!("a digest: {error}")))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::job::{JobId, Namespace, NewJob};
 use crate::store::{Result, StoreError};
@@ -47,20 +47,38 @@ impl Action for Submit {
             return Ok(Vec::new());
         }
         let namespace = writer.namespace(&self.namespace)?;
+        let now_ms = writer.now_ms;
+        let db = &writer.db;
+        let mut post =
+            db.prepare_cached("INSERT INTO posted (key, at, head, data) VALUES (?, ?, ?, ?)")?;
+        let mut open = db.prepare_cached(
+            "INSERT INTO open (key, rank, due, attempts, cancel) VALUES (?, ?, ?, 0, 0)",
+        )?;
         let mut ids = Vec::with_capacity(self.jobs.len());
         for Encoded { job, head } in &self.jobs {
             if let Some(name) = &job.idempotency_key
-                && let Some(id) = writer.id_of_key(namespace, name)?
+                && let Some(id) = id_of(db, namespace, name)?
             {
                 ids.push(id);
                 continue;
             }
-            let key = writer.accept(namespace, job, head)?;
+            let full = || StoreError::Full("the namespace has no more job ids".into());
+            let queue = writer.index.queue(namespace).ok_or_else(full)?;
+            let key = Key::new(namespace, JobId(queue.next_id)).ok_or_else(full)?;
+            queue.next_id += 1;
+            let rank = Rank::of(job);
+            let due = match job.delay_ms {
+                0 => 0,
+                delay_ms => now_ms.saturating_add(delay_ms),
+            };
+            post.execute(params![key.row(), to_sql(now_ms), head, &*job.message.data])?;
+            open.execute(params![key.row(), rank.to_byte(), to_sql(due)])?;
             if let Some(name) = &job.idempotency_key {
-                writer
-                    .statement("INSERT INTO keys (namespace, name, id) VALUES (?, ?, ?)")?
+                db.prepare_cached("INSERT INTO keys (namespace, name, id) VALUES (?, ?, ?)")?
                     .execute(params![namespace, name, to_sql(key.id().0)])?;
             }
+            writer.index.add(key, rank, due);
+            writer.bodies.offer(key, job, now_ms);
             ids.push(key.id());
         }
         writer.effects.ring = true;
@@ -68,39 +86,11 @@ impl Action for Submit {
     }
 }
 
-impl Writer {
-    fn id_of_key(&self, namespace: u32, name: &str) -> Result<Option<JobId>> {
-        let id = self
-            .statement("SELECT id FROM keys WHERE namespace = ? AND name = ?")?
-            .query_row(params![namespace, name], |row| row.get::<_, i64>(0))
-            .optional()?;
-        Ok(id.map(|id| JobId(id.unsigned_abs())))
-    }
-
-    fn accept(&mut self, namespace: u32, job: &Arc<NewJob>, head: &[u8]) -> Result<Key> {
-        let full = || StoreError::Full("the namespace has no more job ids".into());
-        let queue = self.index.queue(namespace).ok_or_else(full)?;
-        let key = Key::new(namespace, JobId(queue.next_id)).ok_or_else(full)?;
-        queue.next_id += 1;
-        let rank = Rank::of(job);
-        let due = if job.delay_ms == 0 {
-            0
-        } else {
-            self.now_ms.saturating_add(job.delay_ms)
-        };
-        self.statement("INSERT INTO posted (key, at, head, data) VALUES (?, ?, ?, ?)")?
-            .execute(params![
-                key.row(),
-                to_sql(self.now_ms),
-                head,
-                &*job.message.data
-            ])?;
-        self.statement(
-            "INSERT INTO open (key, rank, due, attempts, cancel) VALUES (?, ?, ?, 0, 0)",
-        )?
-        .execute(params![key.row(), rank.to_byte(), to_sql(due)])?;
-        self.index.add(key, rank, due);
-        self.bodies.offer(key, job, self.now_ms);
-        Ok(key)
-    }
+/// The job that has an idempotency key.
+fn id_of(db: &Connection, namespace: u32, name: &str) -> Result<Option<JobId>> {
+    let id = db
+        .prepare_cached("SELECT id FROM keys WHERE namespace = ? AND name = ?")?
+        .query_row(params![namespace, name], |row| row.get::<_, i64>(0))
+        .optional()?;
+    Ok(id.map(|id| JobId(id.unsigned_abs())))
 }

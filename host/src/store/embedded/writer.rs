@@ -12,6 +12,7 @@ use crate::store::{Functions, Result, StoreError, Token};
 
 use super::bodies::Bodies;
 use super::committer::Call;
+use super::complete::EndRow;
 use super::index::Index;
 use super::key::{Key, MAX_NAMESPACES};
 use super::shared::{NamespaceInfo, Shared};
@@ -51,6 +52,8 @@ pub(super) struct Writer {
     pub(super) batches: HashMap<i64, usize>,
     pub(super) next_batch: i64,
     pub(super) effects: Effects,
+    /// Jobs that the action at hand has ended.
+    pub(super) ends: Vec<EndRow>,
     pub(super) shared: Arc<Shared>,
     pub(super) lease: Duration,
     /// The time of the transaction, in ms since the Unix epoch.
@@ -72,6 +75,7 @@ impl Writer {
             batches: HashMap::new(),
             next_batch: 1,
             effects: Effects::default(),
+            ends: Vec::new(),
             shared,
             lease,
             now_ms: now_ms(),
@@ -90,9 +94,12 @@ impl Writer {
         self.statement("BEGIN IMMEDIATE")?.execute([])?;
         if self.stale {
             self.load()?;
+            self.write_ends()?;
         }
         for call in group {
             call.apply(self)?;
+            // The next action may look for them.
+            self.write_ends()?;
         }
         self.statement("COMMIT")?.execute([])?;
         self.stale = false;
@@ -107,6 +114,7 @@ impl Writer {
         {
             tracing::error!(%error, "a transaction cannot be rolled back");
         }
+        self.ends.clear();
         let effects = std::mem::take(&mut self.effects);
         for (incarnation, cancels) in effects.told {
             if let Some(host) = self.hosts.get_mut(&incarnation) {
