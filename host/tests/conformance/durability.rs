@@ -282,4 +282,8 @@ async fn a_full_disk_accepts_nothing_and_the_store_lives_on() {
     let lease = store.register().await.unwrap();
     let cycle = store.cycle(lease, Arc::new(vec![]), 99).await.unwrap();
     assert_eq!(crate::support::ids(&cycle.claimed), ids);
+    // An id that a failed call was given for a moment is another job's now.
+    for claim in &cycle.claimed[1..] {
+        assert_eq!(claim.job.message.data, "2");
+    }
 }

@@ -115,6 +115,8 @@ impl Writer {
             tracing::error!(%error, "a transaction cannot be rolled back");
         }
         self.ends.clear();
+        // An id that was given and taken back will be another job's.
+        self.bodies = Bodies::default();
         let effects = std::mem::take(&mut self.effects);
         for (incarnation, cancels) in effects.told {
             if let Some(host) = self.hosts.get_mut(&incarnation) {
