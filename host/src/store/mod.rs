@@ -231,10 +231,11 @@ pub trait Store: Send + Sync + 'static {
     /// step.
     async fn cycle(&self, lease: Lease, done: Arc<Vec<Completion>>, want: usize) -> Result<Cycle>;
 
-    /// Resolves when a [`cycle`](Store::cycle) may find something: a waiting job
-    /// or a wish to cancel. It may resolve for nothing; it never misses
-    /// anything that happened since the last cycle.
-    async fn wake(&self, lease: Lease) -> Result<()>;
+    /// Resolves when a [`cycle`](Store::cycle) that wants `want` jobs may find
+    /// something: a waiting job, unless `want` is 0, or a wish to cancel. It may
+    /// resolve for nothing; it never misses anything that happened since the last
+    /// cycle.
+    async fn wake(&self, lease: Lease, want: usize) -> Result<()>;
 
     /// Gives the jobs of hosts whose lease has run out to others; answers how
     /// many.

@@ -170,8 +170,8 @@ impl Dispatcher {
         let lease = *self.lease.borrow();
         let woken = async {
             match lease {
-                Some(lease) if want > 0 => self.tools.store.wake(lease).await,
-                _ => std::future::pending().await,
+                Some(lease) => self.tools.store.wake(lease, want).await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {

@@ -54,7 +54,7 @@ async fn a_running_job_is_told_to_its_host_once(world: World) {
     let (lease, other) = (world.host().await, world.host().await);
     let claim = world.claim(lease, 1).await.remove(0);
     let bystander = world.claim(other, 1).await.remove(0);
-    let woken = world.store().wake(lease);
+    let woken = world.store().wake(lease, 1);
     assert_eq!(cancel(&world, 1).await, Cancelled::Requested);
     soon("a wish to cancel wakes", woken).await.unwrap();
     assert_eq!(cancel(&world, 1).await, Cancelled::Requested);

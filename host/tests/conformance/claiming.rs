@@ -116,7 +116,7 @@ async fn a_job_without_functions_waits_for_a_deployment(world: World) {
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 9).await, [2]);
     assert_eq!(world.job(1).await.state, State::Queued);
-    let woken = world.store().wake(lease);
+    let woken = world.store().wake(lease, 1);
     let function = NewDeployment {
         function: "g".parse().unwrap(),
         component: skep::job::Digest::of(b""),
@@ -151,7 +151,7 @@ async fn a_delayed_job_is_not_taken_before_its_time(world: World) {
     assert_eq!(world.store().count(&ns()).await.unwrap(), 2);
     let mut taken = Vec::new();
     while taken.is_empty() {
-        soon("the job is due", world.store().wake(lease))
+        soon("the job is due", world.store().wake(lease, 1))
             .await
             .unwrap();
         taken = world.claim(lease, 9).await;

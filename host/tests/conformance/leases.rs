@@ -25,7 +25,7 @@ async fn the_jobs_of_a_silent_host_are_given_to_others(world: World) {
     let other = world.host().await;
     let waiting = tokio::spawn({
         let store = world.store().clone();
-        async move { store.wake(other).await }
+        async move { store.wake(other, 1).await }
     });
     world.reap(1).await;
     // The other host may have been silent for as long.
@@ -163,7 +163,7 @@ async fn an_unknown_lease_has_no_rights(world: World) {
     };
     let lost = |answer| matches!(answer, Err(StoreError::LeaseLost));
     assert!(lost(world.store().renew(stranger).await));
-    assert!(lost(soon("a wake", world.store().wake(stranger)).await));
+    assert!(lost(soon("a wake", world.store().wake(stranger, 1)).await));
     assert!(lost(
         world
             .store()
@@ -183,7 +183,7 @@ async fn a_reaped_host_is_woken_to_learn_of_it(world: World) {
     let store = world.store().clone();
     let waiting = tokio::spawn(async move {
         loop {
-            if let Err(error) = store.wake(silent).await {
+            if let Err(error) = store.wake(silent, 1).await {
                 return error;
             }
             tokio::task::yield_now().await;

@@ -27,7 +27,6 @@ mod leases;
 mod model;
 mod reading;
 mod retrying;
-mod speed;
 mod submitting;
 mod torn;
 mod waiting;

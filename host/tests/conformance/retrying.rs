@@ -41,7 +41,7 @@ async fn a_retry_waits_for_its_pause(world: World) {
     let mut taken = world.claim(lease, 1).await;
     assert_eq!(ids(&taken), [0; 0]);
     while taken.is_empty() {
-        soon("the pause ends", world.store().wake(lease))
+        soon("the pause ends", world.store().wake(lease, 1))
             .await
             .unwrap();
         taken = world.claim(lease, 1).await;

@@ -9,6 +9,7 @@ use crate::support::{World, completed, job, namespace, not_yet, ns, soon};
 conformance!(
     work_that_is_there_wakes_at_once,
     an_idle_host_sleeps_until_a_job_comes,
+    a_full_host_sleeps_while_jobs_wait,
     every_idle_host_is_woken,
     no_wake_up_is_lost_between_a_cycle_and_a_wake,
     a_job_far_in_the_future_does_not_wake,
@@ -22,26 +23,36 @@ conformance!(
 async fn work_that_is_there_wakes_at_once(world: World) {
     let lease = world.host().await;
     world.submit_some(1).await;
-    soon("there is work", world.store().wake(lease))
+    soon("there is work", world.store().wake(lease, 1))
         .await
         .unwrap();
 }
 
 async fn an_idle_host_sleeps_until_a_job_comes(world: World) {
     let lease = world.host().await;
-    let mut woken = world.store().wake(lease);
+    let mut woken = world.store().wake(lease, 1);
     not_yet("there is no work", &mut woken).await;
     world.submit_some(1).await;
     soon("a job came", woken).await.unwrap();
     assert_eq!(world.claim_ids(lease, 1).await, [1]);
-    not_yet("the work is taken", &mut world.store().wake(lease)).await;
+    not_yet("the work is taken", &mut world.store().wake(lease, 1)).await;
+}
+
+async fn a_full_host_sleeps_while_jobs_wait(world: World) {
+    let lease = world.host().await;
+    world.submit_some(2).await;
+    assert_eq!(world.claim_ids(lease, 1).await, [1]);
+    let mut woken = world.store().wake(lease, 0);
+    not_yet("it wants no more", &mut woken).await;
+    world.store().cancel(&ns(), JobId(1)).await.unwrap();
+    soon("its job is to stop", woken).await.unwrap();
 }
 
 async fn every_idle_host_is_woken(world: World) {
     let hosts: Vec<_> = futures_util::future::join_all((0..5).map(|_| world.host())).await;
     let mut woken: Vec<_> = hosts
         .iter()
-        .map(|lease| world.store().wake(*lease))
+        .map(|lease| world.store().wake(*lease, 1))
         .collect();
     for wake in &mut woken {
         not_yet("there is no work", wake).await;
@@ -63,7 +74,7 @@ async fn no_wake_up_is_lost_between_a_cycle_and_a_wake(world: World) {
     let lease = world.host().await;
     let mut taken = 0;
     while taken < JOBS {
-        soon("another job comes", world.store().wake(lease))
+        soon("another job comes", world.store().wake(lease, 1))
             .await
             .unwrap();
         taken += world.claim(lease, 1).await.len();
@@ -79,7 +90,7 @@ async fn a_job_far_in_the_future_does_not_wake(world: World) {
             ..job("0")
         }])
         .await;
-    not_yet("it is not due", &mut world.store().wake(lease)).await;
+    not_yet("it is not due", &mut world.store().wake(lease, 1)).await;
 }
 
 async fn whoever_waits_for_an_end_is_told(world: World) {

@@ -2,6 +2,14 @@
 //!
 //! Needs the guests at `target/guests` (`make guests`).
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod bad_jobs;
 mod bad_uploads;
 mod cli;

@@ -11,10 +11,10 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// How long anything may take before a test fails; generous, since CI is shared.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A built guest, by its file's name.
-pub fn guest(name: &str) -> PathBuf {
+pub(crate) fn guest(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = root.join("target/guests").join(format!("{name}.wasm"));
     assert!(
@@ -26,12 +26,12 @@ pub fn guest(name: &str) -> PathBuf {
 }
 
 /// The bytes of a built guest.
-pub fn guest_bytes(name: &str) -> Vec<u8> {
+pub(crate) fn guest_bytes(name: &str) -> Vec<u8> {
     std::fs::read(guest(name)).unwrap()
 }
 
 /// The `skep` binary.
-pub fn skep() -> Command {
+pub(crate) fn skep() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
     command.kill_on_drop(true).env("NO_COLOR", "1");
     command
@@ -39,33 +39,33 @@ pub fn skep() -> Command {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub content_type: String,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: String,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// Fails the test unless the answer has this status.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
         self
     }
 
     /// Fails the test unless the text names all of these.
     #[track_caller]
-    pub fn naming(self, words: &[&str]) -> Self {
+    pub(crate) fn naming(self, words: &[&str]) -> Self {
         let text = self.text();
         for word in words {
             assert!(text.contains(word), "{word:?} is not in: {text}");
@@ -75,26 +75,26 @@ impl Answer {
 }
 
 /// A server on a directory of its own.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub url: String,
+    pub(crate) url: String,
     client: reqwest::Client,
     directory: TempDir,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_in(TempDir::new().unwrap()).await
     }
 
     /// A server with a component deployed.
-    pub async fn with(component: &str) -> Self {
+    pub(crate) async fn with(component: &str) -> Self {
         let server = Self::start().await;
         server.upload(guest_bytes(component)).await.expect(200);
         server
     }
 
-    pub async fn start_in(directory: TempDir) -> Self {
+    pub(crate) async fn start_in(directory: TempDir) -> Self {
         let mut child = skep()
             .args(["serve", "--listen", "127.0.0.1:0", "--store"])
             .arg(store_of(&directory))
@@ -126,23 +126,23 @@ impl Server {
     }
 
     /// What `--store` takes for this server's directory.
-    pub fn store(&self) -> String {
+    pub(crate) fn store(&self) -> String {
         store_of(&self.directory)
     }
 
     /// The server's directory.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
     /// `kill -9`.
-    pub async fn kill(mut self) -> TempDir {
+    pub(crate) async fn kill(mut self) -> TempDir {
         self.child.kill().await.unwrap();
         self.directory
     }
 
     /// `kill -TERM`, and the exit code.
-    pub async fn terminate(mut self) -> (Option<i32>, TempDir) {
+    pub(crate) async fn terminate(mut self) -> (Option<i32>, TempDir) {
         let pid = rustix::process::Pid::from_raw(self.child.id().unwrap() as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
@@ -152,23 +152,23 @@ impl Server {
         (status.code(), self.directory)
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, path)).await
     }
 
     /// `GET` of JSON.
-    pub async fn json(&self, path: &str) -> Value {
+    pub(crate) async fn json(&self, path: &str) -> Value {
         let request = self
             .request(Method::GET, path)
             .header("accept", "application/json");
         send(request).await.expect(200).json()
     }
 
-    pub async fn upload(&self, component: Vec<u8>) -> Answer {
+    pub(crate) async fn upload(&self, component: Vec<u8>) -> Answer {
         let request = self.request(Method::POST, "/consumer");
         send(
             request
@@ -179,7 +179,7 @@ impl Server {
     }
 
     /// `PUT /functions/{name}`, with limits in the query.
-    pub async fn put(&self, function: &str, component: &str, query: &str) -> Answer {
+    pub(crate) async fn put(&self, function: &str, component: &str, query: &str) -> Answer {
         let request = self.request(Method::PUT, &format!("/functions/{function}{query}"));
         let body = guest_bytes(component);
         send(
@@ -191,7 +191,7 @@ impl Server {
     }
 
     /// `POST /jobs` with this text as JSON.
-    pub async fn post_text(&self, body: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn post_text(&self, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.request(Method::POST, "/jobs");
         send(
             request
@@ -202,13 +202,18 @@ impl Server {
     }
 
     /// Posts a message to a function and answers the id.
-    pub async fn post(&self, function: &str, message: Value) -> String {
+    pub(crate) async fn post(&self, function: &str, message: Value) -> String {
         let body = serde_json::json!({"msg": message, "functions": [function]});
         self.post_text(body.to_string()).await.expect(200).text()
     }
 
     /// Posts bytes to a function and answers the id.
-    pub async fn post_bytes(&self, function: &str, content_type: &str, bytes: Vec<u8>) -> String {
+    pub(crate) async fn post_bytes(
+        &self,
+        function: &str,
+        content_type: &str,
+        bytes: Vec<u8>,
+    ) -> String {
         let request = self.request(Method::POST, &format!("/jobs?functions={function}"));
         send(request.header("content-type", content_type).body(bytes))
             .await
@@ -217,7 +222,7 @@ impl Server {
     }
 
     /// Waits until the job has ended, and answers its record.
-    pub async fn ended(&self, id: &str) -> Value {
+    pub(crate) async fn ended(&self, id: &str) -> Value {
         let begun = Instant::now();
         loop {
             self.get(&format!("/jobs/{id}/result?wait_ms=20000")).await;
@@ -231,13 +236,13 @@ impl Server {
     }
 
     /// Runs a job to its end and answers the record.
-    pub async fn run(&self, function: &str, message: Value) -> Value {
+    pub(crate) async fn run(&self, function: &str, message: Value) -> Value {
         let id = self.post(function, message).await;
         self.ended(&id).await
     }
 
     /// Runs a job and answers its result.
-    pub async fn result(&self, function: &str, message: Value) -> Answer {
+    pub(crate) async fn result(&self, function: &str, message: Value) -> Answer {
         let id = self.post(function, message).await;
         self.get(&format!("/jobs/{id}/result?wait_ms=60000"))
             .await
@@ -245,7 +250,7 @@ impl Server {
     }
 
     /// Waits until `done` holds for the job's record.
-    pub async fn until(&self, id: &str, done: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, id: &str, done: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let record = self.json(&format!("/jobs/{id}")).await;
@@ -258,7 +263,7 @@ impl Server {
     }
 
     /// Fails the test unless the server still does its work.
-    pub async fn still_serves(&self) {
+    pub(crate) async fn still_serves(&self) {
         self.get("/healthz").await.expect(200).naming(&["ok"]);
     }
 }
@@ -267,7 +272,7 @@ fn store_of(directory: &TempDir) -> String {
     format!("embedded:{}", directory.path().join("store").display())
 }
 
-pub async fn send(request: RequestBuilder) -> Answer {
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let response = request.timeout(PATIENCE).send().await.unwrap();
     let headers = response.headers().clone();
     Answer {

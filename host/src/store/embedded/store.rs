@@ -47,7 +47,7 @@ impl Store for EmbeddedStore {
         self.write(RunCycle { lease, done, want }).await
     }
 
-    async fn wake(&self, lease: Lease) -> Result<()> {
+    async fn wake(&self, lease: Lease, want: usize) -> Result<()> {
         loop {
             // Listen first, then look: what happens in between rings.
             let mut rung = pin!(self.shared.bell().notified());
@@ -58,10 +58,10 @@ impl Store for EmbeddedStore {
                 ));
             }
             let told = self.shared.hosts().get(&lease.incarnation).copied();
-            if told.ok_or(StoreError::LeaseLost)? || self.shared.may_claim() {
+            if told.ok_or(StoreError::LeaseLost)? || (want > 0 && self.shared.may_claim()) {
                 return Ok(());
             }
-            let Some(due) = self.shared.next_due() else {
+            let Some(due) = self.shared.next_due().filter(|_| want > 0) else {
                 rung.await;
                 continue;
             };
