@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{Phase, Tools, job};
 use crate::sandbox::CancelFlag;
@@ -21,6 +21,10 @@ const TAKE_AHEAD: Duration = Duration::from_millis(10);
 
 /// The most jobs taken ahead: what a lost host would throw back.
 const MAX_TAKEN_AHEAD: usize = 1024;
+
+/// While more jobs are at hand than there are slots, round trips are at least this
+/// far apart: each costs an fsync, and the slots have enough to do meanwhile.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// How long to wait before trying a store again that has just failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -59,6 +63,7 @@ struct Dispatcher {
     running: HashMap<Token, CancelFlag>,
     /// What has ended and is not yet recorded: kept until the store takes it.
     unrecorded: Arc<Vec<Completion>>,
+    last_cycle: Instant,
     /// A moving average of the time a slot spends on a job, in µs.
     job_us: f64,
 }
@@ -76,6 +81,7 @@ pub(super) async fn run(
         tasks: JoinSet::new(),
         running: HashMap::new(),
         unrecorded: Arc::default(),
+        last_cycle: Instant::now(),
         job_us: TAKE_AHEAD.as_micros() as f64,
     };
     loop {
@@ -92,6 +98,10 @@ impl Dispatcher {
     /// is cut short by a change of `phase`: a claim must never be lost on its way.
     async fn turn(&mut self, phase: &mut watch::Receiver<Phase>) {
         self.collect();
+        if self.running.len() > self.tools.slots {
+            sleep_until(self.last_cycle + GATHER).await;
+            self.collect();
+        }
         let want = self.capacity().saturating_sub(self.running.len());
         let pause = match self.cycle(want).await {
             Ok(taken) if taken > 0 && self.running.len() < self.capacity() => return,
@@ -112,6 +122,7 @@ impl Dispatcher {
     /// many.
     async fn cycle(&mut self, want: usize) -> Result<usize, StoreError> {
         let lease = self.lease().await?;
+        self.last_cycle = Instant::now();
         let Cycle {
             claimed,
             refused,
