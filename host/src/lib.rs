@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod cli;
 pub mod deploy;
+pub mod directory;
 pub mod host;
 pub mod http;
 pub mod intake;

@@ -27,17 +27,27 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let client = global.client()?;
     let display = Display::new(args.ids.len());
+    let order = args.ids.clone();
     let follow = |id| display.follow(&client, id);
     let mut ends = stream::iter(args.ids).map(follow).buffer_unordered(AT_ONCE);
     let mut causes = Vec::new();
     let mut ended = Vec::new();
     while let Some(record) = ends.next().await {
-        let record = record?;
+        let record = match record {
+            Ok(record) => record,
+            // The others are still worth waiting for.
+            Err(Failure::Failed(cause)) => {
+                causes.push(cause);
+                continue;
+            }
+            Err(other) => return Err(other),
+        };
         if let Err(Failure::Failed(cause)) = verdict(&record) {
             causes.push(cause);
         }
         ended.push(record);
     }
+    ended.sort_by_key(|record| order.iter().position(|id| *id == record.id));
     // Printed last, so that bars and lines do not mix.
     ended
         .iter()

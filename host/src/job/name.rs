@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// The longest function name or namespace, in bytes: it is part of every key.
@@ -111,10 +112,30 @@ impl Default for Namespace {
     }
 }
 
-/// A job's id within its namespace: 1, 2, 3, as MLQ's were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// A job's id within its namespace: 1, 2, 3, as MLQ's were. In JSON it is a string,
+/// as in WIT: clients need not know that it is a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
+
+impl Serialize for JobId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => serializer.serialize_u64(self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for JobId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.is_human_readable() {
+            true => String::deserialize(deserializer)?
+                .parse()
+                .map_err(D::Error::custom),
+            false => u64::deserialize(deserializer).map(Self),
+        }
+    }
+}
 
 impl FromStr for JobId {
     type Err = NameError;

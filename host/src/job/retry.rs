@@ -15,7 +15,9 @@ const MAX_ASKED_MS: u64 = 24 * 3600 * 1000;
 /// How long a job pauses after the failed `attempt` (from 1), or `None` when it
 /// goes to the dead letter.
 ///
-/// `asked_ms` is what the guest asked for with `retry`; it replaces the back-off.
+/// `asked_ms` is what the guest asked for with `retry`; it replaces the back-off,
+/// but for 0, which leaves the pause to it: an outage must not use up all attempts
+/// in one second.
 /// `jitter` in `0.0..1.0` spreads the retries of jobs that failed together over
 /// the second half of the pause.
 pub fn retry_delay_ms(
@@ -28,7 +30,7 @@ pub fn retry_delay_ms(
     if !cause.kind.may_pass() || attempt >= max_attempts {
         return None;
     }
-    if let Some(asked) = asked_ms {
+    if let Some(asked) = asked_ms.filter(|&asked| asked > 0) {
         return Some(asked.min(MAX_ASKED_MS));
     }
     let doublings = attempt.saturating_sub(1).min(16);
@@ -67,7 +69,11 @@ mod tests {
     #[test]
     fn the_guest_may_choose_the_pause_within_a_day() {
         let cause = Cause::new(CauseKind::Retry, "");
-        assert_eq!(retry_delay_ms(&cause, 1, 5, Some(0), 0.0), Some(0));
+        assert_eq!(retry_delay_ms(&cause, 1, 5, Some(7), 0.0), Some(7));
+        assert_eq!(
+            retry_delay_ms(&cause, 1, 5, Some(0), 1.0),
+            Some(FIRST_BACKOFF_MS)
+        );
         assert_eq!(
             retry_delay_ms(&cause, 1, 5, Some(u64::MAX), 0.0),
             Some(MAX_ASKED_MS)

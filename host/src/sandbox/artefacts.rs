@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use wasmtime::Engine;
 
+use crate::directory::create_private;
 use crate::job::Digest;
 
 /// The directory of one engine's artefacts.
@@ -40,12 +41,4 @@ impl Artefacts {
     pub(super) fn find(&self, component: Digest) -> Option<PathBuf> {
         Some(self.path(component)).filter(|path| path.is_file())
     }
-}
-
-fn create_private(directory: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }

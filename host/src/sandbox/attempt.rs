@@ -297,6 +297,9 @@ fn broken(error: &wasmtime::Error, store: &Store<Guest>, log: &[LogLine]) -> Cau
         text.push_str(&line.text);
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        if kind == CauseKind::Trap && is_recursion(backtrace) {
+            text.push_str("; it looks like endless recursion");
+        }
         text.push_str(&frames(backtrace));
     }
     Cause::new(kind, text)
@@ -309,6 +312,15 @@ fn last_words(log: &[LogLine]) -> &[LogLine] {
         .map_or(0, |last| last + 1)
         .max(log.len().saturating_sub(MAX_LAST_WORDS));
     log.get(from..).unwrap_or_default()
+}
+
+/// Whether one function called itself all along. A guest whose stack lies first in
+/// its memory (as the SDK lays it out) leaves its memory when the stack is used up.
+fn is_recursion(backtrace: &WasmBacktrace) -> bool {
+    let frames = backtrace.frames();
+    frames.len() >= MAX_FRAMES
+        && (frames.iter().take(MAX_FRAMES))
+            .all(|frame| frames.first().map(|first| first.func_index()) == Some(frame.func_index()))
 }
 
 /// The guest's backtrace, a function name a line.

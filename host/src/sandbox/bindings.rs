@@ -12,4 +12,4 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-pub(super) use skep::jobs::{inference, log, queue, types};
+pub(super) use self::skep::jobs::{inference, log, queue, types};

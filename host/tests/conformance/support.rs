@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skep::job::{Cause, CauseKind, JobId, Namespace, NewJob, Output, Payload, Progress, Usage};
 use skep::store::embedded::EmbeddedStore;
-use skep::store::{Claim, Completion, Cycle, Lease, Store, Verdict};
+use skep::store::{Claim, Completion, Cycle, Lease, Store, StoreError, Verdict};
 
 /// The lease of the tests that wait for its end.
 pub(crate) const SHORT_LEASE: Duration = Duration::from_millis(100);
@@ -53,10 +53,17 @@ impl World {
     }
 
     fn open(&mut self) {
-        let store = EmbeddedStore::options()
-            .lease(self.lease)
-            .open(self.directory.path());
-        self.store = Some(Arc::new(store.expect("the store opens")));
+        // Another test that starts a process holds a copy of every lock from its fork
+        // to its exec.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let store = loop {
+            let options = EmbeddedStore::options().lease(self.lease);
+            match options.open(self.directory.path()) {
+                Err(StoreError::InUse(_)) if Instant::now() < deadline => std::thread::yield_now(),
+                opened => break opened.expect("the store opens"),
+            }
+        };
+        self.store = Some(Arc::new(store));
     }
 
     /// Submits jobs to the default namespace.

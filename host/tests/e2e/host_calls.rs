@@ -47,7 +47,7 @@ async fn a_job_posts_jobs() {
         let record = server.ended(id.as_str().unwrap()).await;
         assert_eq!(
             (&record["state"], &record["parent"]),
-            (&json!("completed"), &json!(1))
+            (&json!("completed"), &json!("1"))
         );
         assert_eq!(record["depth"], 1);
     }

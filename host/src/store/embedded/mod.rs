@@ -31,6 +31,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::directory::create_private;
 use crate::store::{LEASE, Result, StoreError};
 
 use committer::{Action, Call};
@@ -74,7 +75,7 @@ impl Options {
             let directory = directory.display();
             StoreError::Unavailable(format!("cannot {doing} the directory {directory}: {error}"))
         };
-        std::fs::create_dir_all(directory).map_err(|error| unavailable("create", error))?;
+        create_private(directory).map_err(|error| unavailable("create", error))?;
         let lock =
             File::create(directory.join("lock")).map_err(|error| unavailable("write to", error))?;
         match lock.try_lock() {
