@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::bindings::{Listener, types};
+use super::ending::broken;
 pub use super::host::CancelFlag;
 use super::host::{Guest, RunningJob};
 use super::{AdmitError, Prepared, Sandbox, offer_limits};
-use crate::job::{Cause, CauseKind, FunctionName, LogLevel, LogLine, Output, Payload, Usage};
+use crate::job::{Cause, CauseKind, FunctionName, LogLine, Output, Payload, Usage};
 use crate::store::{Claim, Deployment};
 
 /// How long a cancelled job may go on to tidy up.
@@ -17,12 +17,6 @@ const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// The longest content type of a result, in bytes; it becomes an HTTP header.
 const MAX_CONTENT_TYPE_BYTES: usize = 256;
-
-/// How many lines of a guest's last words reach the cause.
-const MAX_LAST_WORDS: usize = 4;
-
-/// The frames of a backtrace that reach the record.
-const MAX_FRAMES: usize = 16;
 
 /// What to run.
 pub struct Assignment<'a> {
@@ -258,84 +252,4 @@ fn cancelled(cause: Cause) -> Cause {
         CauseKind::Cancelled => cause,
         _ => Cause::new(CauseKind::Cancelled, format!("it stopped with {cause}")),
     }
-}
-
-/// Names what ended a guest that did not return.
-fn broken(error: &wasmtime::Error, store: &Store<Guest>, log: &[LogLine]) -> Cause {
-    let trap = error.downcast_ref::<Trap>();
-    let (kind, mut text) = match (trap, store.data().memory.denied()) {
-        (Some(Trap::OutOfFuel), _) => (
-            CauseKind::FuelExhausted,
-            "the CPU budget is used up; do less in one job, or have the limit `fuel` raised"
-                .to_owned(),
-        ),
-        (Some(Trap::StackOverflow), _) => (
-            CauseKind::StackOverflow,
-            "the call stack is used up".to_owned(),
-        ),
-        (_, Some(wanted)) => (
-            CauseKind::MemoryLimit,
-            format!(
-                "it asked for {wanted} bytes, more than the limit `memory_bytes`, and did not survive the refusal"
-            ),
-        ),
-        (None, _) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-            (CauseKind::HostError, format!("{error:#}"))
-        }
-        (Some(trap), None) => {
-            let text = trap.to_string();
-            (
-                CauseKind::Trap,
-                text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned(),
-            )
-        }
-        (None, None) => (CauseKind::Trap, format!("{error:#}")),
-    };
-    // The SDK's panic hook logs where and what the panic said right before the trap.
-    for line in last_words(log) {
-        text.push_str("\n  ");
-        text.push_str(&line.text);
-    }
-    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        if kind == CauseKind::Trap && is_recursion(backtrace) {
-            text.push_str("; it looks like endless recursion");
-        }
-        text.push_str(&frames(backtrace));
-    }
-    Cause::new(kind, text)
-}
-
-/// The error lines at the end of a log: what a guest said last.
-fn last_words(log: &[LogLine]) -> &[LogLine] {
-    let others = log.iter().rposition(|line| line.level != LogLevel::Error);
-    let from = others
-        .map_or(0, |last| last + 1)
-        .max(log.len().saturating_sub(MAX_LAST_WORDS));
-    log.get(from..).unwrap_or_default()
-}
-
-/// Whether one function called itself all along. A guest whose stack lies first in
-/// its memory (as the SDK lays it out) leaves its memory when the stack is used up.
-fn is_recursion(backtrace: &WasmBacktrace) -> bool {
-    let frames = backtrace.frames();
-    frames.len() >= MAX_FRAMES
-        && (frames.iter().take(MAX_FRAMES))
-            .all(|frame| frames.first().map(|first| first.func_index()) == Some(frame.func_index()))
-}
-
-/// The guest's backtrace, a function name a line.
-fn frames(backtrace: &WasmBacktrace) -> String {
-    let mut text = String::new();
-    for frame in backtrace.frames().iter().take(MAX_FRAMES) {
-        text.push_str("\n    at ");
-        match frame.func_name() {
-            // The alternate form leaves out the hash.
-            Some(name) => text.push_str(&format!("{:#}", rustc_demangle::demangle(name))),
-            None => text.push_str(&format!("function {}", frame.func_index())),
-        }
-    }
-    if backtrace.frames().len() > MAX_FRAMES {
-        text.push_str("\n    …");
-    }
-    text
 }

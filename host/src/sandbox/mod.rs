@@ -10,6 +10,7 @@ mod attempt;
 mod bindings;
 mod compiler;
 mod component;
+mod ending;
 mod engine;
 mod host;
 mod memory;

@@ -41,6 +41,9 @@ async fn run_functions(
 ) -> Result<Output, Stop> {
     let mut last = None;
     for deployment in deployments(tools, claim).await? {
+        if cancel.is_set() {
+            return Err(Cause::new(CauseKind::Cancelled, "it had not begun").into());
+        }
         let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
         completion.components.push(deployment.component);
         let Ended {
