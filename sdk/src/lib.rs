@@ -39,9 +39,12 @@
 //! An instance lives for one attempt of one job. The feature `allocator` (on by
 //! default) installs an allocator that serves small jobs from the memory an
 //! instance starts with. A handler that brings its own switches it off.
+//!
+//! The stack has 64 KiB. A crate that needs more says so in its `build.rs`:
+//! `println!("cargo::rustc-link-arg-cdylib=-zstack-size=98304");`
 #![deny(missing_docs)]
 
-#[cfg(all(feature = "allocator", target_arch = "wasm32"))]
+#[cfg(all(feature = "allocator", any(target_arch = "wasm32", test)))]
 mod allocator;
 #[expect(missing_docs, reason = "generated")]
 pub mod bindings;

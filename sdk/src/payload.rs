@@ -68,17 +68,22 @@ impl FromPayload for Payload {
 
 /// Reads JSON; an error names the field, line and column.
 fn from_json<T: DeserializeOwned>(data: &[u8]) -> Result<T, Error> {
-    let mut json = serde_json::Deserializer::from_slice(data);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
-        Error::Json(match path.as_str() {
-            "." => error.to_string(),
-            path => format!("{path}: {error}"),
+    serde_json::from_slice(data).map_err(|error| {
+        Error::Json(match culprit::<T>(data) {
+            Some(path) => format!("{path}: {error}"),
+            None => error.to_string(),
         })
-    })?;
-    json.end().map_err(|error| Error::Json(error.to_string()))?;
-    Ok(value)
+    })
+}
+
+/// The path of the field that does not fit, if it is within a field. It is found
+/// by reading again, since keeping track of it costs as much as the reading.
+#[cold]
+fn culprit<T: DeserializeOwned>(data: &[u8]) -> Option<String> {
+    let mut json = serde_json::Deserializer::from_slice(data);
+    let error = serde_path_to_error::deserialize::<_, T>(&mut json).err()?;
+    let path = error.path().to_string();
+    (path != ".").then_some(path)
 }
 
 /// What can be posted: any [`serde::Serialize`] value as JSON, `Vec<u8>` as
