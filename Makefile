@@ -2,6 +2,8 @@
 
 .DEFAULT_GOAL := help
 SKEP := target/release/skep
+# Where scripts/build-guests builds too; here for this machine, to test the SDK.
+GUESTS_TARGET := target/guests-build
 
 .PHONY: help
 help: ## List the commands
@@ -14,6 +16,7 @@ demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
 .PHONY: test
 test: build ## Run every test
 	cargo test --release --workspace
+	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml -p skep-sdk -p skep-sdk-macros
 	@for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
@@ -23,6 +26,7 @@ lint: ## Check the formatting, and clippy without warnings
 	cargo fmt --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo fmt --check --manifest-path examples/Cargo.toml --all
+	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml -p skep-sdk -p skep-sdk-macros --all-targets -- -D warnings
 
 .PHONY: bench
 bench: build ## Measure, and print a table
