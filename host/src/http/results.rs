@@ -46,7 +46,8 @@ pub(super) async fn short_result(
     Params(wait): Params<Wait>,
     format: Format,
 ) -> Result<Response, Problem> {
-    let record = completed(&app, &namespace, id, wait).await?;
+    wait_for_end(&app, &namespace, id, wait).await?;
+    let record = completed(&app, &namespace, id).await?;
     Ok(match format {
         Format::Text => guarded(record.short_result.unwrap_or_default()),
         Format::Json => Json(json!({"short_result": record.short_result})).into_response(),
@@ -62,11 +63,16 @@ pub(super) async fn result(
     Params(wait): Params<Wait>,
 ) -> Result<Response, Problem> {
     let extension = extension(&view.view)?;
-    completed(&app, &namespace, id, wait).await?;
+    wait_for_end(&app, &namespace, id, wait).await?;
+    // The output first: only where there is none does the record matter.
     let Output { result, .. } = match app.store.output(&namespace, id).await? {
         Some(Stored::Output(output)) => output,
         Some(Stored::Expired) => return Err(expired(id)),
-        None => return Err(Problem::unknown_job(id)),
+        None => {
+            completed(&app, &namespace, id).await?;
+            // It has completed between the two looks.
+            return Err(unfinished(id, JobState::Running));
+        }
     };
     let content_type = extension
         .and_then(of_extension)
@@ -121,13 +127,13 @@ fn valid(content_type: &str) -> Option<HeaderValue> {
     content_type.contains('/').then_some(value)
 }
 
-/// The record of a job that has completed, after waiting for it.
-async fn completed(
+/// Waits for the job's end, if the client asked for that.
+async fn wait_for_end(
     app: &App,
     namespace: &Namespace,
     id: JobId,
     wait: Wait,
-) -> Result<JobRecord, Problem> {
+) -> Result<(), Problem> {
     if let Some(wait_ms) = wait.wait_ms.filter(|wait_ms| *wait_ms > 0) {
         let patience = Duration::from_millis(wait_ms.min(MAX_WAIT_MS));
         tokio::select! {
@@ -136,6 +142,11 @@ async fn completed(
             () = app.closing.cancelled() => {}
         }
     }
+    Ok(())
+}
+
+/// The record of a job that has completed; why there is no result, of another.
+async fn completed(app: &App, namespace: &Namespace, id: JobId) -> Result<JobRecord, Problem> {
     let record = find(app, namespace, id).await?;
     match record.state {
         JobState::Completed => Ok(record),
@@ -146,7 +157,7 @@ async fn completed(
             format!("job {id} was cancelled and has no result"),
         )),
         JobState::Queued | JobState::Scheduled | JobState::Running | JobState::Parked => {
-            Err(unfinished(&record))
+            Err(unfinished(id, record.state))
         }
     }
 }
@@ -165,8 +176,7 @@ fn failed(record: &JobRecord) -> Problem {
     .with("cause", cause)
 }
 
-fn unfinished(record: &JobRecord) -> Problem {
-    let id = record.id;
+fn unfinished(id: JobId, state: JobState) -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "job-unfinished",
@@ -174,7 +184,7 @@ fn unfinished(record: &JobRecord) -> Problem {
             "job {id} has not finished; ask again later, or wait for it with ?wait_ms={MAX_WAIT_MS}"
         ),
     )
-    .with("state", record.state)
+    .with("state", state)
 }
 
 fn expired(id: JobId) -> Problem {
