@@ -40,8 +40,8 @@ impl Failure {
         Failure::Failed(reason.to_string())
     }
 
-    /// Try again, at the earliest after this time, until the attempts are used
-    /// up. The host's own back-off applies where it is longer.
+    /// Try again after this time, until the attempts are used up. Zero leaves the
+    /// pause to the host, which waits longer each time.
     pub fn retry(after: Duration, reason: impl fmt::Display) -> Self {
         Failure::Retry {
             after,

@@ -102,22 +102,29 @@ impl Sandbox {
     /// The component of a digest, ready to be instantiated; compiled if this host
     /// has not seen it yet.
     pub async fn prepare(&self, digest: Digest) -> Result<Arc<Prepared>, AdmitError> {
-        self.prepared
-            .get_or_prepare(digest, async || {
-                let path = match self.artefacts.find(digest) {
-                    Some(path) => path,
-                    None => {
-                        let bytes = (self.services.store.component(digest).await)
-                            .map_err(|error| AdmitError::Host(error.to_string()))?
-                            .ok_or_else(|| {
-                                AdmitError::Host(format!("component {digest} is not in the store"))
-                            })?;
-                        self.compile(digest, &bytes).await?
-                    }
-                };
-                Prepared::load(&self.engine, &self.linker, &path)
-            })
-            .await
+        let host = |text: String| AdmitError::Host(text);
+        self.prepare_from(digest, async || {
+            (self.services.store.component(digest).await)
+                .map_err(|error| host(error.to_string()))?
+                .ok_or_else(|| host(format!("component {digest} is not in the store")))
+        })
+        .await
+    }
+
+    /// As [`prepare`](Self::prepare), with the bytes from elsewhere.
+    async fn prepare_from(
+        &self,
+        digest: Digest,
+        bytes: impl AsyncFnOnce() -> Result<Bytes, AdmitError>,
+    ) -> Result<Arc<Prepared>, AdmitError> {
+        let load = async || {
+            let path = match self.artefacts.find(digest) {
+                Some(path) => path,
+                None => self.compile(digest, &bytes().await?).await?,
+            };
+            Prepared::load(&self.engine, &self.linker, &path)
+        };
+        self.prepared.get_or_prepare(digest, load).await
     }
 
     /// Runs one attempt of one function in a fresh instance.

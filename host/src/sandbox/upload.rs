@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use wasmparser::{Encoding, Parser, Payload};
 
+use super::Sandbox;
 use super::attempt::ask_functions;
-use super::{Prepared, Sandbox};
 use crate::job::{Digest, FunctionName};
 use crate::schema::MessageSchema;
 
@@ -81,14 +81,7 @@ pub(super) async fn admit(sandbox: &Sandbox, bytes: &Bytes) -> Result<Offer, Adm
     check_size(bytes)?;
     let digest = Digest::of(bytes);
     let prepared = sandbox
-        .prepared
-        .get_or_prepare(digest, async || {
-            let path = match sandbox.artefacts.find(digest) {
-                Some(path) => path,
-                None => sandbox.compile(digest, bytes).await?,
-            };
-            Prepared::load(&sandbox.engine, &sandbox.linker, &path)
-        })
+        .prepare_from(digest, async || Ok(bytes.clone()))
         .await?;
     let functions = ask_functions(sandbox, &prepared).await?;
     Ok(Offer {

@@ -158,7 +158,8 @@ async fn function_names_that_are_none() {
         "%F0%9F%90%9D",
         &"x".repeat(65),
     ] {
-        let answer = server.put(name, "multiply", "").await;
+        let request = server.request(Method::PUT, &format!("/functions/{name}"));
+        let answer = send(request.body("\0asm")).await;
         assert!(answer.status.is_client_error(), "{name}: {}", answer.status);
     }
     server.still_serves().await;
