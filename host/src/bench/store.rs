@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::meter::Stopwatch;
 use super::{BenchOptions, Figure, Parts, block_on};
 use crate::job::{Output, Payload, Usage};
-use crate::store::{Claim, Completion, Verdict};
+use crate::store::{Claim, Completion, Step, Verdict};
 use crate::time::now_ms;
 
 pub(super) const CYCLE_CPU: &str = "store, CPU per job (claim + complete, 64 at a time)";
@@ -26,12 +26,20 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         let watch = Stopwatch::start();
         let mut done = Vec::new();
         let mut ended = 0;
-        while ended < jobs {
-            let cycle = parts.store.cycle(lease, Arc::new(done), BATCH).await?;
+        for number in 1.. {
+            let last = ended == jobs;
+            let step = Step {
+                number,
+                done,
+                want: if last { 0 } else { BATCH },
+            };
+            let cycle = parts.store.cycle(lease, Arc::new(step)).await?;
+            if last {
+                break;
+            }
             done = cycle.claimed.into_iter().map(completed).collect();
             ended += done.len();
         }
-        parts.store.cycle(lease, Arc::new(done), 0).await?;
         Ok(vec![
             Figure::new("store, CPU per job (post, 1,000 at a time)", post_cpu, "µs"),
             Figure::new("store, durable posts", post_rate, "jobs/s"),

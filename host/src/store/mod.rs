@@ -9,6 +9,7 @@
 //! (`intake`).
 
 pub mod embedded;
+mod record;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,9 +103,12 @@ pub enum Verdict {
         /// The pause, in ms.
         delay_ms: u64,
     },
-    /// The host gives the job back unrun, to the front of its queue; the attempt
+    /// The host gives the job back unrun, to its place in the queue; the attempt
     /// does not count.
-    Release,
+    Release {
+        /// The pause before it may be taken again, in ms.
+        delay_ms: u64,
+    },
     /// The job stopped because somebody cancelled it.
     Cancelled,
 }
@@ -124,12 +128,24 @@ pub struct Completion {
     pub usage: Usage,
     /// The component of each function that it ran, in order.
     pub components: Vec<Digest>,
-    /// What the guest logged; replaces the log of an earlier attempt.
+    /// What the guest logged; replaces the log of an earlier attempt, unless the
+    /// job is released and this is empty.
     pub log: Vec<LogLine>,
 }
 
+/// One round trip of a host: what has ended, and how much it wants to take.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Counted from 1 for each lease, upward.
+    pub number: u64,
+    /// The ends of attempts.
+    pub done: Vec<Completion>,
+    /// How many jobs to take at most.
+    pub want: usize,
+}
+
 /// The answer of [`Store::cycle`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cycle {
     /// Jobs taken for this host.
     pub claimed: Vec<Claim>,
@@ -227,9 +243,13 @@ pub trait Store: Send + Sync + 'static {
     /// Renews the lease on all jobs that the host holds.
     async fn renew(&self, lease: Lease) -> Result<()>;
 
-    /// Records the ends of attempts and takes up to `want` waiting jobs, as one
-    /// step.
-    async fn cycle(&self, lease: Lease, done: Arc<Vec<Completion>>, want: usize) -> Result<Cycle>;
+    /// Records the ends of attempts and takes waiting jobs, at once.
+    ///
+    /// A host that got no answer repeats the step, unchanged, until it gets one: a
+    /// step that was carried out is not carried out again, but answered as it was,
+    /// so that no claim is lost with an answer. A step older than the last one does
+    /// nothing.
+    async fn cycle(&self, lease: Lease, step: Arc<Step>) -> Result<Cycle>;
 
     /// Resolves when a [`cycle`](Store::cycle) that wants `want` jobs may find
     /// something: a waiting job, unless `want` is 0, or a wish to cancel. It may

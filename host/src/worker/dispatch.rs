@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{Phase, Tools, job};
 use crate::sandbox::CancelFlag;
-use crate::store::{Claim, Completion, Cycle, Lease, StoreError, Token, Verdict};
+use crate::store::{Claim, Completion, Cycle, Lease, Step, StoreError, Token, Verdict};
 
 /// How much work may wait in this process, beyond what runs. Short jobs are taken
 /// in batches, since a batch costs hardly more than a job; a job that takes longer
@@ -61,8 +61,11 @@ struct Dispatcher {
     outbox: Arc<Outbox>,
     tasks: JoinSet<()>,
     running: HashMap<Token, CancelFlag>,
-    /// What has ended and is not yet recorded: kept until the store takes it.
-    unrecorded: Arc<Vec<Completion>>,
+    /// What has ended since the last step.
+    ended: Vec<Completion>,
+    /// The last step; repeated until the store has answered it.
+    step: Arc<Step>,
+    answered: bool,
     last_cycle: Instant,
     /// A moving average of the time a slot spends on a job, in µs.
     job_us: f64,
@@ -80,7 +83,9 @@ pub(super) async fn run(
         outbox: Arc::default(),
         tasks: JoinSet::new(),
         running: HashMap::new(),
-        unrecorded: Arc::default(),
+        ended: Vec::new(),
+        step: first_step(),
+        answered: true,
         last_cycle: Instant::now(),
         job_us: TAKE_AHEAD.as_micros() as f64,
     };
@@ -119,18 +124,25 @@ impl Dispatcher {
     }
 
     /// Records what has ended, takes up to `want` jobs and starts them; answers how
-    /// many.
+    /// many. What is in `ended` is recorded with the next step, if an earlier one
+    /// is still to be answered.
     async fn cycle(&mut self, want: usize) -> Result<usize, StoreError> {
         let lease = self.lease().await?;
+        if self.answered {
+            self.step = Arc::new(Step {
+                number: self.step.number + 1,
+                done: std::mem::take(&mut self.ended),
+                want,
+            });
+            self.answered = false;
+        }
         self.last_cycle = Instant::now();
         let Cycle {
             claimed,
             refused,
             cancelled,
-        } = (self.tools.store)
-            .cycle(lease, self.unrecorded.clone(), want)
-            .await?;
-        self.unrecorded = Arc::default();
+        } = self.tools.store.cycle(lease, self.step.clone()).await?;
+        self.answered = true;
         for token in refused {
             tracing::warn!(
                 namespace = %token.namespace, job = %token.id, attempt = token.attempt,
@@ -162,7 +174,7 @@ impl Dispatcher {
             // and is not thrown about by one odd job.
             self.job_us += (completion.usage.run_us as f64 - self.job_us) / 20.0;
         }
-        Arc::make_mut(&mut self.unrecorded).extend(ended);
+        self.ended.extend(ended);
     }
 
     /// How many jobs this host may hold: what its slots run, and what they will
@@ -226,7 +238,9 @@ impl Dispatcher {
         self.tasks.shutdown().await;
         self.outbox.take();
         self.running.clear();
-        self.unrecorded = Arc::default();
+        self.ended.clear();
+        self.step = first_step();
+        self.answered = true;
         self.lease.send_replace(None);
     }
 
@@ -255,19 +269,35 @@ impl Dispatcher {
             tracing::warn!("some jobs could not be stopped in time");
         }
         self.collect();
-        let released = self.running.drain().map(|(token, _)| released(token));
-        Arc::make_mut(&mut self.unrecorded).extend(released);
-        if let Err(error) = self.cycle(0).await {
-            tracing::warn!(%error, "could not give jobs back while stopping");
+        loop {
+            // A step that was not answered before may bring more of them.
+            let held = self.running.drain();
+            self.ended.extend(held.map(|(token, _)| released(token)));
+            if self.answered && self.ended.is_empty() {
+                break;
+            }
+            if let Err(error) = self.cycle(0).await {
+                tracing::warn!(%error, "could not give jobs back while stopping; others take them back a lease from now");
+                break;
+            }
         }
     }
+}
+
+/// What comes before the first step of a lease.
+fn first_step() -> Arc<Step> {
+    Arc::new(Step {
+        number: 0,
+        done: Vec::new(),
+        want: 0,
+    })
 }
 
 fn released(token: Token) -> Completion {
     let now = crate::time::now_ms();
     Completion {
         token,
-        verdict: Verdict::Release,
+        verdict: Verdict::Release { delay_ms: 0 },
         started_at_ms: now,
         ended_at_ms: now,
         usage: Default::default(),

@@ -7,17 +7,35 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use super::Tools;
-use crate::job::{Cause, CauseKind, Output, Usage, retry_delay_ms};
+use crate::job::{Cause, CauseKind, LogLevel, LogLine, Output, Usage, retry_delay_ms};
 use crate::sandbox::{AdmitError, Assignment, CancelFlag, Ended, Stop};
 use crate::store::{Claim, Completion, Deployment, StoreError, Verdict};
 use crate::time::now_ms;
+
+/// How long a job that this host cannot run is left to others, in ms: long enough
+/// not to be in their way, short enough that a fault that passes is hardly noticed.
+const RELEASED_FOR_MS: u64 = 5_000;
+
+/// Why an attempt has no output.
+enum Unfinished {
+    /// It ended.
+    Ended(Stop),
+    /// This host could not run it, through no fault of the job.
+    NotRun(String),
+}
+
+impl From<Stop> for Unfinished {
+    fn from(stop: Stop) -> Self {
+        Self::Ended(stop)
+    }
+}
 
 /// Runs a job to the end of this attempt. A panic of the host's own code ends the
 /// attempt, not the host.
 pub(super) async fn run(tools: &Tools, claim: Claim, cancel: CancelFlag) -> Completion {
     let mut completion = Completion {
         token: claim.token.clone(),
-        verdict: Verdict::Release,
+        verdict: Verdict::Release { delay_ms: 0 },
         started_at_ms: now_ms(),
         ended_at_ms: 0,
         usage: Usage::default(),
@@ -27,9 +45,23 @@ pub(super) async fn run(tools: &Tools, claim: Claim, cancel: CancelFlag) -> Comp
     let outcome = AssertUnwindSafe(run_functions(tools, &claim, cancel, &mut completion))
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job")));
-    completion.verdict = verdict(outcome, &claim);
+        .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
     completion.ended_at_ms = now_ms();
+    completion.verdict = match outcome {
+        Ok(output) => Verdict::Completed(output),
+        Err(Unfinished::Ended(stop)) => verdict(stop, &claim),
+        Err(Unfinished::NotRun(text)) => {
+            tracing::warn!(job = %claim.token.id, "gave a job back: {text}");
+            completion.log.push(LogLine {
+                at_ms: completion.ended_at_ms,
+                level: LogLevel::Warn,
+                text: format!("a host gave this job back unrun: {text}"),
+            });
+            Verdict::Release {
+                delay_ms: RELEASED_FOR_MS,
+            }
+        }
+    };
     completion
 }
 
@@ -38,11 +70,11 @@ async fn run_functions(
     claim: &Claim,
     cancel: CancelFlag,
     completion: &mut Completion,
-) -> Result<Output, Stop> {
+) -> Result<Output, Unfinished> {
     let mut last = None;
     for deployment in deployments(tools, claim).await? {
         if cancel.is_set() {
-            return Err(Cause::new(CauseKind::Cancelled, "it had not begun").into());
+            return Err(Stop::from(Cause::new(CauseKind::Cancelled, "it had not begun")).into());
         }
         let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
         completion.components.push(deployment.component);
@@ -64,13 +96,13 @@ async fn run_functions(
         last = Some(outcome?);
     }
     // The store gives no nameless job to a namespace without functions.
-    last.ok_or_else(|| host_error("the namespace has no functions any more"))
+    last.ok_or_else(|| host_error("the namespace has no functions any more").into())
 }
 
 /// The functions of a job, as they are deployed now.
-async fn deployments(tools: &Tools, claim: &Claim) -> Result<Vec<Arc<Deployment>>, Stop> {
+async fn deployments(tools: &Tools, claim: &Claim) -> Result<Vec<Arc<Deployment>>, Unfinished> {
     let deployed = (tools.store.functions(&claim.token.namespace).await)
-        .map_err(|error: StoreError| host_error(error))?;
+        .map_err(|error: StoreError| Unfinished::NotRun(error.to_string()))?;
     if claim.job.functions.is_empty() {
         return Ok(deployed.to_vec());
     }
@@ -82,25 +114,21 @@ async fn deployments(tools: &Tools, claim: &Claim) -> Result<Vec<Arc<Deployment>
     (claim.job.functions.iter())
         .map(|name| {
             find(name).cloned().ok_or_else(|| {
-                Cause::new(
-                    CauseKind::NoSuchFunction,
-                    format!("the function `{name}` is not deployed any more"),
-                )
-                .into()
+                let text = format!("the function `{name}` is not deployed any more");
+                Stop::from(Cause::new(CauseKind::NoSuchFunction, text)).into()
             })
         })
         .collect()
 }
 
-fn unprepared(error: AdmitError) -> Stop {
+fn unprepared(error: AdmitError) -> Unfinished {
     match error {
         // It was admitted once, perhaps by another version of skep.
-        AdmitError::Refused(text) | AdmitError::TooLarge(text) => Cause::new(
-            CauseKind::Trap,
-            format!("its component is refused now: {text}"),
-        )
-        .into(),
-        AdmitError::Host(text) => host_error(text),
+        AdmitError::Refused(text) | AdmitError::TooLarge(text) => {
+            let text = format!("its component is refused now: {text}");
+            Stop::from(Cause::new(CauseKind::Trap, text)).into()
+        }
+        AdmitError::Host(text) => Unfinished::NotRun(text),
     }
 }
 
@@ -108,12 +136,10 @@ fn host_error(text: impl ToString) -> Stop {
     Cause::new(CauseKind::HostError, text.to_string()).into()
 }
 
-fn verdict(outcome: Result<Output, Stop>, claim: &Claim) -> Verdict {
-    let stop = match outcome {
-        Ok(output) => return Verdict::Completed(output),
-        Err(stop) if stop.cause.kind == CauseKind::Cancelled => return Verdict::Cancelled,
-        Err(stop) => stop,
-    };
+fn verdict(stop: Stop, claim: &Claim) -> Verdict {
+    if stop.cause.kind == CauseKind::Cancelled {
+        return Verdict::Cancelled;
+    }
     let delay_ms = retry_delay_ms(
         &stop.cause,
         claim.token.attempt,

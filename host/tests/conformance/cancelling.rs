@@ -107,7 +107,9 @@ async fn a_cancelled_job_that_is_handed_back_does_not_run_again(world: World) {
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
     assert_eq!(cancel(&world, 1).await, Cancelled::Requested);
-    world.finish(lease, &claim, Verdict::Release).await;
+    world
+        .finish(lease, &claim, Verdict::Release { delay_ms: 0 })
+        .await;
     assert_eq!(world.job(1).await.state, State::Cancelled);
     assert_eq!(world.claim_ids(lease, 1).await, [0; 0]);
 }

@@ -3,7 +3,7 @@
 use skep::job::{Cause, CauseKind, Digest, JobId, LogLevel, LogLine, State};
 use skep::store::{Completion, Stored, Verdict};
 
-use crate::support::{World, completed, done, ids, namespace, ns, output, trap};
+use crate::support::{World, completed, done, ids, namespace, ns, output, soon, trap};
 
 conformance!(
     a_completed_job_has_its_output_and_record,
@@ -19,6 +19,9 @@ conformance!(
     the_log_of_the_attempt_is_kept,
     an_empty_result_is_a_result,
     a_cycle_completes_and_claims_at_once,
+    a_repeated_step_is_answered_as_it_was,
+    an_old_step_does_nothing,
+    a_job_released_for_a_while_waits_as_long_and_keeps_its_log,
 );
 
 async fn a_completed_job_has_its_output_and_record(mut world: World) {
@@ -147,7 +150,7 @@ async fn a_released_job_is_first_again_and_keeps_its_attempt(world: World) {
     let claims = world.claim(lease, 2).await;
     let released = claims
         .iter()
-        .map(|claim| done(claim, Verdict::Release))
+        .map(|claim| done(claim, Verdict::Release { delay_ms: 0 }))
         .collect();
     world.cycle(lease, released, 0).await;
     let record = world.job(1).await;
@@ -166,7 +169,9 @@ async fn a_released_job_stays_released_after_a_crash(mut world: World) {
     world.submit_some(2).await;
     let lease = world.host().await;
     let claims = world.claim(lease, 2).await;
-    world.finish(lease, &claims[0], Verdict::Release).await;
+    world
+        .finish(lease, &claims[0], Verdict::Release { delay_ms: 0 })
+        .await;
     world.crash();
     assert_eq!(world.job(1).await.attempts, []);
     assert_eq!(world.job(2).await.attempts.len(), 1);
@@ -218,4 +223,66 @@ async fn a_cycle_completes_and_claims_at_once(world: World) {
         .cycle(lease, vec![done(&first, completed(""))], 1)
         .await;
     assert_eq!((ids(&cycle.claimed), cycle.refused.len()), (vec![2], 0));
+}
+
+async fn a_repeated_step_is_answered_as_it_was(world: World) {
+    world.submit_some(4).await;
+    let lease = world.host().await;
+    let held = world.claim(lease, 2).await;
+    let other = world.host().await;
+    let foreign = world.claim(other, 1).await.remove(0);
+    let ends = [&held[0], &foreign].map(|claim| done(claim, completed("")));
+    let step = world.step(lease, ends.to_vec(), 5);
+    let first = world.store().cycle(lease, step.clone()).await.unwrap();
+    assert_eq!(ids(&first.claimed), [4]);
+    for _ in 0..3 {
+        let again = world.store().cycle(lease, step.clone()).await.unwrap();
+        assert_eq!(again.refused, [foreign.token.clone()]);
+        assert_eq!(ids(&again.claimed), [4]);
+        assert_eq!(again.claimed[0].token, first.claimed[0].token);
+        assert_eq!(again.claimed[0].job, first.claimed[0].job);
+    }
+    assert_eq!(world.job(1).await.attempts.len(), 1);
+    world.finish(lease, &first.claimed[0], completed("")).await;
+}
+
+async fn an_old_step_does_nothing(world: World) {
+    world.submit_some(3).await;
+    let lease = world.host().await;
+    let old = world.step(lease, vec![], 1);
+    let new = world.step(lease, vec![], 1);
+    assert_eq!(
+        ids(&world.store().cycle(lease, new).await.unwrap().claimed),
+        [1]
+    );
+    let answer = world.store().cycle(lease, old).await.unwrap();
+    assert_eq!(ids(&answer.claimed), [0; 0]);
+    assert_eq!(world.claim_ids(lease, 9).await, [2, 3]);
+}
+
+async fn a_job_released_for_a_while_waits_as_long_and_keeps_its_log(world: World) {
+    world.submit_some(1).await;
+    let lease = world.host().await;
+    let claim = world.claim(lease, 1).await.remove(0);
+    let line = LogLine {
+        at_ms: 7,
+        level: LogLevel::Warn,
+        text: "cannot compile it".into(),
+    };
+    let release = Verdict::Release { delay_ms: 100 };
+    let end = Completion {
+        log: vec![line.clone()],
+        ..done(&claim, release)
+    };
+    world.cycle(lease, vec![end], 1).await;
+    let record = world.job(1).await;
+    assert_eq!((record.state, record.attempt), (State::Scheduled, 0));
+    assert_eq!(world.store().log(&ns(), JobId(1)).await.unwrap(), [line]);
+    assert_eq!(world.claim_ids(lease, 1).await, [0; 0]);
+    soon("the pause is over", world.store().wake(lease, 1))
+        .await
+        .unwrap();
+    let again = world.claim(lease, 1).await.remove(0);
+    assert_eq!(again.token.attempt, 1);
+    assert!(again.claimed_at_ms >= claim.claimed_at_ms + 100);
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use skep::job::{JobId, NewJob, Payload, State};
 use skep::store::embedded::EmbeddedStore;
-use skep::store::{Store, StoreError, Stored};
+use skep::store::{Step, Store, StoreError, Stored};
 
 use crate::support::{completed, done, job, ns, output};
 
@@ -49,14 +49,10 @@ async fn child() {
         }
     });
     let lease = store.register().await.unwrap();
-    let mut ended = Vec::new();
+    let mut step = Arc::new(take(7));
     loop {
-        let cycle = store
-            .cycle(lease, Arc::new(ended.clone()), 7)
-            .await
-            .unwrap();
-        for end in &ended {
-            let end: &skep::store::Completion = end;
+        let cycle = store.cycle(lease, step.clone()).await.unwrap();
+        for end in &step.done {
             say(format!("ended {}", end.token.id));
         }
         for claim in &cycle.claimed {
@@ -66,10 +62,23 @@ async fn child() {
             ));
         }
         let end = |claim| done(claim, completed(&format!("{}", claim.token.id)));
-        ended = cycle.claimed.iter().map(end).collect();
+        step = Arc::new(Step {
+            number: step.number + 1,
+            done: cycle.claimed.iter().map(end).collect(),
+            want: 7,
+        });
         // A host that holds jobs when it dies.
         tokio::task::yield_now().await;
         assert!(!poster.is_finished(), "the poster has stopped");
+    }
+}
+
+/// A host's first step.
+fn take(want: usize) -> Step {
+    Step {
+        number: 1,
+        done: vec![],
+        want,
     }
 }
 
@@ -231,7 +240,7 @@ async fn a_corrupt_job_is_unreadable_and_does_not_stop_the_others() {
     drop(db);
     let store = EmbeddedStore::open(directory.path()).unwrap();
     let lease = store.register().await.unwrap();
-    let cycle = store.cycle(lease, Arc::new(vec![]), 9).await.unwrap();
+    let cycle = store.cycle(lease, Arc::new(take(9))).await.unwrap();
     assert_eq!(crate::support::ids(&cycle.claimed), [1, 3]);
     let error = store.job(&ns(), JobId(2)).await.err().unwrap();
     assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
@@ -280,7 +289,7 @@ async fn a_full_disk_accepts_nothing_and_the_store_lives_on() {
     assert_eq!(ids, (1..=11).collect::<Vec<_>>());
     assert_eq!(store.count(&ns()).await.unwrap(), 11);
     let lease = store.register().await.unwrap();
-    let cycle = store.cycle(lease, Arc::new(vec![]), 99).await.unwrap();
+    let cycle = store.cycle(lease, Arc::new(take(99))).await.unwrap();
     assert_eq!(crate::support::ids(&cycle.claimed), ids);
     // An id that a failed call was given for a moment is another job's now.
     for claim in &cycle.claimed[1..] {

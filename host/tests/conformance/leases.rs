@@ -51,8 +51,8 @@ async fn a_reaped_host_has_lost_its_lease(world: World) {
     let silent = world.host().await;
     let claim = world.claim(silent, 1).await.remove(0);
     world.reap(1).await;
-    let late = std::sync::Arc::new(vec![done(&claim, completed("too late"))]);
-    let cycle = world.store().cycle(silent, late, 1).await;
+    let late = vec![done(&claim, completed("too late"))];
+    let cycle = world.try_cycle(silent, late, 1).await;
     assert!(matches!(cycle, Err(StoreError::LeaseLost)), "{cycle:?}");
     let renewed = world.store().renew(silent).await;
     assert!(matches!(renewed, Err(StoreError::LeaseLost)), "{renewed:?}");
@@ -135,8 +135,8 @@ async fn the_jobs_of_an_earlier_process_are_given_back(mut world: World) {
     world.crash();
     assert_eq!(world.job(1).await.state, State::Queued);
     assert_eq!(world.job(2).await.state, State::Failed);
-    let late = std::sync::Arc::new(vec![done(&claims[0], completed("too late"))]);
-    let cycle = world.store().cycle(lease, late, 0).await;
+    let late = vec![done(&claims[0], completed("too late"))];
+    let cycle = world.try_cycle(lease, late, 0).await;
     assert!(matches!(cycle, Err(StoreError::LeaseLost)), "{cycle:?}");
     let fresh = world.host().await;
     let again = world.claim(fresh, 9).await;
@@ -164,13 +164,7 @@ async fn an_unknown_lease_has_no_rights(world: World) {
     let lost = |answer| matches!(answer, Err(StoreError::LeaseLost));
     assert!(lost(world.store().renew(stranger).await));
     assert!(lost(soon("a wake", world.store().wake(stranger, 1)).await));
-    assert!(lost(
-        world
-            .store()
-            .cycle(stranger, vec![].into(), 1)
-            .await
-            .map(drop)
-    ));
+    assert!(lost(world.try_cycle(stranger, vec![], 1).await.map(drop)));
     let update = vec![(claim.token.clone(), progress(50))];
     world.store().progress(stranger, update).await.unwrap();
     assert_eq!(world.job(1).await.progress, None);

@@ -2,7 +2,6 @@
 //! be right. The seed is printed; `SKEP_SEED=…` repeats a run.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use skep::job::{Cause, CauseKind, JobId, NewJob, State};
 use skep::store::{CLAIMS_PER_YIELD, Cancelled, Claim, Completion, Lease, Verdict};
@@ -131,7 +130,7 @@ impl Model {
             Verdict::Failed(_) => job.state = State::Failed,
             Verdict::Cancelled => job.state = State::Cancelled,
             Verdict::Retry { .. } => job.again(),
-            Verdict::Release => {
+            Verdict::Release { .. } => {
                 job.attempt -= 1;
                 job.state = if job.cancel {
                     State::Cancelled
@@ -166,7 +165,7 @@ fn random_job(random: &mut Random) -> NewJob {
 fn random_end(random: &mut Random, claim: &Claim) -> Completion {
     let verdict = match random.below(6) {
         0 => Verdict::Failed(trap()),
-        1 => Verdict::Release,
+        1 => Verdict::Release { delay_ms: 0 },
         2 => retry(0),
         3 => Verdict::Retry {
             cause: Cause::new(CauseKind::TimedOut, ""),
@@ -232,11 +231,7 @@ async fn cycle(
         .collect();
     let want = random.below(5);
     let claimed: Vec<_> = (0..want).map_while(|_| model.claim()).collect();
-    let cycle = world
-        .store()
-        .cycle(lease, Arc::new(ends), want)
-        .await
-        .unwrap();
+    let cycle = world.cycle(lease, ends, want).await;
     assert_eq!(cycle.refused, refused);
     let of = |claim: &Claim| (claim.token.id.0, claim.token.attempt);
     assert_eq!(cycle.claimed.iter().map(of).collect::<Vec<_>>(), claimed);

@@ -1,12 +1,14 @@
 //! A store to test, and short words for what the tests do with it.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use skep::job::{Cause, CauseKind, JobId, Namespace, NewJob, Output, Payload, Progress, Usage};
 use skep::store::embedded::EmbeddedStore;
-use skep::store::{Claim, Completion, Cycle, Lease, Store, StoreError, Verdict};
+use skep::store::{Claim, Completion, Cycle, Lease, Step, Store, StoreError, Verdict};
+use uuid::Uuid;
 
 /// The lease of the tests that wait for its end.
 pub(crate) const SHORT_LEASE: Duration = Duration::from_millis(100);
@@ -19,6 +21,8 @@ pub(crate) struct World {
     store: Option<Arc<dyn Store>>,
     directory: tempfile::TempDir,
     lease: Duration,
+    /// The number of each host's last step.
+    steps: Mutex<HashMap<Uuid, u64>>,
 }
 
 impl World {
@@ -29,6 +33,7 @@ impl World {
             store: None,
             directory,
             lease,
+            steps: Mutex::default(),
         };
         world.open();
         world
@@ -83,12 +88,32 @@ impl World {
         self.store().register().await.expect("register")
     }
 
+    /// The next step of a host.
+    pub(crate) fn step(&self, lease: Lease, done: Vec<Completion>, want: usize) -> Arc<Step> {
+        let mut steps = self.steps.lock().expect("no test panics here");
+        let number = steps.entry(lease.incarnation).or_default();
+        *number += 1;
+        Arc::new(Step {
+            number: *number,
+            done,
+            want,
+        })
+    }
+
     /// Runs a cycle.
     pub(crate) async fn cycle(&self, lease: Lease, done: Vec<Completion>, want: usize) -> Cycle {
-        self.store()
-            .cycle(lease, Arc::new(done), want)
-            .await
-            .expect("cycle")
+        self.try_cycle(lease, done, want).await.expect("cycle")
+    }
+
+    /// Runs a cycle that may be refused.
+    pub(crate) async fn try_cycle(
+        &self,
+        lease: Lease,
+        done: Vec<Completion>,
+        want: usize,
+    ) -> skep::store::Result<Cycle> {
+        let step = self.step(lease, done, want);
+        self.store().cycle(lease, step).await
     }
 
     /// Takes jobs.

@@ -10,8 +10,8 @@ use crate::job::NewJob;
 use crate::store::{Result, StoreError};
 
 use super::key::Key;
-use super::record::{Head, decode};
 use super::writer::{Writer, from_sql};
+use crate::store::record::{Head, decode};
 
 /// What the bodies may weigh: some eight thousand small jobs. A backlog that is
 /// longer is read ahead of its turn, which costs little more.

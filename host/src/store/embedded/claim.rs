@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use crate::store::{Claim, Completion, Cycle, Lease, Result, StoreError, Token};
+use crate::store::{Claim, Cycle, Lease, Result, Step, StoreError, Token};
 
 use super::committer::Action;
 use super::key::Key;
@@ -14,8 +14,7 @@ use super::writer::{Writer, to_sql};
 /// See [`crate::store::Store::cycle`].
 pub(super) struct RunCycle {
     pub(super) lease: Lease,
-    pub(super) done: Arc<Vec<Completion>>,
-    pub(super) want: usize,
+    pub(super) step: Arc<Step>,
 }
 
 impl Action for RunCycle {
@@ -24,26 +23,36 @@ impl Action for RunCycle {
     /// Outcomes must survive a loss of power. A claim need not: without it, the
     /// job waits, as it should.
     fn is_durable(&self) -> bool {
-        !self.done.is_empty()
+        !self.step.done.is_empty()
     }
 
     fn apply(&self, writer: &mut Writer) -> Result<Cycle> {
         let incarnation = self.lease.incarnation;
-        if !writer.hosts.contains_key(&incarnation) {
-            return Err(StoreError::LeaseLost);
+        let host = (writer.hosts.get(&incarnation)).ok_or(StoreError::LeaseLost)?;
+        let Step { number, done, want } = &*self.step;
+        let (last, answer) = &host.last_step;
+        if number <= last {
+            let repeated = number == last;
+            return Ok(repeated.then(|| answer.clone()).unwrap_or_default());
         }
         let mut refused = Vec::new();
-        for done in self.done.iter() {
+        for done in done {
             if !writer.complete(self.lease, done)? {
                 refused.push(done.token.clone());
             }
         }
-        let claimed = writer.claim(self.lease, self.want)?;
-        Ok(Cycle {
+        let claimed = writer.claim(self.lease, *want)?;
+        let cycle = Cycle {
             claimed,
             refused,
             cancelled: writer.tell_cancels(self.lease),
-        })
+        };
+        if let Some(host) = writer.hosts.get_mut(&incarnation) {
+            let made = (*number, cycle.clone());
+            let before = std::mem::replace(&mut host.last_step, made);
+            writer.effects.steps.push((incarnation, before));
+        }
+        Ok(cycle)
     }
 }
 

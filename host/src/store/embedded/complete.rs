@@ -8,9 +8,9 @@ use crate::store::{Completion, Lease, Result, StoreError, Verdict};
 
 use super::index::Rank;
 use super::key::Key;
-use super::record::{Attempt, Ended, Fate, decode, encode, encode_log};
 use super::shared::Running;
 use super::writer::{Writer, to_sql};
+use crate::store::record::{Attempt, Ended, Fate, decode, encode, encode_log};
 
 /// How a job ends.
 struct End<'a> {
@@ -70,10 +70,18 @@ impl Writer {
             Verdict::Cancelled => {
                 self.finish(key, &running, done, Fate::Cancelled, cancelled(), None)?;
             }
-            Verdict::Release if stop => self.end_waiting(key, true)?,
-            Verdict::Release => {
+            Verdict::Release { .. } if stop => self.end_waiting(key, true)?,
+            Verdict::Release { delay_ms } => {
                 self.strike_from_batch(running.batch, key)?;
-                self.index.add(key, Rank::of(&running.job), 0);
+                let due = self.due(*delay_ms);
+                if let Some(log) = encode_log(&done.log)? {
+                    self.statement("UPDATE open SET due = ?, log = ? WHERE key = ?")?
+                        .execute(params![to_sql(due), log, key.row()])?;
+                } else if due > 0 {
+                    self.statement("UPDATE open SET due = ? WHERE key = ?")?
+                        .execute(params![to_sql(due), key.row()])?;
+                }
+                self.index.add(key, Rank::of(&running.job), due);
                 self.effects.ring = true;
             }
             Verdict::Retry { cause, .. } if stop => {
@@ -92,15 +100,19 @@ impl Writer {
             Verdict::Retry { cause, delay_ms } => {
                 let attempt = Attempt::of(done, Some(cause.clone()));
                 let log = encode_log(&done.log)?;
-                let due = if *delay_ms == 0 {
-                    0
-                } else {
-                    self.now_ms.saturating_add(*delay_ms)
-                };
+                let due = self.due(*delay_ms);
                 self.put_back(key, Rank::of(&running.job), attempt, Some(log), due)?;
             }
         }
         Ok(true)
+    }
+
+    /// When a job is due again after a pause; 0 for at once.
+    fn due(&self, delay_ms: u64) -> u64 {
+        match delay_ms {
+            0 => 0,
+            delay_ms => self.now_ms.saturating_add(delay_ms),
+        }
     }
 
     /// Gives back a job whose host is gone, to the front of its queue, or to the

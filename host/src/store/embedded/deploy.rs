@@ -9,8 +9,8 @@ use crate::job::{Digest, FunctionName, Namespace};
 use crate::store::{Deployment, Functions, NewDeployment, Result, StoreError};
 
 use super::committer::Action;
-use super::record::{Bound, decode, encode};
 use super::writer::Writer;
+use crate::store::record::{Bound, decode, encode};
 
 /// See [`crate::store::Store::deploy`].
 pub(super) struct Deploy {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use crate::store::{Lease, Result, StoreError};
+use crate::store::{Cycle, Lease, Result, StoreError};
 
 use super::committer::Action;
 use super::writer::{Host, Writer};
@@ -29,6 +29,7 @@ impl Action for Register {
             Host {
                 expires,
                 cancels: Vec::new(),
+                last_step: (0, Cycle::default()),
             },
         );
         writer.shared.hosts().insert(self.0, false);

@@ -18,7 +18,6 @@ mod key;
 mod lease;
 mod load;
 mod read;
-mod record;
 mod schema;
 mod shared;
 mod store;

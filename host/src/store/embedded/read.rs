@@ -13,10 +13,10 @@ use crate::job::{
 use crate::store::{Result, StoreError, Stored};
 
 use super::key::Key;
-use super::record::{Attempt, Ended, Fate, Head, decode, decode_log};
 use super::schema::open_reader;
 use super::shared::{Running, lock};
 use super::writer::{from_sql, now_ms, to_sql};
+use crate::store::record::{Attempt, Ended, Fate, Head, decode, decode_log};
 
 /// How many reads go on at once: each has a connection with a cache of its own,
 /// and more than the cores of a small machine only wait for the same disk.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
 use crate::store::{
-    Cancelled, Completion, Cycle, Deployment, Functions, Lease, NewDeployment, Result, Store,
-    StoreError, Stored, Token,
+    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Result, Step, Store, StoreError,
+    Stored, Token,
 };
 
 use super::EmbeddedStore;
@@ -43,8 +43,8 @@ impl Store for EmbeddedStore {
         self.write(Renew(lease)).await
     }
 
-    async fn cycle(&self, lease: Lease, done: Arc<Vec<Completion>>, want: usize) -> Result<Cycle> {
-        self.write(RunCycle { lease, done, want }).await
+    async fn cycle(&self, lease: Lease, step: Arc<Step>) -> Result<Cycle> {
+        self.write(RunCycle { lease, step }).await
     }
 
     async fn wake(&self, lease: Lease, want: usize) -> Result<()> {

@@ -10,8 +10,8 @@ use crate::store::{Result, StoreError};
 use super::committer::Action;
 use super::index::Rank;
 use super::key::Key;
-use super::record::{Head, encode};
 use super::writer::{Writer, to_sql};
+use crate::store::record::{Head, encode};
 
 /// A job with its record: the caller encodes, so that the writer need not.
 struct Encoded {

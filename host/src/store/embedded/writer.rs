@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection};
 use uuid::Uuid;
 
 use crate::job::Namespace;
-use crate::store::{Functions, Result, StoreError, Token};
+use crate::store::{Cycle, Functions, Result, StoreError, Token};
 
 use super::bodies::Bodies;
 use super::committer::Call;
@@ -23,6 +23,8 @@ pub(super) struct Host {
     pub(super) expires: Instant,
     /// The jobs that it must stop and has not been told of.
     pub(super) cancels: Vec<Token>,
+    /// The number of the last step that it made, and what was answered.
+    pub(super) last_step: (u64, Cycle),
 }
 
 /// What the outside sees once the transaction is durable.
@@ -38,6 +40,8 @@ pub(super) struct Effects {
     pub(super) functions: Vec<(Arc<NamespaceInfo>, Functions)>,
     /// Wishes to cancel that hosts have been told of.
     pub(super) told: Vec<(Uuid, Vec<Token>)>,
+    /// What the last step of a host was before the ones of this transaction.
+    pub(super) steps: Vec<(Uuid, (u64, Cycle))>,
     /// Something happened that a sleeping host wants to know.
     pub(super) ring: bool,
 }
@@ -121,6 +125,11 @@ impl Writer {
         for (incarnation, cancels) in effects.told {
             if let Some(host) = self.hosts.get_mut(&incarnation) {
                 host.cancels.extend(cancels);
+            }
+        }
+        for (incarnation, step) in effects.steps.into_iter().rev() {
+            if let Some(host) = self.hosts.get_mut(&incarnation) {
+                host.last_step = step;
             }
         }
         self.stale = true;

@@ -1,4 +1,4 @@
-//! How records lie on disk: MessagePack arrays behind a version byte.
+//! How records lie in a store: MessagePack arrays behind a version byte.
 //!
 //! The types here mirror those of [`crate::job`], so that a change to what an API
 //! shows never changes what is stored. To evolve: add fields at the end with
@@ -13,17 +13,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
+use super::{Completion, Result, StoreError};
 use crate::job::{
     AttemptRecord, Cause, Digest, JobId, Limits, LogLevel, LogLine, NewJob, Payload, Priority,
     Usage,
 };
-use crate::store::{Completion, Result, StoreError};
 
 /// The version of the layout below.
 const VERSION: u8 = 1;
 
 /// Encodes a record.
-pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
+pub(in crate::store) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(96);
     bytes.push(VERSION);
     rmp_serde::encode::write(&mut bytes, record)
@@ -32,7 +32,7 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
 }
 
 /// Decodes a record; `what` names it in the error.
-pub(super) fn decode<T: DeserializeOwned>(what: impl Display, bytes: &[u8]) -> Result<T> {
+pub(in crate::store) fn decode<T: DeserializeOwned>(what: impl Display, bytes: &[u8]) -> Result<T> {
     match bytes.split_first() {
         Some((&VERSION, body)) => rmp_serde::from_slice(body)
             .map_err(|error| StoreError::Unreadable(format!("{what}: {error}"))),
@@ -45,7 +45,7 @@ pub(super) fn decode<T: DeserializeOwned>(what: impl Display, bytes: &[u8]) -> R
 
 /// A job as it was accepted, but for the content of its message.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Head<'a> {
+pub(in crate::store) struct Head<'a> {
     content_type: Cow<'a, str>,
     functions: Vec<Cow<'a, str>>,
     delay_ms: u64,
@@ -60,7 +60,7 @@ pub(super) struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// The head of a job.
-    pub(super) fn of(job: &'a NewJob) -> Self {
+    pub(in crate::store) fn of(job: &'a NewJob) -> Self {
         Self {
             content_type: Cow::Borrowed(&job.message.content_type),
             functions: job
@@ -80,7 +80,7 @@ impl<'a> Head<'a> {
     }
 
     /// The job of a head and a message.
-    pub(super) fn into_job(self, what: impl Display, data: Bytes) -> Result<NewJob> {
+    pub(in crate::store) fn into_job(self, what: impl Display, data: Bytes) -> Result<NewJob> {
         let unreadable = |error: String| StoreError::Unreadable(format!("{what}: {error}"));
         let functions = self.functions.iter().map(|name| name.parse());
         Ok(NewJob {
@@ -105,11 +105,11 @@ impl<'a> Head<'a> {
 
 /// An attempt that ended.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Attempt {
-    pub(super) number: u32,
-    pub(super) started_at_ms: u64,
-    pub(super) ended_at_ms: u64,
-    pub(super) cause: Option<Cause>,
+pub(in crate::store) struct Attempt {
+    pub(in crate::store) number: u32,
+    pub(in crate::store) started_at_ms: u64,
+    pub(in crate::store) ended_at_ms: u64,
+    pub(in crate::store) cause: Option<Cause>,
     fuel: u64,
     peak_memory_bytes: u64,
     run_us: u64,
@@ -118,7 +118,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// The attempt that a completion ends.
-    pub(super) fn of(done: &Completion, cause: Option<Cause>) -> Self {
+    pub(in crate::store) fn of(done: &Completion, cause: Option<Cause>) -> Self {
         Self {
             number: done.token.attempt,
             started_at_ms: done.started_at_ms,
@@ -136,7 +136,12 @@ impl Attempt {
     }
 
     /// An attempt that nobody could report on.
-    pub(super) fn unreported(number: u32, started_at_ms: u64, now_ms: u64, cause: Cause) -> Self {
+    pub(in crate::store) fn unreported(
+        number: u32,
+        started_at_ms: u64,
+        now_ms: u64,
+        cause: Cause,
+    ) -> Self {
         Self {
             number,
             started_at_ms,
@@ -150,7 +155,7 @@ impl Attempt {
     }
 
     /// As the API shows it.
-    pub(super) fn into_record(self) -> AttemptRecord {
+    pub(in crate::store) fn into_record(self) -> AttemptRecord {
         AttemptRecord {
             number: self.number,
             started_at_ms: self.started_at_ms,
@@ -172,7 +177,7 @@ impl Attempt {
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Fate {
+pub(in crate::store) enum Fate {
     /// It succeeded.
     Completed,
     /// It is in the dead letter.
@@ -183,15 +188,15 @@ pub(super) enum Fate {
 
 /// The end of a job, but for the content of its result.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Ended {
-    pub(super) fate: Fate,
-    pub(super) ended_at_ms: u64,
-    pub(super) attempts: Vec<Attempt>,
-    pub(super) short_result: Option<String>,
-    pub(super) content_type: Option<String>,
-    pub(super) result_bytes: Option<u64>,
-    pub(super) expires_at_ms: Option<u64>,
-    pub(super) cancel_requested: bool,
+pub(in crate::store) struct Ended {
+    pub(in crate::store) fate: Fate,
+    pub(in crate::store) ended_at_ms: u64,
+    pub(in crate::store) attempts: Vec<Attempt>,
+    pub(in crate::store) short_result: Option<String>,
+    pub(in crate::store) content_type: Option<String>,
+    pub(in crate::store) result_bytes: Option<u64>,
+    pub(in crate::store) expires_at_ms: Option<u64>,
+    pub(in crate::store) cancel_requested: bool,
 }
 
 /// A line of a log.
@@ -203,7 +208,7 @@ struct Line<'a> {
 }
 
 /// Encodes a log; an empty one is nothing.
-pub(super) fn encode_log(log: &[LogLine]) -> Result<Option<Vec<u8>>> {
+pub(in crate::store) fn encode_log(log: &[LogLine]) -> Result<Option<Vec<u8>>> {
     if log.is_empty() {
         return Ok(None);
     }
@@ -221,7 +226,7 @@ pub(super) fn encode_log(log: &[LogLine]) -> Result<Option<Vec<u8>>> {
 }
 
 /// Decodes a log.
-pub(super) fn decode_log(what: impl Display, bytes: &[u8]) -> Result<Vec<LogLine>> {
+pub(in crate::store) fn decode_log(what: impl Display, bytes: &[u8]) -> Result<Vec<LogLine>> {
     let lines: Vec<Line<'static>> = decode(what, bytes)?;
     let line = |l: Line<'static>| LogLine {
         at_ms: l.at_ms,
@@ -233,12 +238,12 @@ pub(super) fn decode_log(what: impl Display, bytes: &[u8]) -> Result<Vec<LogLine
 
 /// A version of a function.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Bound {
-    pub(super) component: ByteArray<32>,
-    pub(super) summary: String,
-    pub(super) message_schema: Option<String>,
-    pub(super) limits: Limits,
-    pub(super) deployed_at_ms: u64,
+pub(in crate::store) struct Bound {
+    pub(in crate::store) component: ByteArray<32>,
+    pub(in crate::store) summary: String,
+    pub(in crate::store) message_schema: Option<String>,
+    pub(in crate::store) limits: Limits,
+    pub(in crate::store) deployed_at_ms: u64,
 }
 
 #[cfg(test)]
