@@ -14,12 +14,16 @@ demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
 	@scripts/demo
 
 .PHONY: test
-test: build ## Run every test
+test: build redis ## Run every test (installs redis-server where it is missing)
 	cargo test --release --workspace
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml -p skep-sdk -p skep-sdk-macros
 	@for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
+
+.PHONY: redis
+redis: ## Make sure that there is a redis-server for the tests
+	@scripts/redis-server
 
 .PHONY: lint
 lint: ## Check the formatting, and clippy without warnings
