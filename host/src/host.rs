@@ -39,15 +39,21 @@ pub struct Host {
 impl Host {
     /// Opens the store and starts the workers.
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
+        let directory = options.store_dir.clone();
+        let open = move || EmbeddedStore::open(&directory);
+        let store = (tokio::task::spawn_blocking(open).await).context("opening the store")??;
+        Self::with_store(Arc::new(store), options)
+    }
+
+    /// Starts the workers on a store that is open already; compiled components go
+    /// to `store_dir`, and nothing else.
+    pub fn with_store(store: Arc<dyn Store>, options: HostOptions) -> anyhow::Result<Self> {
         let HostOptions {
             store_dir,
             workers,
             binary,
         } = options;
         let artefacts = store_dir.join("compiled");
-        let open = move || EmbeddedStore::open(&store_dir);
-        let store: Arc<dyn Store> =
-            Arc::new((tokio::task::spawn_blocking(open).await).context("opening the store")??);
         let intake = Arc::new(Intake::new(store.clone()));
         let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {

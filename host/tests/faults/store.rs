@@ -1,0 +1,147 @@
+//! A store that fails as a distant one does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use skep::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
+use skep::store::{
+    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Result, Step, Store, StoreError,
+    Stored, Token,
+};
+
+/// How often calls fail, from 0 to 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rates {
+    /// Nothing is done, and an error answered.
+    pub(crate) refuse: f64,
+    /// The work is done, and an error answered.
+    pub(crate) lose: f64,
+    /// The call takes up to 20 ms longer.
+    pub(crate) delay: f64,
+}
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    Refused,
+    Lost,
+}
+
+/// Another store, but for its failures.
+pub(crate) struct FaultStore {
+    inner: Arc<dyn Store>,
+    rates: Rates,
+    state: Mutex<State>,
+}
+
+struct State {
+    dice: fastrand::Rng,
+    /// Faults that must come, for each method, next one last.
+    planned: BTreeMap<&'static str, Vec<Fault>>,
+    happened: BTreeMap<(&'static str, Fault), u32>,
+}
+
+impl FaultStore {
+    pub(crate) fn new(inner: Arc<dyn Store>, rates: Rates, seed: u64) -> Self {
+        let state = State {
+            dice: fastrand::Rng::with_seed(seed),
+            planned: BTreeMap::new(),
+            happened: BTreeMap::new(),
+        };
+        Self {
+            inner,
+            rates,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Makes the next calls of a method fail.
+    pub(crate) fn plan(&self, method: &'static str, mut faults: Vec<Fault>) {
+        faults.reverse();
+        self.state.lock().unwrap().planned.insert(method, faults);
+    }
+
+    /// How often each method has failed.
+    pub(crate) fn happened(&self) -> BTreeMap<(&'static str, Fault), u32> {
+        self.state.lock().unwrap().happened.clone()
+    }
+
+    fn roll(&self, method: &'static str) -> (Duration, Option<Fault>) {
+        let mut state = self.state.lock().unwrap();
+        let State { dice, planned, .. } = &mut *state;
+        let mut delay = Duration::ZERO;
+        if dice.f64() < self.rates.delay {
+            delay = Duration::from_micros(dice.u64(..20_000));
+        }
+        let chance = dice.f64();
+        let fault = match planned.get_mut(method).and_then(Vec::pop) {
+            Some(fault) => Some(fault),
+            None if chance < self.rates.refuse => Some(Fault::Refused),
+            None if chance < self.rates.refuse + self.rates.lose => Some(Fault::Lost),
+            None => None,
+        };
+        if let Some(fault) = fault {
+            *state.happened.entry((method, fault)).or_default() += 1;
+        }
+        (delay, fault)
+    }
+
+    async fn through<T>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let (delay, fault) = self.roll(method);
+        if delay > Duration::ZERO {
+            tokio::time::sleep(delay).await;
+        }
+        let failed = |what: &str| Err(StoreError::Unavailable(format!("{method}: {what}")));
+        match fault {
+            None => call.await,
+            Some(Fault::Refused) => failed("a fault that was asked for, before the work"),
+            Some(Fault::Lost) => {
+                call.await?;
+                failed("a fault that was asked for, after the work")
+            }
+        }
+    }
+}
+
+/// Passes each method on through `through`.
+macro_rules! all_methods {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)+) => {
+        #[async_trait]
+        impl Store for FaultStore {
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
+                self.through(stringify!($name), self.inner.$name($($arg),*)).await
+            })+
+        }
+    };
+}
+
+all_methods! {
+    submit(namespace: &Namespace, jobs: Vec<NewJob>) -> Vec<JobId>;
+    register() -> Lease;
+    renew(lease: Lease) -> ();
+    cycle(lease: Lease, step: Arc<Step>) -> Cycle;
+    wake(lease: Lease, want: usize) -> ();
+    reap() -> usize;
+    progress(lease: Lease, updates: Vec<(Token, Progress)>) -> ();
+    cancel(namespace: &Namespace, id: JobId) -> Cancelled;
+    job(namespace: &Namespace, id: JobId) -> Option<JobRecord>;
+    output(namespace: &Namespace, id: JobId) -> Option<Stored>;
+    log(namespace: &Namespace, id: JobId) -> Vec<LogLine>;
+    ended(namespace: &Namespace, id: JobId) -> ();
+    count(namespace: &Namespace) -> u64;
+    put_data(namespace: &Namespace, key: &str, data: Bytes, expires_at_ms: Option<u64>) -> ();
+    data(namespace: &Namespace, key: &str) -> Option<Bytes>;
+    put_component(digest: Digest, bytes: Bytes) -> ();
+    component(digest: Digest) -> Option<Bytes>;
+    deploy(namespace: &Namespace, functions: Vec<NewDeployment>) -> Vec<Arc<Deployment>>;
+    undeploy(namespace: &Namespace, functions: &[FunctionName]) -> usize;
+    functions(namespace: &Namespace) -> Arc<Functions>;
+    sweep() -> usize;
+}
