@@ -32,6 +32,10 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How long to wait for running jobs that were told to end.
 const ABORT_GRACE: Duration = Duration::from_secs(5);
 
+/// How long to try to record outcomes and give jobs back while stopping: what is not
+/// told the store runs again a lease from now, and its attempt counts.
+const HAND_BACK: Duration = Duration::from_secs(5);
+
 /// Where running jobs leave what became of them.
 #[derive(Default)]
 struct Outbox {
@@ -269,6 +273,7 @@ impl Dispatcher {
             tracing::warn!("some jobs could not be stopped in time");
         }
         self.collect();
+        let deadline = Instant::now() + HAND_BACK;
         loop {
             // A step that was not answered before may bring more of them.
             let held = self.running.drain();
@@ -276,10 +281,14 @@ impl Dispatcher {
             if self.answered && self.ended.is_empty() {
                 break;
             }
-            if let Err(error) = self.cycle(0).await {
+            let Err(error) = self.cycle(0).await else {
+                continue;
+            };
+            if matches!(error, StoreError::LeaseLost) || Instant::now() > deadline {
                 tracing::warn!(%error, "could not give jobs back while stopping; others take them back a lease from now");
                 break;
             }
+            sleep(STORE_PAUSE).await;
         }
     }
 }

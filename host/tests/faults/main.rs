@@ -15,6 +15,7 @@
 
 mod client;
 mod jobs;
+mod stopping;
 mod store;
 mod whole;
 
