@@ -29,7 +29,7 @@ async fn a_waiting_job_is_cancelled_at_once(mut world: World) {
         (State::Cancelled, true)
     );
     assert!(record.ended_at_ms.is_some());
-    world.crash();
+    world.crash().await;
     assert_eq!(world.job(2).await.state, State::Cancelled);
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 9).await, [1, 3]);

@@ -164,7 +164,7 @@ async fn the_order_survives_a_crash(mut world: World) {
     world
         .submit([3, 2, 0, 2].map(job_of_priority).to_vec())
         .await;
-    world.crash();
+    world.crash().await;
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 9).await, [3, 2, 4, 1]);
     assert_eq!(world.store().job(&ns(), JobId(5)).await.unwrap(), None);
@@ -173,7 +173,7 @@ async fn the_order_survives_a_crash(mut world: World) {
 async fn a_backlog_larger_than_memory_is_drained_in_order(mut world: World) {
     let jobs: Vec<_> = (0..5_000).map(|n| job(&format!("\"{n:0500}\""))).collect();
     world.submit(jobs.clone()).await;
-    world.crash();
+    world.crash().await;
     let lease = world.host().await;
     let mut next = 0;
     while next < jobs.len() {

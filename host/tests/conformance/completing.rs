@@ -43,7 +43,7 @@ async fn a_completed_job_has_its_output_and_record(mut world: World) {
         assert_eq!(attempt.components, [Digest::of(b"component")]);
         let stored = world.store().output(&ns(), JobId(1)).await.unwrap();
         assert_eq!(stored, Some(Stored::Output(output("42"))));
-        world.crash();
+        world.crash().await;
     }
 }
 
@@ -52,7 +52,7 @@ async fn a_failed_job_is_in_the_dead_letter_with_its_cause(mut world: World) {
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
     world.finish(lease, &claim, Verdict::Failed(trap())).await;
-    world.crash();
+    world.crash().await;
     let record = world.job(1).await;
     assert_eq!((record.state, record.cause), (State::Failed, Some(trap())));
     assert_eq!(record.attempts[0].cause, Some(trap()));
@@ -172,7 +172,7 @@ async fn a_released_job_stays_released_after_a_crash(mut world: World) {
     world
         .finish(lease, &claims[0], Verdict::Release { delay_ms: 0 })
         .await;
-    world.crash();
+    world.crash().await;
     assert_eq!(world.job(1).await.attempts, []);
     assert_eq!(world.job(2).await.attempts.len(), 1);
 }
@@ -198,7 +198,7 @@ async fn the_log_of_the_attempt_is_kept(mut world: World) {
     let mut second = done(&claim, completed(""));
     second.log = vec![line("three")];
     world.cycle(lease, vec![second], 0).await;
-    world.crash();
+    world.crash().await;
     assert_eq!(
         world.store().log(&ns(), JobId(1)).await.unwrap(),
         [line("three")]

@@ -38,7 +38,7 @@ async fn data_is_found_under_its_key_and_namespace(mut world: World) {
         .put_data(&other, "a/b é", Bytes::from_static(b"two"), None)
         .await
         .unwrap();
-    world.crash();
+    world.crash().await;
     assert_eq!(get(&world, "a/b é").await.unwrap(), "one");
     assert_eq!(get(&world, "").await.unwrap(), "empty key");
     assert_eq!(get(&world, "empty").await.unwrap(), "");
@@ -104,7 +104,7 @@ async fn a_result_is_dropped_after_its_retention_and_the_record_stays(mut world:
         if !swept {
             assert_eq!(world.store().sweep().await.unwrap(), 1);
         }
-        world.crash();
+        world.crash().await;
     }
 }
 

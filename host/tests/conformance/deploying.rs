@@ -61,7 +61,7 @@ async fn a_component_is_found_under_its_digest(mut world: World) {
             .await
             .unwrap();
     }
-    world.crash();
+    world.crash().await;
     assert_eq!(world.store().component(digest).await.unwrap(), Some(bytes));
 }
 
@@ -73,7 +73,7 @@ async fn a_deployment_is_what_was_deployed(mut world: World) {
         .deploy(&ns(), vec![new.clone()])
         .await
         .unwrap();
-    world.crash();
+    world.crash().await;
     let functions = world.store().functions(&ns()).await.unwrap();
     assert_eq!(*functions, deployed);
     let found = &functions[0];
@@ -92,7 +92,7 @@ async fn a_deployment_is_what_was_deployed(mut world: World) {
 async fn each_deployment_is_the_next_version(mut world: World) {
     assert_eq!(deploy(&world, &["a", "b"]).await, [1, 1]);
     assert_eq!(deploy(&world, &["b"]).await, [2]);
-    world.crash();
+    world.crash().await;
     assert_eq!(deploy(&world, &["b", "a"]).await, [3, 2]);
     assert_eq!(names(&world).await, ["a:2", "b:3"]);
 }
@@ -102,7 +102,7 @@ async fn functions_are_in_the_order_of_their_first_deployment(mut world: World) 
     deploy(&world, &["m"]).await;
     deploy(&world, &["a"]).await;
     assert_eq!(names(&world).await, ["z:1", "a:2", "m:1"]);
-    world.crash();
+    world.crash().await;
     assert_eq!(names(&world).await, ["z:1", "a:2", "m:1"]);
 }
 
@@ -111,7 +111,7 @@ async fn an_unbound_function_is_gone_and_its_versions_go_on(mut world: World) {
     assert_eq!(undeploy(&world, &["a", "nobody"]).await, 1);
     assert_eq!(undeploy(&world, &["a"]).await, 0);
     assert_eq!(names(&world).await, ["b:1"]);
-    world.crash();
+    world.crash().await;
     assert_eq!(names(&world).await, ["b:1"]);
     assert_eq!(deploy(&world, &["a"]).await, [2]);
     assert_eq!(names(&world).await, ["a:2", "b:1"]);

@@ -132,7 +132,7 @@ async fn the_jobs_of_an_earlier_process_are_given_back(mut world: World) {
         .await;
     let lease = world.host().await;
     let claims = world.claim(lease, 2).await;
-    world.crash();
+    world.crash().await;
     assert_eq!(world.job(1).await.state, State::Queued);
     assert_eq!(world.job(2).await.state, State::Failed);
     let late = vec![done(&claims[0], completed("too late"))];
@@ -150,7 +150,7 @@ async fn a_lost_job_that_somebody_cancelled_does_not_run_again(mut world: World)
     world.claim(lease, 1).await;
     let answer = world.store().cancel(&ns(), JobId(1)).await.unwrap();
     assert_eq!(answer, Cancelled::Requested);
-    world.crash();
+    world.crash().await;
     assert_eq!(world.job(1).await.state, State::Cancelled);
 }
 

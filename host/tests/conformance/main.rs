@@ -2,8 +2,11 @@
 //!
 //! A test is a function of a [`World`](support::World) and is named as a
 //! sentence. Changing what a store does means changing a test here, never a test
-//! of one store alone. To add a store, teach `World` to make one and
+//! of one store alone. To add a store, teach `Backend` to open one and
 //! `conformance!` to run the tests with it.
+//!
+//! Starts a `redis-server` and a cluster of three by itself, on loopback, for all
+//! tests together; `cargo test --test conformance embedded` does without.
 
 #![allow(
     clippy::cloned_ref_to_slice_refs,
@@ -17,6 +20,7 @@
 #[macro_use]
 mod support;
 
+mod backend;
 mod cancelling;
 mod claiming;
 mod completing;

@@ -268,7 +268,7 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
                     assert_eq!(answer, model.cancel(id), "cancel {id}");
                 }
                 9 if random.chance(30) => {
-                    world.crash();
+                    world.crash().await;
                     model.crash();
                     held.clear();
                     lease = world.host().await;
@@ -278,6 +278,6 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
             }
         }
         check(&world, &model).await;
-        world = world.fresh();
+        world = world.fresh().await;
     }
 }

@@ -19,7 +19,7 @@ async fn a_retry_without_delay_is_queued_with_its_cause(mut world: World) {
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
     world.finish(lease, &claim, retry(0)).await;
-    world.crash();
+    world.crash().await;
     let record = world.job(1).await;
     assert_eq!((record.state, record.attempt), (State::Queued, 1));
     let cause = record.attempts[0].cause.clone().unwrap();
@@ -56,7 +56,7 @@ async fn the_pause_survives_a_crash(mut world: World) {
     let claim = world.claim(lease, 1).await.remove(0);
     world.finish(lease, &claim, retry(60_000)).await;
     let due = world.job(1).await.due_at_ms;
-    world.crash();
+    world.crash().await;
     let record = world.job(1).await;
     assert_eq!((record.state, record.due_at_ms), (State::Scheduled, due));
     let lease = world.host().await;
@@ -96,7 +96,7 @@ async fn every_attempt_is_on_the_record(mut world: World) {
         let lease = world.host().await;
         let claim = world.claim(lease, 1).await.remove(0);
         world.finish(lease, &claim, retry(0)).await;
-        world.crash();
+        world.crash().await;
     }
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);

@@ -33,7 +33,7 @@ async fn ids_are_never_used_twice(mut world: World) {
     for claim in world.claim(lease, 2).await {
         world.finish(lease, &claim, completed("")).await;
     }
-    world.crash();
+    world.crash().await;
     assert_eq!(world.submit_some(1).await, [3]);
 }
 
@@ -102,7 +102,7 @@ async fn an_idempotency_key_works_within_one_batch_and_after_the_job_ended(mut w
     let claims = world.claim(lease, 2).await;
     assert_eq!(claims.len(), 1);
     world.finish(lease, &claims[0], completed("")).await;
-    world.crash();
+    world.crash().await;
     assert_eq!(world.submit(vec![keyed("a")]).await, [1]);
 }
 
@@ -130,7 +130,7 @@ async fn a_large_message_is_kept_whole(mut world: World) {
         vec!["f".parse().unwrap()],
     );
     world.submit(vec![large]).await;
-    world.crash();
+    world.crash().await;
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
     assert_eq!(claim.job.message.data, data);

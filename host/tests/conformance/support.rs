@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use skep::job::{Cause, CauseKind, JobId, Namespace, NewJob, Output, Payload, Progress, Usage};
-use skep::store::embedded::EmbeddedStore;
-use skep::store::{Claim, Completion, Cycle, Lease, Step, Store, StoreError, Verdict};
+use skep::store::{Claim, Completion, Cycle, Lease, Step, Store, Verdict};
 use uuid::Uuid;
+
+use crate::backend::Backend;
 
 /// The lease of the tests that wait for its end.
 pub(crate) const SHORT_LEASE: Duration = Duration::from_millis(100);
@@ -19,29 +20,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A store and what is needed to crash and reopen it.
 pub(crate) struct World {
     store: Option<Arc<dyn Store>>,
-    directory: tempfile::TempDir,
+    backend: Backend,
     lease: Duration,
-    /// The number of each host's last step.
-    steps: Mutex<HashMap<Uuid, u64>>,
+    hosts: Mutex<Hosts>,
 }
 
+/// The hosts that a test has registered, with the number of the last step of each.
+type Hosts = HashMap<Uuid, u64>;
+
 impl World {
-    /// A new embedded store.
-    pub(crate) fn embedded(lease: Duration) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+    /// A new store.
+    pub(crate) async fn new(backend: Backend, lease: Duration) -> Self {
         let mut world = Self {
             store: None,
-            directory,
+            backend,
             lease,
-            steps: Mutex::default(),
+            hosts: Mutex::default(),
         };
-        world.open();
+        world.store = Some(world.backend.open(lease).await);
         world
     }
 
     /// Another store of the same kind, with nothing in it.
-    pub(crate) fn fresh(&self) -> Self {
-        Self::embedded(self.lease)
+    pub(crate) async fn fresh(&self) -> Self {
+        Self::new(self.backend.fresh(), self.lease).await
     }
 
     /// The store.
@@ -50,25 +52,17 @@ impl World {
     }
 
     /// Ends every host at once and opens the store again, as after a crash.
-    pub(crate) fn crash(&mut self) {
+    pub(crate) async fn crash(&mut self) {
         let store = self.store.take().expect("the store is open");
         assert_eq!(Arc::strong_count(&store), 1, "a test still holds the store");
         drop(store);
-        self.open();
+        let hosts = std::mem::take(&mut *self.hosts());
+        let hosts = hosts.into_keys().map(|incarnation| Lease { incarnation });
+        self.store = Some(self.backend.reopen(self.lease, hosts.collect()).await);
     }
 
-    fn open(&mut self) {
-        // Another test that starts a process holds a copy of every lock from its fork
-        // to its exec.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let store = loop {
-            let options = EmbeddedStore::options().lease(self.lease);
-            match options.open(self.directory.path()) {
-                Err(StoreError::InUse(_)) if Instant::now() < deadline => std::thread::yield_now(),
-                opened => break opened.expect("the store opens"),
-            }
-        };
-        self.store = Some(Arc::new(store));
+    fn hosts(&self) -> MutexGuard<'_, Hosts> {
+        self.hosts.lock().expect("no test panics here")
     }
 
     /// Submits jobs to the default namespace.
@@ -85,13 +79,15 @@ impl World {
 
     /// A new host.
     pub(crate) async fn host(&self) -> Lease {
-        self.store().register().await.expect("register")
+        let lease = self.store().register().await.expect("register");
+        self.hosts().insert(lease.incarnation, 0);
+        lease
     }
 
     /// The next step of a host.
     pub(crate) fn step(&self, lease: Lease, done: Vec<Completion>, want: usize) -> Arc<Step> {
-        let mut steps = self.steps.lock().expect("no test panics here");
-        let number = steps.entry(lease.incarnation).or_default();
+        let mut hosts = self.hosts();
+        let number = hosts.entry(lease.incarnation).or_default();
         *number += 1;
         Arc::new(Step {
             number: *number,
@@ -265,18 +261,27 @@ pub(crate) async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
 
 /// Runs each test with each store.
 macro_rules! conformance {
-    ($lease:expr; $($test:ident),+ $(,)?) => {
-        mod embedded {
+    (@$backend:ident, $lease:expr; $($test:ident),+) => {
+        mod $backend {
             use std::time::Duration;
+
+            use $crate::backend::Backend;
+            use $crate::support::World;
+
             $(
                 #[tokio::test]
                 async fn $test() {
                     let lease: Option<Duration> = $lease;
                     let lease = lease.unwrap_or(skep::store::LEASE);
-                    super::$test($crate::support::World::embedded(lease)).await;
+                    super::$test(World::new(Backend::$backend(), lease).await).await;
                 }
             )+
         }
+    };
+    ($lease:expr; $($test:ident),+ $(,)?) => {
+        conformance!(@embedded, $lease; $($test),+);
+        conformance!(@redis, $lease; $($test),+);
+        conformance!(@cluster, $lease; $($test),+);
     };
     ($($test:ident),+ $(,)?) => { conformance!(None; $($test),+); };
 }

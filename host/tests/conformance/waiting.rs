@@ -119,7 +119,7 @@ async fn an_end_that_was_before_is_told_at_once(mut world: World) {
     soon("it ended before", world.store().ended(&ns(), JobId(1)))
         .await
         .unwrap();
-    world.crash();
+    world.crash().await;
     soon("it ended long before", world.store().ended(&ns(), JobId(1)))
         .await
         .unwrap();
