@@ -11,11 +11,13 @@ use crate::store::StoreError;
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::LeaseLost => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store-unavailable",
-                format!("{error}; nothing was accepted, try again in a moment"),
-            ),
+            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::LeaseLost => {
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "store-unavailable",
+                    format!("{error}; nothing was accepted, try again in a moment"),
+                )
+            }
             StoreError::Full(_) => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "store-full",

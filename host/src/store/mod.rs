@@ -10,6 +10,7 @@
 
 pub mod embedded;
 mod record;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,10 @@ pub enum StoreError {
     /// The store cannot be reached or does not work now. Nothing was accepted.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The store was reached and may not be used: a wrong password, a version that is
+    /// too old, an address that is none. Nothing was accepted.
+    #[error("{0}")]
+    Refused(String),
     /// The store has no room. Nothing was accepted.
     #[error("the store is full: {0}")]
     Full(String),

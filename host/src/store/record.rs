@@ -15,8 +15,8 @@ use serde_bytes::ByteArray;
 
 use super::{Completion, Result, StoreError};
 use crate::job::{
-    AttemptRecord, Cause, Digest, JobId, Limits, LogLevel, LogLine, NewJob, Payload, Priority,
-    Usage,
+    AttemptRecord, Cause, Digest, JobId, JobRecord, Limits, LogLevel, LogLine, Namespace, NewJob,
+    Payload, Priority, State, Usage,
 };
 
 /// The version of the layout below.
@@ -104,7 +104,7 @@ impl<'a> Head<'a> {
 }
 
 /// An attempt that ended.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(in crate::store) struct Attempt {
     pub(in crate::store) number: u32,
     pub(in crate::store) started_at_ms: u64,
@@ -244,6 +244,83 @@ pub(in crate::store) struct Bound {
     pub(in crate::store) message_schema: Option<String>,
     pub(in crate::store) limits: Limits,
     pub(in crate::store) deployed_at_ms: u64,
+}
+
+/// The record of a job that waits and has not been tried.
+pub(in crate::store) fn record_of(
+    id: JobId,
+    namespace: Namespace,
+    posted_at_ms: u64,
+    job: NewJob,
+    message_bytes: u64,
+) -> JobRecord {
+    JobRecord {
+        id,
+        namespace,
+        state: State::Queued,
+        functions: job.functions,
+        priority: job.priority,
+        progress: None,
+        posted_at_ms,
+        due_at_ms: None,
+        started_at_ms: None,
+        ended_at_ms: None,
+        attempt: 0,
+        max_attempts: job.max_attempts,
+        attempts: Vec::new(),
+        cause: None,
+        short_result: None,
+        message_content_type: job.message.content_type,
+        message_bytes,
+        result_content_type: None,
+        result_bytes: None,
+        parent: job.parent,
+        depth: job.depth,
+        idempotency_key: job.idempotency_key,
+        expires_at_ms: None,
+        cancel_requested: false,
+    }
+}
+
+/// Adds the attempts that have ended.
+pub(in crate::store) fn fill_attempts(record: &mut JobRecord, attempts: Vec<Attempt>) {
+    record.attempts = attempts.into_iter().map(Attempt::into_record).collect();
+    record.attempt = record.attempts.last().map_or(0, |last| last.number);
+    record.started_at_ms = record.attempts.last().map(|last| last.started_at_ms);
+}
+
+/// Adds the attempt that runs.
+pub(in crate::store) fn fill_running(record: &mut JobRecord, attempt: u32, claimed_at_ms: u64) {
+    record.state = State::Running;
+    record.attempt = attempt;
+    record.started_at_ms = Some(claimed_at_ms);
+    record.attempts.push(AttemptRecord {
+        number: attempt,
+        started_at_ms: claimed_at_ms,
+        ended_at_ms: None,
+        cause: None,
+        usage: Usage::default(),
+        components: Vec::new(),
+    });
+}
+
+/// Adds the end.
+pub(in crate::store) fn fill_ended(record: &mut JobRecord, ended: Ended) {
+    fill_attempts(record, ended.attempts);
+    record.ended_at_ms = Some(ended.ended_at_ms);
+    record.short_result = ended.short_result;
+    record.result_content_type = ended.content_type;
+    record.result_bytes = ended.result_bytes;
+    record.expires_at_ms = ended.expires_at_ms;
+    record.cancel_requested = ended.cancel_requested;
+    record.state = match ended.fate {
+        Fate::Completed => State::Completed,
+        Fate::Failed => State::Failed,
+        Fate::Cancelled => State::Cancelled,
+    };
+    if record.state == State::Failed {
+        record.cause = record.attempts.last().and_then(|last| last.cause.clone());
+    }
 }
 
 #[cfg(test)]

@@ -7,16 +7,16 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::Semaphore;
 
-use crate::job::{
-    AttemptRecord, Digest, JobRecord, LogLine, Namespace, Output, Payload, State, Usage,
-};
+use crate::job::{Digest, JobRecord, LogLine, Namespace, Output, Payload, State};
 use crate::store::{Result, StoreError, Stored};
 
 use super::key::Key;
 use super::schema::open_reader;
 use super::shared::{Running, lock};
 use super::writer::{from_sql, now_ms, to_sql};
-use crate::store::record::{Attempt, Ended, Fate, Head, decode, decode_log};
+use crate::store::record::{
+    Ended, Fate, Head, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
+};
 
 /// How many reads go on at once: each has a connection with a cache of its own,
 /// and more than the cores of a small machine only wait for the same disk.
@@ -83,32 +83,13 @@ pub(super) fn job(
     let what = format!("job {}", key.id());
     let head: Head<'static> = decode(&what, &head)?;
     let job = head.into_job(&what, Bytes::new())?;
-    let mut record = JobRecord {
-        id: key.id(),
+    let mut record = record_of(
+        key.id(),
         namespace,
-        state: State::Queued,
-        functions: job.functions,
-        priority: job.priority,
-        progress: None,
-        posted_at_ms: from_sql(at),
-        due_at_ms: None,
-        started_at_ms: None,
-        ended_at_ms: None,
-        attempt: 0,
-        max_attempts: job.max_attempts,
-        attempts: Vec::new(),
-        cause: None,
-        short_result: None,
-        message_content_type: job.message.content_type,
-        message_bytes: from_sql(message_bytes),
-        result_content_type: None,
-        result_bytes: None,
-        parent: job.parent,
-        depth: job.depth,
-        idempotency_key: job.idempotency_key,
-        expires_at_ms: None,
-        cancel_requested: false,
-    };
+        from_sql(at),
+        job,
+        from_sql(message_bytes),
+    );
     let ended = db
         .prepare_cached("SELECT record FROM ended WHERE key = ?")?
         .query_row([key.row()], |row| row.get::<_, Vec<u8>>(0))
@@ -118,30 +99,6 @@ pub(super) fn job(
         None => fill_open(&mut record, &db, key, running)?,
     }
     Ok(Some(record))
-}
-
-fn fill_attempts(record: &mut JobRecord, attempts: Vec<Attempt>) {
-    record.attempts = attempts.into_iter().map(Attempt::into_record).collect();
-    record.attempt = record.attempts.last().map_or(0, |last| last.number);
-    record.started_at_ms = record.attempts.last().map(|last| last.started_at_ms);
-}
-
-fn fill_ended(record: &mut JobRecord, ended: Ended) {
-    fill_attempts(record, ended.attempts);
-    record.ended_at_ms = Some(ended.ended_at_ms);
-    record.short_result = ended.short_result;
-    record.result_content_type = ended.content_type;
-    record.result_bytes = ended.result_bytes;
-    record.expires_at_ms = ended.expires_at_ms;
-    record.cancel_requested = ended.cancel_requested;
-    record.state = match ended.fate {
-        Fate::Completed => State::Completed,
-        Fate::Failed => State::Failed,
-        Fate::Cancelled => State::Cancelled,
-    };
-    if record.state == State::Failed {
-        record.cause = record.attempts.last().and_then(|last| last.cause.clone());
-    }
 }
 
 fn fill_open(
@@ -168,18 +125,8 @@ fn fill_open(
     record.cancel_requested = cancel;
     // What ran when we looked may have been given back before we read.
     if let Some(running) = running.filter(|running| running.attempt > attempts) {
-        record.state = State::Running;
-        record.attempt = running.attempt;
-        record.started_at_ms = Some(running.claimed_at_ms);
         record.progress = running.progress;
-        record.attempts.push(AttemptRecord {
-            number: running.attempt,
-            started_at_ms: running.claimed_at_ms,
-            ended_at_ms: None,
-            cause: None,
-            usage: Usage::default(),
-            components: Vec::new(),
-        });
+        fill_running(record, running.attempt, running.claimed_at_ms);
         return Ok(());
     }
     let due = from_sql(due);

@@ -1,0 +1,110 @@
+//! What a Redis must be, to be trusted with jobs.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::store::{Result, StoreError};
+
+use super::reply::Reply;
+
+/// The layout of keys and records that this version writes.
+pub(super) const LAYOUT: u32 = 1;
+
+/// The oldest Redis that has all the commands: `GETDEL`-era 6.2.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// Checks the answer of the script `greet`; answers Redis's clock, ms.
+pub(super) fn check(shown: &str, mut answer: Reply) -> Result<u64> {
+    let info = answer.text()?;
+    let layout = answer.number()?;
+    let _id = answer.text()?;
+    let _events = answer.number()?;
+    let now_ms = answer.number()?;
+    if layout > u64::from(LAYOUT) {
+        return Err(StoreError::Unreadable(format!(
+            "a newer skep has written to {shown} (layout {layout}; this one knows {LAYOUT}): use that version, or another database or prefix"
+        )));
+    }
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+    };
+    if let Some(version) = field("redis_version")
+        && parse(version).is_some_and(|version| version < OLDEST)
+    {
+        let (major, minor) = OLDEST;
+        return Err(StoreError::Refused(format!(
+            "{shown} is Redis {version}, and skep needs {major}.{minor} or newer (or Valkey)"
+        )));
+    }
+    warn_once(
+        shown,
+        field("maxmemory"),
+        field("maxmemory_policy"),
+        field("aof_enabled"),
+    );
+    Ok(now_ms)
+}
+
+fn parse(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Says what a Redis may do to jobs, when it is first met.
+fn warn_once(shown: &str, maxmemory: Option<&str>, policy: Option<&str>, aof: Option<&str>) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if let Some(policy) = policy.filter(|policy| *policy != "noeviction") {
+        let bounded = maxmemory.is_some_and(|bytes| bytes != "0");
+        tracing::warn!(
+            "{shown} evicts keys when it is full (maxmemory-policy {policy}{}): it may drop jobs that were accepted; set maxmemory-policy noeviction",
+            if bounded {
+                ""
+            } else {
+                ", though no maxmemory is set yet"
+            }
+        );
+    }
+    if aof == Some("0") {
+        tracing::warn!(
+            "{shown} keeps no append-only file: when it is killed, the jobs accepted since its last snapshot are lost; set appendonly yes"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    fn greeted(info: &str, layout: &str) -> Result<u64> {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let answer = vec![
+            text(info),
+            text(layout),
+            text("id"),
+            text("0"),
+            Value::Int(7),
+        ];
+        check("redis://h", Reply::new(Value::Array(answer)).unwrap())
+    }
+
+    #[test]
+    fn an_old_redis_is_refused_and_a_new_one_is_not() {
+        let error = greeted("redis_version:6.0.16\r\n", "1").unwrap_err();
+        assert!(error.to_string().contains("needs 6.2 or newer"), "{error}");
+        for good in ["redis_version:6.2.0\r\n", "redis_version:10.0.1\r\n", ""] {
+            assert_eq!(greeted(good, "1").unwrap(), 7);
+        }
+    }
+
+    #[test]
+    fn keys_of_a_newer_skep_are_left_alone() {
+        let error = greeted("", "2").unwrap_err();
+        assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
+    }
+}

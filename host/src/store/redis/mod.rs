@@ -1,0 +1,122 @@
+//! The store in a Redis that any number of hosts share (`docs/adr/0004`).
+//!
+//! Every call that changes something is one script, so that it happens whole or not
+//! at all, and may be sent again when its answer was lost: Redis is the only place
+//! where the queue is kept, and its clock the only one that counts. The scripts, the
+//! keys and what they hold are described in `scripts/prelude.lua`. Beside them, a
+//! process holds two connections that block: one for the token that wakes a sleeping
+//! host ([`wake`]), one for the events that all hosts want to know ([`events`]).
+
+mod address;
+mod claims;
+mod ends;
+mod events;
+mod functions;
+mod greeting;
+mod link;
+mod posted;
+mod reader;
+mod reaper;
+mod reply;
+mod script;
+mod shared;
+mod store;
+mod wake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::store::{LEASE, Result};
+
+pub use address::{Address, AddressError};
+use link::Link;
+use shared::Shared;
+
+/// How to open a [`RedisStore`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    lease: Duration,
+    prefix: String,
+}
+
+impl Options {
+    /// How long a host may be silent before its jobs are given to others:
+    /// [`LEASE`], unless a test cannot wait.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// What all keys begin with, in braces: `skep`, unless several stores share a
+    /// database.
+    #[must_use]
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Opens the store. That Redis is away is no error: it is looked for until it is
+    /// there, and until then every call answers `Unavailable`.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` if the address is not valid, the password is wrong or Redis is too
+    /// old; `Unreadable` if a newer skep has written there.
+    pub async fn open(self, address: &str) -> Result<RedisStore> {
+        let address: Address = address
+            .parse()
+            .map_err(|error: AddressError| crate::store::StoreError::Refused(error.to_string()))?;
+        RedisStore::connect(self, &address).await
+    }
+}
+
+/// A store in Redis, for any number of processes.
+pub struct RedisStore {
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    lease: Duration,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl RedisStore {
+    /// How to open a store in another way than the default.
+    pub fn options() -> Options {
+        Options {
+            lease: LEASE,
+            prefix: "skep".to_owned(),
+        }
+    }
+
+    async fn connect(options: Options, address: &Address) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let link = Arc::new(Link::new(address, &options.prefix, shared.clock.clone())?);
+        link.first_connection().await?;
+        let tasks = [
+            tokio::spawn(wake::run(link.clone(), shared.clone())),
+            tokio::spawn(events::run(link.clone(), shared.clone())),
+        ];
+        Ok(Self {
+            link,
+            shared,
+            lease: options.lease,
+            tasks,
+        })
+    }
+}
+
+impl std::fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisStore").finish_non_exhaustive()
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Takes back the jobs of hosts whose lease has ended: the reaper holds them itself
+//! for a moment, under a lease of its own, and gives them back with the reason in
+//! their history.
+
+use std::collections::HashMap;
+
+use redis::Value;
+use uuid::Uuid;
+
+use crate::job::{Cause, CauseKind, JobId, Namespace, Usage};
+use crate::store::record::decode;
+use crate::store::{Completion, Result, Token, Verdict};
+
+use super::RedisStore;
+use super::claims::parse_field;
+use super::ends;
+use super::posted::decode_job;
+use super::reader::parse_held;
+use super::reply::Reply;
+use super::script;
+use super::shared::Held;
+
+/// How many jobs are taken over at once: a few milliseconds of Redis's time.
+const BATCH: usize = 500;
+
+/// A job that was taken over.
+struct Lost {
+    token: Token,
+    claimed_at_ms: u64,
+}
+
+impl RedisStore {
+    /// See [`crate::store::Store::reap`].
+    pub(super) async fn take_back(&self) -> Result<usize> {
+        let reaper = Uuid::new_v4();
+        let mut total = 0;
+        for step in 1_u64.. {
+            let mut command = self.link.command(script::REAP);
+            let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+            command.arg(reaper.to_string()).arg(lease_ms).arg(BATCH);
+            let mut answer = Reply::new(self.link.run(script::REAP, &command).await?)?;
+            if !answer.truth()? {
+                break;
+            }
+            let lost = read_lost(answer)?;
+            if !lost.is_empty() {
+                total += lost.len();
+                self.give_back(reaper, step, &lost).await?;
+            }
+        }
+        if total > 0 {
+            self.leave(reaper).await?;
+        }
+        Ok(total)
+    }
+
+    /// Ends an incarnation that holds nothing.
+    pub(super) async fn leave(&self, incarnation: Uuid) -> Result<()> {
+        let mut command = self.link.command(script::LEAVE);
+        command.arg(incarnation.to_string());
+        self.link.run(script::LEAVE, &command).await.map(drop)
+    }
+
+    /// Leaves jobs that an incarnation holds and this version cannot read where
+    /// nobody takes them.
+    pub(super) async fn set_aside(
+        &self,
+        incarnation: Uuid,
+        unreadable: impl Iterator<Item = &Token> + Send,
+    ) -> Result<()> {
+        let mut command = self.link.command(script::ASIDE);
+        command.arg(incarnation.to_string());
+        let mut any = false;
+        for token in unreadable {
+            command.arg(format!("{}/{}", token.namespace, token.id));
+            any = true;
+        }
+        if any {
+            self.link.run(script::ASIDE, &command).await?;
+        }
+        Ok(())
+    }
+
+    async fn give_back(&self, reaper: Uuid, step: u64, lost: &[Lost]) -> Result<()> {
+        let held = self.read_held(lost).await?;
+        let now_ms = self.shared.clock.now_ms();
+        let unreadable =
+            (lost.iter().map(|lost| &lost.token)).filter(|token| !held.contains_key(token));
+        self.set_aside(reaper, unreadable).await?;
+        let mut command = self.step(reaper, step, 0, held.len());
+        for lost in lost {
+            let Some(held) = held.get(&lost.token) else {
+                continue;
+            };
+            let cause = Cause::new(
+                CauseKind::HostLost,
+                "the host that ran this attempt stopped or was out of reach for longer than its lease",
+            );
+            let done = Completion {
+                token: lost.token.clone(),
+                verdict: Verdict::Retry { cause, delay_ms: 0 },
+                started_at_ms: lost.claimed_at_ms,
+                ended_at_ms: now_ms,
+                usage: Usage::default(),
+                components: Vec::new(),
+                log: Vec::new(),
+            };
+            ends::add(&mut command, &done, held, now_ms)?;
+        }
+        self.link.run(script::CYCLE, &command).await.map(drop)
+    }
+
+    /// The jobs and histories of those that can be read.
+    async fn read_held(&self, lost: &[Lost]) -> Result<HashMap<Token, Held>> {
+        let mut command = redis::cmd("MGET");
+        for Lost { token, .. } in lost {
+            let Token { namespace, id, .. } = token;
+            command
+                .arg(self.link.key(&format!("n:{namespace}:j:{id}")))
+                .arg(self.link.key(&format!("n:{namespace}:h:{id}")));
+        }
+        let Value::Array(values) = self.link.send(&command).await? else {
+            return Ok(HashMap::new());
+        };
+        let mut values = values.into_iter();
+        let mut held = HashMap::new();
+        for lost in lost {
+            let (record, past) = (values.next(), values.next());
+            let id = lost.token.id;
+            let job = match record {
+                Some(Value::BulkString(bytes)) => decode_job(id, bytes),
+                _ => decode_job(id, Vec::new()),
+            };
+            let past = match past {
+                Some(Value::BulkString(bytes)) => {
+                    decode(format_args!("the attempts of job {id}"), &bytes)
+                }
+                _ => Ok(Vec::new()),
+            };
+            match job.and_then(|(_, job)| Ok((job, past?))) {
+                Ok((job, past)) => {
+                    let entry = Held {
+                        job: job.into(),
+                        past,
+                    };
+                    held.insert(lost.token.clone(), entry);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a lost job is set aside, since it cannot be read");
+                }
+            }
+        }
+        Ok(held)
+    }
+}
+
+fn read_lost(mut answer: Reply) -> Result<Vec<Lost>> {
+    let mut lost: Vec<Lost> = Vec::new();
+    while !answer.is_empty() {
+        let (field, value) = (answer.text()?, answer.text()?);
+        let (namespace, id): (Namespace, JobId) = parse_field(&field)?;
+        let Some((attempt, claimed_at_ms)) = parse_held(&value) else {
+            tracing::error!(%field, %value, "a lost job cannot be given back");
+            continue;
+        };
+        lost.push(Lost {
+            token: Token {
+                namespace,
+                id,
+                attempt,
+            },
+            claimed_at_ms,
+        });
+    }
+    Ok(lost)
+}

@@ -1,0 +1,53 @@
+//! The scripts, each in a file of its own under `scripts/`, behind a common prelude.
+
+use std::sync::LazyLock;
+
+/// A script.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Script {
+    /// The whole text.
+    pub(super) text: &'static str,
+    hash: fn() -> &'static str,
+}
+
+impl Script {
+    /// The name under which Redis knows it once it is loaded.
+    pub(super) fn hash(&self) -> &'static str {
+        (self.hash)()
+    }
+}
+
+macro_rules! scripts {
+    ($($const:ident = $name:literal),+ $(,)?) => {
+        $(pub(super) const $const: Script = {
+            const TEXT: &str = concat!(
+                include_str!("scripts/prelude.lua"),
+                include_str!(concat!("scripts/", $name, ".lua")),
+            );
+            fn hash() -> &'static str {
+                static HASH: LazyLock<String> =
+                    LazyLock::new(|| redis::Script::new(TEXT).get_hash().to_owned());
+                &HASH
+            }
+            Script { text: TEXT, hash }
+        };)+
+    };
+}
+
+scripts! {
+    ASIDE = "aside",
+    CANCEL = "cancel",
+    CYCLE = "cycle",
+    DEPLOY = "deploy",
+    FUNCTIONS = "functions",
+    GREET = "greet",
+    JOB = "job",
+    LEAVE = "leave",
+    PROGRESS = "progress",
+    REAP = "reap",
+    REGISTER = "register",
+    RENEW = "renew",
+    SUBMIT = "submit",
+    SWEEP = "sweep",
+    UNDEPLOY = "undeploy",
+}

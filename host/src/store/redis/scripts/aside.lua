@@ -1,0 +1,14 @@
+-- Sets jobs aside that the caller holds and cannot read; they are as they were, and a
+-- host that registers puts them back, since it may be of another version.
+--
+-- ARGV[1]  incarnation
+-- then `ns/id` of each
+local W = P .. 'w:' .. ARGV[1]
+for i = 2, #ARGV do
+  local value = call('HGET', W, ARGV[i])
+  if value then
+    local ns, member = string.match(ARGV[i], '^(.*)/'), string.match(value, '^%d+:%d+:%d:(.*)$')
+    call('ZADD', space(ns) .. 'aside', score(member), member)
+    call('HDEL', W, ARGV[i])
+  end
+end

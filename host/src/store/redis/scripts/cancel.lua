@@ -1,0 +1,30 @@
+-- Ends a job that waits, or asks the host that runs it to stop it.
+--
+-- ARGV[1]  namespace
+-- ARGV[2]  id
+-- ARGV[3]  member
+-- ARGV[4]  the attempts behind it, as the end to record was made of, or ''
+-- ARGV[5]  the end to record
+--
+-- Returns `ended` (it had), `changed` (look again), `done` or `requested`.
+local N, id, member = space(ARGV[1]), ARGV[2], ARGV[3]
+local field = ARGV[1] .. '/' .. id
+if call('EXISTS', N .. 'e:' .. id) == 1 then
+  return 'ended'
+end
+if (call('HGET', N .. 'a', id) or '') ~= ARGV[4] then
+  return 'changed'
+end
+local waited = call('ZREM', N .. 'q', member) + call('ZREM', N .. 'd', member)
+  + call('ZREM', N .. 'idle', member) + call('ZREM', N .. 'aside', member)
+if waited == 0 then
+  call('SADD', P .. 'stop', field)
+  tell('s', field)
+  return 'requested'
+end
+call('SET', N .. 'e:' .. id, ARGV[5])
+call('HDEL', N .. 'a', id)
+call('UNLINK', N .. 'h:' .. id)
+call('HINCRBY', N .. 'meta', 'cancelled', 1)
+tell('e', field)
+return 'done'

@@ -1,0 +1,47 @@
+-- All that is known of a job, but for its message and result.
+--
+-- ARGV[1]  namespace
+-- ARGV[2]  id
+--
+-- Returns {} if it is unknown, else {when it was posted, rank, head, bytes of the message,
+-- place, detail, past attempts or '', progress or '', whether it is to be stopped}; place
+-- and detail: `ended` and the record of that, `queued` and '', `scheduled` and when it
+-- is due, `running` and the value of its holder.
+local N, id = space(ARGV[1]), ARGV[2]
+local field = ARGV[1] .. '/' .. id
+local J, E = N .. 'j:' .. id, N .. 'e:' .. id
+local size = call('STRLEN', J)
+if size == 0 then
+  return {}
+end
+local front = call('GETRANGE', J, 0, 22)
+local length = tonumber(string.sub(front, 16, 23), 16)
+local answer = {
+  string.sub(front, 1, 13), string.sub(front, 14, 15),
+  call('GETRANGE', J, 23, 22 + length), size - 23 - length,
+}
+local function with(place, detail, progress)
+  answer[5], answer[6] = place, detail
+  answer[7] = call('GET', N .. 'h:' .. id) or ''
+  answer[8] = progress or ''
+  answer[9] = call('SISMEMBER', P .. 'stop', field)
+  return answer
+end
+local mark = call('GETRANGE', E, 0, 8)
+if mark ~= '' then
+  return with('ended', call('GETRANGE', E, 0, 8 + tonumber(string.sub(mark, 2), 16)))
+end
+local member = id .. ':' .. answer[2]
+local due = call('ZSCORE', N .. 'd', member)
+if due then
+  return with('scheduled', due)
+end
+if not call('ZSCORE', N .. 'q', member) then
+  for _, inc in ipairs(call('ZRANGE', P .. 'hosts', 0, -1)) do
+    local value = call('HGET', P .. 'w:' .. inc, field)
+    if value then
+      return with('running', value, call('HGET', P .. 'g:' .. inc, field))
+    end
+  end
+end
+return with('queued', '')

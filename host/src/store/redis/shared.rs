@@ -1,0 +1,291 @@
+//! What this process knows of the queue: what its incarnations hold, who of it waits
+//! for what, and whether there may be work. Redis is the truth; all of this may be
+//! lost with the process.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::job::{JobId, Namespace, NewJob};
+use crate::store::record::Attempt;
+use crate::store::{Cycle, Functions, Token};
+use crate::time;
+
+/// Nothing is due.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// Redis's clock, as far as it is known here.
+#[derive(Default)]
+pub(super) struct Clock {
+    ahead_ms: AtomicI64,
+}
+
+impl Clock {
+    /// Notes what it shows.
+    pub(super) fn set(&self, now_ms: u64) {
+        let ahead = now_ms.cast_signed() - time::now_ms().cast_signed();
+        self.ahead_ms.store(ahead, Ordering::Relaxed);
+    }
+
+    /// What it shows now, about.
+    pub(super) fn now_ms(&self) -> u64 {
+        time::now_ms().saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A job that an incarnation of this process holds.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) job: Arc<NewJob>,
+    /// The attempts before this one.
+    pub(super) past: Vec<Attempt>,
+}
+
+/// What an incarnation of this process knows.
+#[derive(Default)]
+pub(super) struct Host {
+    pub(super) held: HashMap<Token, Held>,
+    /// Jobs that it must stop and has not been told of.
+    pub(super) stops: Vec<Token>,
+    /// The number of its last step, and the answer: it may be asked again.
+    pub(super) last_step: (u64, Cycle),
+}
+
+/// The functions of a namespace: which version of the whole is the newest heard of,
+/// and the functions, if that version has been read.
+struct Known {
+    version: u64,
+    functions: Option<Arc<Functions>>,
+}
+
+/// See the module.
+pub(super) struct Shared {
+    pub(super) clock: Arc<Clock>,
+    hosts: Mutex<HashMap<Uuid, Host>>,
+    functions: Mutex<HashMap<Namespace, Known>>,
+    waiters: Mutex<HashMap<(Namespace, JobId), Arc<Notify>>>,
+    /// Rings when a sleeping incarnation shall look around.
+    bell: Notify,
+    /// How many incarnations sleep and want jobs.
+    pub(super) hungry: AtomicUsize,
+    /// Rings when that becomes more than none.
+    pub(super) hunger: Notify,
+    may_claim: AtomicBool,
+    /// Counts the signs of work, so that an answer older than one does not undo it.
+    signs: AtomicU64,
+    next_due: AtomicU64,
+    /// Whether every event is heard, so that what was read before is still so.
+    listening: AtomicBool,
+    epoch: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            clock: Arc::default(),
+            hosts: Mutex::default(),
+            functions: Mutex::default(),
+            waiters: Mutex::default(),
+            bell: Notify::new(),
+            hungry: AtomicUsize::new(0),
+            hunger: Notify::new(),
+            may_claim: AtomicBool::new(false),
+            signs: AtomicU64::new(0),
+            next_due: AtomicU64::new(NEVER),
+            listening: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
+        }
+    }
+}
+
+/// No thread panics while it holds one of these locks; if one did, the data would
+/// still be whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// The incarnations of this process.
+    pub(super) fn hosts(&self) -> MutexGuard<'_, HashMap<Uuid, Host>> {
+        lock(&self.hosts)
+    }
+
+    /// Rings when anything happened that a sleeping incarnation may want to know.
+    pub(super) fn bell(&self) -> &Notify {
+        &self.bell
+    }
+
+    /// Notes a sign of work.
+    pub(super) fn sign_of_work(&self) {
+        self.signs.fetch_add(1, Ordering::SeqCst);
+        self.may_claim.store(true, Ordering::SeqCst);
+        self.bell.notify_waiters();
+    }
+
+    /// The signs of work so far.
+    pub(super) fn signs(&self) -> u64 {
+        self.signs.load(Ordering::SeqCst)
+    }
+
+    /// Notes what a step found: whether jobs are left to take. `signs` are those of
+    /// the time before the step; a later one stands.
+    pub(super) fn set_work(&self, left: bool, signs: u64) {
+        if left {
+            self.may_claim.store(true, Ordering::SeqCst);
+        } else {
+            self.may_claim.store(false, Ordering::SeqCst);
+            if self.signs() != signs {
+                self.may_claim.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Whether there may be jobs to take.
+    pub(super) fn may_claim(&self) -> bool {
+        self.may_claim.load(Ordering::SeqCst)
+    }
+
+    /// Notes when the next job is due, as a step has found it.
+    pub(super) fn set_due(&self, due_ms: u64) {
+        self.next_due.store(due_ms, Ordering::SeqCst);
+    }
+
+    /// Notes that a job is due at a time, perhaps sooner than what was known.
+    pub(super) fn due_at(&self, due_ms: u64) {
+        if self.next_due.fetch_min(due_ms, Ordering::SeqCst) > due_ms {
+            self.bell.notify_waiters();
+        }
+    }
+
+    /// When the next job is due, or [`NEVER`].
+    pub(super) fn next_due(&self) -> u64 {
+        self.next_due.load(Ordering::SeqCst)
+    }
+
+    /// Notes a wish to stop a job, if one of our incarnations runs it.
+    pub(super) fn stop(&self, namespace: &Namespace, id: JobId) {
+        let mut told = false;
+        for host in self.hosts().values_mut() {
+            let Host { held, stops, .. } = host;
+            let wanted = held
+                .keys()
+                .filter(|token| token.id == id && &token.namespace == namespace);
+            for token in wanted {
+                if !stops.contains(token) {
+                    stops.push(token.clone());
+                    told = true;
+                }
+            }
+        }
+        if told {
+            self.bell.notify_waiters();
+        }
+    }
+
+    /// The functions of a namespace, if they are surely still these.
+    pub(super) fn functions(&self, namespace: &Namespace) -> Option<Arc<Functions>> {
+        if !self.listening.load(Ordering::SeqCst) {
+            return None;
+        }
+        lock(&self.functions)
+            .get(namespace)
+            .and_then(|known| known.functions.clone())
+    }
+
+    /// Changes when events may have been missed.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Notes the functions of a namespace as they were read, unless a newer version
+    /// was heard of, or might have been, since the epoch in which the read began.
+    pub(super) fn know(
+        &self,
+        namespace: &Namespace,
+        version: u64,
+        functions: &Arc<Functions>,
+        epoch: u64,
+    ) {
+        let mut all = lock(&self.functions);
+        let newer = (all.get(namespace)).is_some_and(|known| known.version > version);
+        if !newer && self.epoch() == epoch {
+            let functions = Some(functions.clone());
+            all.insert(namespace.clone(), Known { version, functions });
+        }
+    }
+
+    /// Notes that the functions of a namespace are of that version now.
+    pub(super) fn outdate(&self, namespace: &Namespace, version: u64) {
+        let mut all = lock(&self.functions);
+        if (all.get(namespace)).is_none_or(|known| known.version < version) {
+            let functions = None;
+            all.insert(namespace.clone(), Known { version, functions });
+        }
+    }
+
+    /// Where the end of a job rings. Listen to it, then look whether it has ended.
+    pub(super) fn waiter(self: &Arc<Self>, namespace: &Namespace, id: JobId) -> Waiter {
+        let key = (namespace.clone(), id);
+        let bell = lock(&self.waiters).entry(key.clone()).or_default().clone();
+        Waiter {
+            shared: self.clone(),
+            key,
+            bell,
+        }
+    }
+
+    /// Whether anybody waits for an end.
+    pub(super) fn has_waiters(&self) -> bool {
+        !lock(&self.waiters).is_empty()
+    }
+
+    /// Tells those who wait for an end.
+    pub(super) fn ended(&self, namespace: Namespace, id: JobId) {
+        if let Some(bell) = lock(&self.waiters).get(&(namespace, id)) {
+            bell.notify_waiters();
+        }
+    }
+
+    /// Whether events are heard from now on. Whoever waits for one looks again, since
+    /// it may have been missed.
+    pub(super) fn listen(&self, listening: bool) {
+        self.listening.store(listening, Ordering::SeqCst);
+        if listening {
+            let mut functions = lock(&self.functions);
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+            functions.clear();
+            drop(functions);
+            for bell in lock(&self.waiters).values() {
+                bell.notify_waiters();
+            }
+            self.sign_of_work();
+        }
+    }
+}
+
+/// Somebody who waits for the end of a job.
+pub(super) struct Waiter {
+    shared: Arc<Shared>,
+    key: (Namespace, JobId),
+    bell: Arc<Notify>,
+}
+
+impl Waiter {
+    /// Rings when the job has ended, or when that may have been missed.
+    pub(super) fn bell(&self) -> &Notify {
+        &self.bell
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut waiters = lock(&self.shared.waiters);
+        // This one and the map hold it.
+        if Arc::strong_count(&self.bell) <= 2 {
+            waiters.remove(&self.key);
+        }
+    }
+}

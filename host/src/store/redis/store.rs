@@ -1,0 +1,431 @@
+//! The store's calls.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::Cmd;
+use uuid::Uuid;
+
+use crate::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
+use crate::store::record::{Ended, Fate, decode, encode};
+use crate::store::{
+    CLAIMS_PER_YIELD, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Result, Step,
+    Store, StoreError, Stored, Token,
+};
+
+use super::claims::Claims;
+use super::posted::{decode_job, encode_end, encode_job, member, rank};
+use super::reply::{self, Reply};
+use super::shared::{Host, NEVER, Shared};
+use super::{RedisStore, claims, ends, script};
+
+/// How long Redis remembers what it answered to a submit, in ms: longer than any call
+/// is repeated for.
+const BATCH_REMEMBERED_MS: u64 = 60_000;
+
+/// The longest sleep until a delayed job is due: then the clocks are compared again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// How many results one sweep drops: a few milliseconds of Redis's time.
+const SWEPT: usize = 256;
+
+/// Counts an incarnation as one that sleeps and wants jobs.
+struct Hungry<'a>(&'a Shared);
+
+impl<'a> Hungry<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        if shared.hungry.fetch_add(1, Ordering::SeqCst) == 0 {
+            shared.hunger.notify_waiters();
+        }
+        Self(shared)
+    }
+}
+
+impl Drop for Hungry<'_> {
+    fn drop(&mut self) {
+        self.0.hungry.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl RedisStore {
+    /// Starts the command of a step.
+    pub(super) fn step(&self, incarnation: Uuid, number: u64, want: usize, ends: usize) -> Cmd {
+        let mut command = self.link.command(script::CYCLE);
+        command
+            .arg(incarnation.to_string())
+            .arg(number)
+            .arg(want)
+            .arg(CLAIMS_PER_YIELD)
+            .arg(ends);
+        command
+    }
+
+    /// The command of a host's step; and the ends that do not count, since their jobs
+    /// are not held here.
+    fn command_of(&self, lease: Lease, step: &Step) -> Result<(Cmd, Vec<usize>, Vec<Token>)> {
+        let hosts = self.shared.hosts();
+        let host = hosts.get(&lease.incarnation).ok_or(StoreError::LeaseLost)?;
+        let known = |index: &usize| {
+            let done = step.done.get(*index);
+            done.is_some_and(|done| host.held.contains_key(&done.token))
+        };
+        let (sent, foreign): (Vec<usize>, Vec<usize>) = (0..step.done.len()).partition(known);
+        let mut command = self.step(lease.incarnation, step.number, step.want, sent.len());
+        let now_ms = self.shared.clock.now_ms();
+        for done in sent.iter().filter_map(|index| step.done.get(*index)) {
+            if let Some(held) = host.held.get(&done.token) {
+                ends::add(&mut command, done, held, now_ms)?;
+            }
+        }
+        let foreign = foreign.iter().filter_map(|index| step.done.get(*index));
+        Ok((
+            command,
+            sent,
+            foreign.map(|done| done.token.clone()).collect(),
+        ))
+    }
+
+    /// Takes in what a step was answered.
+    fn take_in(&self, lease: Lease, step: &Step, sent: &[usize], read: Answer) -> Result<Cycle> {
+        let mut hosts = self.shared.hosts();
+        let host = hosts
+            .get_mut(&lease.incarnation)
+            .ok_or(StoreError::LeaseLost)?;
+        let done = |index: usize| step.done.get(index);
+        for done in sent.iter().filter_map(|index| done(*index)) {
+            host.held.remove(&done.token);
+        }
+        let refused = read.refused.iter().filter_map(|index| sent.get(*index));
+        let refused = refused.filter_map(|index| done(*index));
+        let refused = refused.map(|done| done.token.clone());
+        let refused = refused.chain(read.foreign).collect();
+        host.held.extend(read.claims.held);
+        let held = &host.held;
+        let mut cancelled = std::mem::take(&mut host.stops);
+        cancelled.retain(|token| held.contains_key(token));
+        let cycle = Cycle {
+            claimed: read.claims.claimed,
+            refused,
+            cancelled,
+        };
+        host.last_step = (step.number, cycle.clone());
+        Ok(cycle)
+    }
+
+    /// What is to be recorded if a job that waits is cancelled, and the attempts
+    /// behind it as Redis has them.
+    async fn end_of_waiting(&self, field: (&Namespace, JobId)) -> Result<(Vec<u8>, String)> {
+        let (namespace, id) = field;
+        let mut command = redis::cmd("HGET");
+        command
+            .arg(self.link.key(&format!("n:{namespace}:a")))
+            .arg(id.0);
+        let behind = match self.link.send(&command).await? {
+            redis::Value::Nil => String::new(),
+            value => reply::text(value)?,
+        };
+        let attempts = match self.get(&format!("n:{namespace}:h:{id}")).await? {
+            Some(bytes) => decode(format_args!("the attempts of job {id}"), &bytes)?,
+            None => Vec::new(),
+        };
+        let ended = Ended {
+            fate: Fate::Cancelled,
+            ended_at_ms: self.shared.clock.now_ms(),
+            attempts,
+            short_result: None,
+            content_type: None,
+            result_bytes: None,
+            expires_at_ms: None,
+            cancel_requested: true,
+        };
+        Ok((encode_end(&ended, None)?, behind))
+    }
+}
+
+/// The answer to a step.
+struct Answer {
+    refused: Vec<usize>,
+    foreign: Vec<Token>,
+    claims: Claims,
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = self.link.command(script::SUBMIT);
+        command
+            .arg(namespace.as_str())
+            .arg(Uuid::new_v4().to_string())
+            .arg(BATCH_REMEMBERED_MS);
+        for job in &jobs {
+            command
+                .arg(rank(job))
+                .arg(job.delay_ms)
+                .arg(job.idempotency_key.as_deref().unwrap_or_default())
+                .arg(encode_job(job)?);
+        }
+        let ids = reply::text(self.link.run(script::SUBMIT, &command).await?)?;
+        let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
+        let ids: Vec<JobId> = ids
+            .split(' ')
+            .map(|id| id.parse().map(JobId).map_err(odd))
+            .collect::<Result<_>>()?;
+        Ok(ids)
+    }
+
+    async fn register(&self) -> Result<Lease> {
+        let incarnation = Uuid::new_v4();
+        let mut command = self.link.command(script::REGISTER);
+        command
+            .arg(incarnation.to_string())
+            .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
+        self.link.run(script::REGISTER, &command).await?;
+        self.shared.hosts().insert(incarnation, Host::default());
+        // What was there before it came.
+        self.shared.sign_of_work();
+        Ok(Lease { incarnation })
+    }
+
+    async fn renew(&self, lease: Lease) -> Result<()> {
+        let mut command = self.link.command(script::RENEW);
+        command
+            .arg(lease.incarnation.to_string())
+            .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
+        match reply::number(self.link.run(script::RENEW, &command).await?)? {
+            0 => Err(StoreError::LeaseLost),
+            _ => Ok(()),
+        }
+    }
+
+    async fn cycle(&self, lease: Lease, step: Arc<Step>) -> Result<Cycle> {
+        if let Some(host) = self.shared.hosts().get(&lease.incarnation)
+            && host.last_step.0 == step.number
+        {
+            return Ok(host.last_step.1.clone());
+        }
+        let (command, sent, foreign) = self.command_of(lease, &step)?;
+        let signs = self.shared.signs();
+        let mut answer = Reply::new(self.link.run(script::CYCLE, &command).await?)?;
+        match answer.text()?.as_str() {
+            "lost" => {
+                self.shared.hosts().remove(&lease.incarnation);
+                return Err(StoreError::LeaseLost);
+            }
+            "old" => return Ok(Cycle::default()),
+            _ => {}
+        }
+        self.shared.clock.set(answer.number()?);
+        self.shared.set_due(answer.maybe_number()?.unwrap_or(NEVER));
+        self.shared.set_work(answer.truth()?, signs);
+        let mut refused = Vec::new();
+        let mut indexes = answer.list()?;
+        while !indexes.is_empty() {
+            // Lua counts from 1.
+            refused.push(
+                usize::try_from(indexes.number()?)
+                    .unwrap_or(0)
+                    .saturating_sub(1),
+            );
+        }
+        let mut claims = claims::read(answer.list()?)?;
+        let mut versions = answer.list()?;
+        while !versions.is_empty() {
+            let (namespace, version) = (versions.text()?, versions.number()?);
+            if let Ok(namespace) = namespace.parse() {
+                self.shared.outdate(&namespace, version);
+            }
+        }
+        let unreadable = std::mem::take(&mut claims.unreadable);
+        let answer = Answer {
+            refused,
+            foreign,
+            claims,
+        };
+        let cycle = self.take_in(lease, &step, &sent, answer)?;
+        if let Err(error) = self.set_aside(lease.incarnation, unreadable.iter()).await {
+            // They are lost with this lease, and then set aside by the reaper.
+            tracing::warn!(%error, "jobs that cannot be read could not be set aside");
+        }
+        Ok(cycle)
+    }
+
+    async fn wake(&self, lease: Lease, want: usize) -> Result<()> {
+        let _hungry = (want > 0).then(|| Hungry::new(&self.shared));
+        loop {
+            // Listen first, then look: what happens in between rings.
+            let mut rung = pin!(self.shared.bell().notified());
+            rung.as_mut().enable();
+            let told = {
+                let hosts = self.shared.hosts();
+                let host = hosts.get(&lease.incarnation).ok_or(StoreError::LeaseLost)?;
+                !host.stops.is_empty()
+            };
+            if told || (want > 0 && self.shared.may_claim()) {
+                return Ok(());
+            }
+            let due = self.shared.next_due();
+            if want == 0 || due == NEVER {
+                rung.await;
+                continue;
+            }
+            let pause = Duration::from_millis(due.saturating_sub(self.shared.clock.now_ms()));
+            if pause.is_zero() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = rung => {}
+                () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
+            }
+        }
+    }
+
+    async fn reap(&self) -> Result<usize> {
+        self.take_back().await
+    }
+
+    async fn progress(&self, lease: Lease, updates: Vec<(Token, Progress)>) -> Result<()> {
+        let mut command = self.link.command(script::PROGRESS);
+        command.arg(lease.incarnation.to_string());
+        for (token, progress) in &updates {
+            command
+                .arg(format!("{}/{}", token.namespace, token.id))
+                .arg(token.attempt)
+                .arg(encode(progress)?);
+        }
+        self.link.run(script::PROGRESS, &command).await.map(drop)
+    }
+
+    async fn cancel(&self, namespace: &Namespace, id: JobId) -> Result<Cancelled> {
+        let Some(bytes) = self.get(&format!("n:{namespace}:j:{id}")).await? else {
+            return Ok(Cancelled::Unknown);
+        };
+        let (_, job) = decode_job(id, bytes)?;
+        loop {
+            let (end, behind) = self.end_of_waiting((namespace, id)).await?;
+            let mut command = self.link.command(script::CANCEL);
+            command
+                .arg(namespace.as_str())
+                .arg(id.0)
+                .arg(member(id, &job))
+                .arg(behind)
+                .arg(end);
+            let answer = reply::text(self.link.run(script::CANCEL, &command).await?)?;
+            match answer.as_str() {
+                "ended" => return Ok(Cancelled::HadEnded),
+                "done" => return Ok(Cancelled::Done),
+                "requested" => return Ok(Cancelled::Requested),
+                // An attempt has ended in between.
+                _ => {}
+            }
+        }
+    }
+
+    async fn job(&self, namespace: &Namespace, id: JobId) -> Result<Option<JobRecord>> {
+        self.read_job(namespace, id).await
+    }
+
+    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>> {
+        self.read_output(namespace, id).await
+    }
+
+    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<Vec<LogLine>> {
+        self.read_log(namespace, id).await
+    }
+
+    async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()> {
+        let waiter = self.shared.waiter(namespace, id);
+        loop {
+            // Listen first, then look: an end in between rings.
+            let mut rung = pin!(waiter.bell().notified());
+            rung.as_mut().enable();
+            if !self.is_open(namespace, id).await? {
+                return Ok(());
+            }
+            rung.await;
+        }
+    }
+
+    async fn count(&self, namespace: &Namespace) -> Result<u64> {
+        let mut count = 0;
+        for set in ["q", "d", "idle", "aside"] {
+            let mut command = redis::cmd("ZCARD");
+            command.arg(self.link.key(&format!("n:{namespace}:{set}")));
+            count += reply::number(self.link.send(&command).await?)?;
+        }
+        Ok(count)
+    }
+
+    async fn put_data(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        data: Bytes,
+        expires_at_ms: Option<u64>,
+    ) -> Result<()> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(self.link.key(&format!("n:{namespace}:x:{key}")))
+            .arg(&*data);
+        if let Some(at) = expires_at_ms {
+            command
+                .arg("PXAT")
+                .arg(at.clamp(1, i64::MAX.unsigned_abs()));
+        }
+        self.link.send(&command).await.map(drop)
+    }
+
+    async fn data(&self, namespace: &Namespace, key: &str) -> Result<Option<Bytes>> {
+        let found = self.get(&format!("n:{namespace}:x:{key}")).await?;
+        Ok(found.map(Bytes::from))
+    }
+
+    async fn put_component(&self, digest: Digest, bytes: Bytes) -> Result<()> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(self.link.key(&format!("c:{digest}")))
+            .arg(&*bytes);
+        self.link.send(&command).await.map(drop)
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Option<Bytes>> {
+        let Some(bytes) = self.get(&format!("c:{digest}")).await? else {
+            return Ok(None);
+        };
+        if Digest::of(&bytes) != digest {
+            return Err(StoreError::Unreadable(format!(
+                "the component {digest} in Redis is not what was uploaded: upload it again"
+            )));
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    async fn deploy(
+        &self,
+        namespace: &Namespace,
+        functions: Vec<NewDeployment>,
+    ) -> Result<Vec<Arc<Deployment>>> {
+        self.bind(namespace, functions).await
+    }
+
+    async fn undeploy(&self, namespace: &Namespace, functions: &[FunctionName]) -> Result<usize> {
+        self.unbind(namespace, functions).await
+    }
+
+    async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
+        self.bound(namespace).await
+    }
+
+    async fn sweep(&self) -> Result<usize> {
+        let mut command = self.link.command(script::SWEEP);
+        command.arg(SWEPT);
+        let dropped = reply::number(self.link.run(script::SWEEP, &command).await?)?;
+        Ok(usize::try_from(dropped).unwrap_or(usize::MAX))
+    }
+}
