@@ -16,6 +16,7 @@ mod failure;
 mod follow;
 mod functions;
 mod get;
+mod hosting;
 mod logging;
 mod message;
 mod output;
@@ -24,6 +25,7 @@ mod result;
 mod run;
 mod serve;
 mod wait;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -87,6 +89,7 @@ enum Verb {
     Get(get::Args),
     Result(result::Args),
     Run(run::Args),
+    Worker(worker::Args),
     Bench(bench::Args),
     CompileComponent(compile::Args),
 }
@@ -94,7 +97,7 @@ enum Verb {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
-    logging::start(matches!(verb, Verb::Serve(_)));
+    logging::start(matches!(verb, Verb::Serve(_) | Verb::Worker(_)));
     let done = match verb {
         Verb::Bench(args) => bench::run(&args, &global),
         Verb::CompileComponent(args) => return compile::run(&args),
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => block_on(run::run(args, &global)),
         Verb::Serve(args) => block_on(serve::run(args)),
         Verb::Wait(args) => block_on(wait::run(args, &global)),
+        Verb::Worker(args) => block_on(worker::run(args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

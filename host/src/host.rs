@@ -5,20 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use crate::deploy::Deployer;
 use crate::intake::Intake;
 use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
 use crate::store::Store;
-use crate::store::embedded::EmbeddedStore;
 use crate::worker::{Tools, Workers};
 
 /// What a host is to be.
 #[derive(Debug)]
 pub struct HostOptions {
-    /// The directory of the built-in store.
-    pub store_dir: PathBuf,
+    /// Where compiled components are kept, for this host alone: what lies there is
+    /// trusted as much as its binary.
+    pub cache_dir: PathBuf,
     /// How many jobs run at once; with 0, this host only accepts and serves.
     pub workers: usize,
     /// The `skep` binary, which also compiles components.
@@ -37,28 +35,22 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens the store and starts the workers.
-    pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
-        let directory = options.store_dir.clone();
-        let open = move || EmbeddedStore::open(&directory);
-        let store = (tokio::task::spawn_blocking(open).await).context("opening the store")??;
-        Self::with_store(Arc::new(store), options)
-    }
-
-    /// Starts the workers on a store that is open already; compiled components go
-    /// to `store_dir`, and nothing else.
-    pub fn with_store(store: Arc<dyn Store>, options: HostOptions) -> anyhow::Result<Self> {
+    /// Starts the workers on a store.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written, or threads or memory are not to be had.
+    pub fn start(store: Arc<dyn Store>, options: HostOptions) -> anyhow::Result<Self> {
         let HostOptions {
-            store_dir,
+            cache_dir,
             workers,
             binary,
         } = options;
-        let artefacts = store_dir.join("compiled");
         let intake = Arc::new(Intake::new(store.clone()));
         let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots: workers,
-            artefacts,
+            artefacts: cache_dir.join("compiled"),
             compiler: binary,
         };
         let services = Services {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::meter::Stopwatch;
+use super::redis::{self, Meter};
 use super::{BenchOptions, Figure, Parts, block_on};
 use crate::job::JobId;
 use crate::worker::{Tools, Workers};
@@ -16,6 +17,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// More jobs than a host holds at once.
 const MOST_RUNNING: usize = 2_000;
 
+const REDIS: [&str; 2] = [
+    "Redis, CPU per job (post + claim + complete)",
+    "Redis, commands per job (post + claim + complete)",
+];
+
 /// What the parts cost alone, to be taken off the whole.
 pub(super) struct Split {
     pub(super) sandbox_us: f64,
@@ -24,9 +30,12 @@ pub(super) struct Split {
 
 pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<Vec<Figure>> {
     let slots = std::thread::available_parallelism()?.get() * 2;
-    let (rate, cpu_us) = block_on(async {
+    let (enqueued, rate, cpu_us, redis) = block_on(async {
         let parts = Parts::assemble(options, slots).await?;
+        let meter = Meter::start(options)?;
+        let watch = Stopwatch::start();
         parts.preload(options, options.jobs).await?;
+        let enqueued = options.jobs as f64 / watch.wall_s();
         let watch = Stopwatch::start();
         let workers = Workers::start(Tools {
             store: parts.store.clone(),
@@ -45,13 +54,16 @@ pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<V
                 .await?;
         }
         let figures = (
+            enqueued,
             options.jobs as f64 / watch.wall_s(),
             watch.cpu_us_per(options.jobs),
+            redis::figures(meter, options.jobs, REDIS)?,
         );
         workers.stop(Duration::from_secs(1)).await;
         Ok(figures)
     })?;
-    Ok(vec![
+    let mut figures = vec![
+        Figure::new("enqueued, 1,000 at a time", enqueued, "jobs/s"),
         Figure::new("drained from a preloaded queue", rate, "jobs/s"),
         Figure::new("CPU per job, all together", cpu_us, "µs"),
         Figure::new("  of which sandbox", split.sandbox_us, "µs"),
@@ -61,5 +73,7 @@ pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<V
             cpu_us - split.sandbox_us - split.store_us,
             "µs",
         ),
-    ])
+    ];
+    figures.extend(redis);
+    Ok(figures)
 }

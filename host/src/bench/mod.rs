@@ -3,6 +3,7 @@
 
 mod drain;
 mod meter;
+mod redis;
 mod resident;
 mod roundtrip;
 mod sandbox;
@@ -20,8 +21,8 @@ use crate::deploy::Deployer;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
 use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
-use crate::store::Store;
-use crate::store::embedded::EmbeddedStore;
+use crate::store::redis::Address;
+use crate::store::{Store, StoreUrl};
 
 /// What to measure.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct BenchOptions {
     pub directory: PathBuf,
     /// The `skep` binary.
     pub binary: PathBuf,
+    /// The Redis to measure on; the built-in store if there is none.
+    pub redis: Option<Address>,
 }
 
 /// One line of the table.
@@ -64,7 +67,9 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
         part.iter().for_each(&mut each);
         figures.extend(part);
     };
-    report(meter::disk(&options.directory)?);
+    if options.redis.is_none() {
+        report(meter::disk(&options.directory)?);
+    }
     let sandbox = sandbox::measure(options)?;
     let store = store::measure(options)?;
     let split = drain::Split {
@@ -75,7 +80,9 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     report(store);
     report(drain::measure(options, &split)?);
     report(roundtrip::measure(options)?);
-    report(resident::measure(options)?);
+    if options.redis.is_none() {
+        report(resident::measure(options)?);
+    }
     Ok(figures)
 }
 
@@ -92,14 +99,28 @@ struct Parts {
     sandbox: Arc<Sandbox>,
     progress: Arc<ProgressBoard>,
     namespace: Namespace,
+    _redis: Option<redis::Cleared>,
     _directory: tempfile::TempDir,
+}
+
+/// The store to measure on.
+fn store_url(options: &BenchOptions, directory: &Path) -> StoreUrl {
+    match &options.redis {
+        Some(address) => StoreUrl::Redis(address.clone()),
+        None => StoreUrl::Embedded(directory.join("store")),
+    }
 }
 
 impl Parts {
     /// A fresh store with the component deployed.
     async fn assemble(options: &BenchOptions, slots: usize) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(&options.directory)?;
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path())?);
+        let redis = options
+            .redis
+            .as_ref()
+            .map(redis::Cleared::new)
+            .transpose()?;
+        let store = store_url(options, directory.path()).open().await?;
         let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots,
@@ -122,6 +143,7 @@ impl Parts {
             sandbox,
             progress,
             namespace,
+            _redis: redis,
             _directory: directory,
         })
     }

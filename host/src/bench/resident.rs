@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use super::meter::{cpu_of, resident_mib};
+use super::redis::Cleared;
 use super::{BenchOptions, Figure, block_on, read};
 
 /// How long the idle server is watched.
@@ -23,19 +24,28 @@ pub(super) struct Server {
     child: Child,
     url: String,
     client: reqwest::Client,
+    _redis: Option<Cleared>,
     _directory: tempfile::TempDir,
 }
 
 impl Server {
     pub(super) async fn start(options: &BenchOptions) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(&options.directory)?;
+        let redis = options.redis.as_ref().map(Cleared::new).transpose()?;
+        // As it was given, with the password.
+        let store = match &options.redis {
+            Some(address) => address.with_password().to_owned(),
+            None => format!("embedded:{}", directory.path().display()),
+        };
         // Bound and let go: the port is free a moment later.
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
         let child = Command::new(&options.binary)
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--store"])
-            .arg(format!("embedded:{}", directory.path().display()))
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+            .arg("--cache")
+            .arg(directory.path())
+            .env("SKEP_STORE", store)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -44,6 +54,7 @@ impl Server {
             child,
             url: format!("http://127.0.0.1:{port}"),
             client: reqwest::Client::new(),
+            _redis: redis,
             _directory: directory,
         };
         for _ in 0..200 {

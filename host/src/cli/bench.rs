@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::serve::this_binary;
+use super::hosting::this_binary;
 use super::{Global, failure::Failure, message, output};
 use crate::bench::{self, BenchOptions, Figure};
 use crate::job::FunctionName;
+use crate::store::StoreUrl;
 
 /// Measure what a job costs on this machine
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,10 @@ pub(super) struct Args {
         hide_default_value = true
     )]
     directory: PathBuf,
+    /// Measure on this store instead, a Redis whose database is empty; it is emptied
+    /// again in the end
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
 }
 
 /// Measures, and prints each figure as it is known.
@@ -44,6 +49,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         jobs: args.jobs,
         directory: args.directory.clone(),
         binary: this_binary()?,
+        redis: match &args.store {
+            None => None,
+            Some(StoreUrl::Redis(address)) => Some(address.clone()),
+            Some(StoreUrl::Embedded(_)) => {
+                return Err(Failure::usage(
+                    "the built-in store is measured by default, in a directory of its own: leave --store out, or name a Redis",
+                ));
+            }
+        },
     };
     let mut unread = Ok(());
     let print = |figure: &Figure| {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::follow::{Display, Jobs, verdict};
+use super::hosting::this_binary;
 use super::output::{note, plain};
-use super::serve::this_binary;
 use super::{Global, failure::Failure, message, output};
 use crate::host::{Host, HostOptions};
 use crate::intake::PostRequest;
 use crate::job::{FunctionName, JobId, JobRecord, Limits, Namespace, Payload};
-use crate::store::{Deployment, Store, Stored};
+use crate::store::{Deployment, Store, StoreUrl, Stored};
 
 /// Enough for a handler that posts jobs of its own and waits for them.
 const WORKERS: usize = 2;
@@ -55,12 +55,17 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let directory = tempfile::tempdir().map_err(|error| {
         Failure::failed(format!("cannot make a directory for the run: {error}"))
     })?;
+    let store = StoreUrl::Embedded(directory.path().join("store"));
     let options = HostOptions {
-        store_dir: directory.path().join("store"),
+        cache_dir: directory.path().to_owned(),
         workers: WORKERS,
         binary: this_binary()?,
     };
-    let host = Host::start(options).await?;
+    let store = store
+        .open()
+        .await
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let host = Host::start(store, options)?;
     let namespace = &global.namespace;
     let job = job(&host, namespace, component, args.function.as_ref(), message);
     // Whoever interrupts the run should not find its directory left behind.

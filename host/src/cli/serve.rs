@@ -1,92 +1,45 @@
-//! `skep serve`: HTTP, workers and the built-in store in one process.
+//! `skep serve`: HTTP and workers in one process.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, lookup_host};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
-use super::{duration, failure::Failure, output};
-use crate::host::{Host, HostOptions};
+use super::hosting::{Hosting, stop_signal};
+use super::{failure::Failure, output};
 use crate::http::{self, App};
 
-/// Run a server: HTTP, workers and the built-in store in one process
+/// Run a server: HTTP and workers in one process
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8"
+    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8\n  skep serve --store redis://127.0.0.1:6379/0"
 )]
 pub(super) struct Args {
     /// Where to listen; a loopback address, since this version has no tokens
     #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:5000")]
     listen: String,
-    /// Where jobs and functions live: embedded:DIRECTORY
-    #[arg(long, env = "SKEP_STORE", default_value = "embedded:skep-data")]
-    store: StoreUrl,
-    /// How many jobs run at once [default: two per core, at least 4]
-    #[arg(long, conflicts_with = "no_worker", value_parser = clap::value_parser!(u16).range(1..))]
-    workers: Option<u16>,
+    #[command(flatten)]
+    hosting: Hosting,
     /// Accept jobs, and run none
-    #[arg(long)]
+    #[arg(long, conflicts_with = "workers")]
     no_worker: bool,
-    /// How long running jobs may go on once the server is asked to stop
-    #[arg(long, default_value = "30s", value_parser = duration::parse)]
-    grace: Duration,
-}
-
-/// Which store to use.
-#[derive(Clone, Debug)]
-struct StoreUrl(PathBuf);
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(given: &str) -> Result<Self, String> {
-        match given.split_once(':') {
-            Some(("embedded", directory)) if !directory.is_empty() => Ok(Self(directory.into())),
-            Some(("redis" | "rediss", _)) => Err(
-                "Redis is not in this version; use embedded:DIRECTORY, such as embedded:skep-data"
-                    .to_owned(),
-            ),
-            _ => Err("write embedded:DIRECTORY, such as embedded:skep-data".to_owned()),
-        }
-    }
-}
-
-impl Args {
-    fn workers(&self) -> usize {
-        if self.no_worker {
-            return 0;
-        }
-        self.workers.map_or_else(default_workers, usize::from)
-    }
-}
-
-/// Jobs wait for the disk and for each other too, so that one per core would
-/// leave cores idle.
-fn default_workers() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (2 * cores).max(4)
 }
 
 /// Serves until a signal says stop.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let listener = listen(&args.listen).await?;
+    let Args {
+        listen: given,
+        hosting,
+        no_worker,
+    } = args;
+    let listener = listen(&given).await?;
     let url = match listener.local_addr() {
         Ok(address) => format!("http://{address}"),
         Err(error) => return Err(Failure::failed(format!("cannot listen: {error}"))),
     };
-    let stopping = CancellationToken::new();
-    watch_signals(stopping.clone(), args.grace)?;
-    let options = HostOptions {
-        store_dir: args.store.0.clone(),
-        workers: args.workers(),
-        binary: this_binary()?,
-    };
-    let host = Host::start(options).await?;
+    let stopping = stop_signal(hosting.grace)?;
+    let workers = if no_worker { 0 } else { hosting.workers() };
+    let host = hosting.start(workers).await?;
     let app = App::new(
         host.store.clone(),
         host.intake.clone(),
@@ -100,16 +53,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let working = async {
         stopping.cancelled().await;
-        host.stop(args.grace).await;
+        host.stop(hosting.grace).await;
     };
     let (served, ()) = tokio::join!(serving, working);
     served.map_err(|error| Failure::failed(format!("{url} failed: {error}")))
-}
-
-/// The host compiles components in child processes of its own program.
-pub(super) fn this_binary() -> Result<PathBuf, Failure> {
-    std::env::current_exe()
-        .map_err(|error| Failure::failed(format!("cannot find the skep program itself: {error}")))
 }
 
 /// A listener on a loopback address.
@@ -140,34 +87,6 @@ async fn listen(given: &str) -> Result<TcpListener, Failure> {
         })
 }
 
-/// Cancels `stopping` at the first SIGINT or SIGTERM; a second one ends the
-/// process at once, as if it had not been caught.
-fn watch_signals(stopping: CancellationToken, grace: Duration) -> Result<(), Failure> {
-    let caught = |kind| {
-        signal(kind).map_err(|error| Failure::failed(format!("cannot catch signals: {error}")))
-    };
-    let mut interrupt = caught(SignalKind::interrupt())?;
-    let mut terminate = caught(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        next(&mut interrupt, &mut terminate).await;
-        output::note(&format!(
-            "stopping: running jobs get {} s, the rest waits for the next start; again to stop at once",
-            grace.as_secs()
-        ));
-        stopping.cancel();
-        let signal = next(&mut interrupt, &mut terminate).await;
-        std::process::exit(128 + signal.as_raw_value());
-    });
-    Ok(())
-}
-
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> SignalKind {
-    tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = terminate.recv() => SignalKind::terminate(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,16 +111,5 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         assert!(refused(&address).await.contains("--listen"));
-    }
-
-    #[test]
-    fn the_store_is_a_directory_for_now() {
-        let StoreUrl(directory) = "embedded:/var/lib/skep".parse().unwrap();
-        assert_eq!(directory, PathBuf::from("/var/lib/skep"));
-        let refusal = "redis://localhost".parse::<StoreUrl>().unwrap_err();
-        assert!(refusal.contains("not in this version"), "{refusal}");
-        for bad in ["", "embedded:", "skep-data"] {
-            assert!(bad.parse::<StoreUrl>().is_err(), "{bad:?}");
-        }
     }
 }

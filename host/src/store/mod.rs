@@ -11,6 +11,7 @@
 pub mod embedded;
 mod record;
 pub mod redis;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use crate::job::{
     Cause, Digest, FunctionName, JobId, JobRecord, Limits, LogLine, Namespace, NewJob, Output,
     Progress, Usage,
 };
+
+pub use url::StoreUrl;
 
 /// How long a host may be silent before its jobs are given to others.
 pub const LEASE: Duration = Duration::from_secs(30);

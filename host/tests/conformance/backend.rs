@@ -97,7 +97,8 @@ impl Backend {
             panic!("not a Redis");
         };
         let options = RedisStore::options().lease(lease).prefix(prefix);
-        options.open(url).await.expect("the store opens")
+        let address = url.parse().expect("an address");
+        options.open(&address).await.expect("the store opens")
     }
 }
 

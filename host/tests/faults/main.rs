@@ -39,11 +39,11 @@ fn seed() -> u64 {
 /// A host on a store, with a directory for what it compiles.
 fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
     let options = HostOptions {
-        store_dir: directory.to_owned(),
+        cache_dir: directory.to_owned(),
         workers,
         binary: env!("CARGO_BIN_EXE_skep").into(),
     };
-    Host::with_store(store, options).expect("the host starts")
+    Host::start(store, options).expect("the host starts")
 }
 
 /// A component that scripts/build-guests has built.

@@ -26,6 +26,8 @@ pub struct Address {
     pub(super) place: Place,
     /// As it was given, without the password.
     shown: String,
+    /// As it was given.
+    given: String,
 }
 
 #[derive(Clone)]
@@ -43,6 +45,21 @@ pub(super) enum Place {
 
 const SENTINEL_PORT: u16 = 26379;
 const PORT: u16 = 6379;
+
+impl Address {
+    /// The whole address, to hand on to another process; never to be shown.
+    pub fn with_password(&self) -> &str {
+        &self.given
+    }
+
+    /// The server, if it is just one.
+    pub fn server(&self) -> Option<ConnectionInfo> {
+        match &self.place {
+            Place::Server(server) => Some(server.clone()),
+            _ => None,
+        }
+    }
+}
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -106,7 +123,11 @@ impl FromStr for Address {
             }
             _ => return Err(refused("its scheme is not known")),
         };
-        Ok(Self { place, shown })
+        Ok(Self {
+            place,
+            shown,
+            given: given.to_owned(),
+        })
     }
 }
 

@@ -106,6 +106,9 @@ pub(super) fn add(command: &mut Cmd, done: &Completion, held: &Held, now_ms: u64
         }
         Verdict::Failed(cause) | Verdict::Retry { cause, .. } => {
             end.verdict = "f";
+            if matches!(done.verdict, Verdict::Retry { .. }) {
+                end.cancelled = stopped(with(Some(cause.clone())))?;
+            }
             let ended = ended(Fate::Failed, with(Some(cause.clone())));
             end.records.push(("e", encode_end(&ended, None)?));
         }

@@ -63,13 +63,22 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// `Refused` if the address is not valid, the password is wrong or Redis is too
-    /// old; `Unreadable` if a newer skep has written there.
-    pub async fn open(self, address: &str) -> Result<RedisStore> {
-        let address: Address = address
-            .parse()
-            .map_err(|error: AddressError| crate::store::StoreError::Refused(error.to_string()))?;
-        RedisStore::connect(self, &address).await
+    /// `Refused` if the password is wrong or Redis is too old; `Unreadable` if a
+    /// newer skep has written there.
+    pub async fn open(self, address: &Address) -> Result<RedisStore> {
+        let shared = Arc::new(Shared::default());
+        let link = Arc::new(Link::new(address, &self.prefix, shared.clock.clone())?);
+        link.first_connection().await?;
+        let tasks = [
+            tokio::spawn(wake::run(link.clone(), shared.clone())),
+            tokio::spawn(events::run(link.clone(), shared.clone())),
+        ];
+        Ok(RedisStore {
+            link,
+            shared,
+            lease: self.lease,
+            tasks,
+        })
     }
 }
 
@@ -88,22 +97,6 @@ impl RedisStore {
             lease: LEASE,
             prefix: "skep".to_owned(),
         }
-    }
-
-    async fn connect(options: Options, address: &Address) -> Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let link = Arc::new(Link::new(address, &options.prefix, shared.clock.clone())?);
-        link.first_connection().await?;
-        let tasks = [
-            tokio::spawn(wake::run(link.clone(), shared.clone())),
-            tokio::spawn(events::run(link.clone(), shared.clone())),
-        ];
-        Ok(Self {
-            link,
-            shared,
-            lease: options.lease,
-            tasks,
-        })
     }
 }
 

@@ -61,7 +61,7 @@ local function complete()
         spaces[ns] = s
       end
       local stop = stops and stops[n] == 1
-      local cancel = stop and (verdict == 'r' or verdict == 'l')
+      local cancel = stop and ARGV[b + 6] ~= ''
       if cancel then
         verdict = 'x'
         records[#records + 1] = s.N .. 'e:' .. id

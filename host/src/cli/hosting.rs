@@ -1,0 +1,121 @@
+//! What `serve` and `worker` have in common: the store, the workers, and an end that
+//! loses nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{duration, failure::Failure, output};
+use crate::host::{Host, HostOptions};
+use crate::store::StoreUrl;
+
+/// What both are told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Hosting {
+    /// Where jobs and functions live: embedded:DIRECTORY for one host, or
+    /// redis://HOST:PORT/DB (rediss, redis-sentinel, redis-cluster) for many
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SKEP_STORE",
+        hide_env_values = true,
+        default_value = "embedded:skep-data"
+    )]
+    pub(super) store: StoreUrl,
+    /// How many jobs run at once [default: two per core, at least 4]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) workers: Option<u16>,
+    /// How long running jobs may go on once this host is asked to stop
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub(super) grace: Duration,
+    /// Where this host keeps compiled components; nobody else may write there
+    /// [default: the store's directory, or ~/.cache/skep]
+    #[arg(long, value_name = "DIR", env = "SKEP_CACHE")]
+    cache: Option<PathBuf>,
+}
+
+impl Hosting {
+    /// How many jobs run at once.
+    pub(super) fn workers(&self) -> usize {
+        self.workers.map_or_else(default_workers, usize::from)
+    }
+
+    /// Opens the store and starts a host.
+    pub(super) async fn start(&self, workers: usize) -> Result<Host, Failure> {
+        let options = HostOptions {
+            cache_dir: self.cache_dir()?,
+            workers,
+            binary: this_binary()?,
+        };
+        let store = self.store.open().await;
+        let store = store.map_err(|error| Failure::failed(error.to_string()))?;
+        Ok(Host::start(store, options)?)
+    }
+
+    fn cache_dir(&self) -> Result<PathBuf, Failure> {
+        if let Some(given) = &self.cache {
+            return Ok(given.clone());
+        }
+        if let StoreUrl::Embedded(directory) = &self.store {
+            return Ok(directory.clone());
+        }
+        let from = |name: &str, below: &str| {
+            let value = std::env::var_os(name).filter(|value| Path::new(value).is_absolute())?;
+            Some(Path::new(&value).join(below))
+        };
+        from("XDG_CACHE_HOME", "skep")
+            .or_else(|| from("HOME", ".cache/skep"))
+            .ok_or_else(|| {
+                Failure::usage(
+                    "there is no home directory to keep compiled components in; name a directory with --cache",
+                )
+            })
+    }
+}
+
+/// Jobs wait for the disk and for each other too, so that one per core would
+/// leave cores idle.
+fn default_workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (2 * cores).max(4)
+}
+
+/// The host compiles components in child processes of its own program.
+pub(super) fn this_binary() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("cannot find the skep program itself: {error}")))
+}
+
+/// Cancelled at the first SIGINT or SIGTERM; a second one ends the process at once,
+/// as if it had not been caught.
+pub(super) fn stop_signal(grace: Duration) -> Result<CancellationToken, Failure> {
+    let stopping = CancellationToken::new();
+    let caught = |kind| {
+        signal(kind).map_err(|error| Failure::failed(format!("cannot catch signals: {error}")))
+    };
+    let mut interrupt = caught(SignalKind::interrupt())?;
+    let mut terminate = caught(SignalKind::terminate())?;
+    tokio::spawn({
+        let stopping = stopping.clone();
+        async move {
+            next(&mut interrupt, &mut terminate).await;
+            output::note(&format!(
+                "stopping: running jobs get {} s, the rest goes back to the queue; again to stop at once",
+                grace.as_secs()
+            ));
+            stopping.cancel();
+            let signal = next(&mut interrupt, &mut terminate).await;
+            std::process::exit(128 + signal.as_raw_value());
+        }
+    });
+    Ok(stopping)
+}
+
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> SignalKind {
+    tokio::select! {
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
+    }
+}

@@ -1,0 +1,35 @@
+//! `skep worker`: workers on a store that hosts share, without HTTP.
+
+use super::hosting::{Hosting, stop_signal};
+use super::{failure::Failure, output};
+use crate::store::StoreUrl;
+
+/// Run jobs from a store that hosts share, without HTTP
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  skep serve --store redis://db.internal:6379/0 &\n  skep worker --store redis://db.internal:6379/0 --workers 16"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    hosting: Hosting,
+}
+
+/// Works until a signal says stop.
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let Args { hosting } = args;
+    if let StoreUrl::Embedded(_) = hosting.store {
+        return Err(Failure::usage(
+            "the built-in store belongs to one process: run `skep serve` there, or name a store that hosts share with --store redis://HOST:PORT/DB",
+        ));
+    }
+    let stopping = stop_signal(hosting.grace)?;
+    let workers = hosting.workers();
+    let host = hosting.start(workers).await?;
+    output::note(&format!(
+        "skep runs {workers} jobs at once from {}",
+        hosting.store
+    ));
+    stopping.cancelled().await;
+    host.stop(hosting.grace).await;
+    Ok(())
+}

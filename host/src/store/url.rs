@@ -1,0 +1,110 @@
+//! Store URLs: how users name a store, and how it is opened.
+
+use std::fmt;
+use std::path::{PathBuf, absolute};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::embedded::EmbeddedStore;
+use super::redis::{Address, AddressError, RedisStore};
+use super::{Result, Store, StoreError};
+
+/// Which store to use.
+///
+/// Its text is for people and records, and never holds a password.
+#[derive(Clone, Debug)]
+pub enum StoreUrl {
+    /// `embedded:DIRECTORY`.
+    Embedded(PathBuf),
+    /// A Redis, see [`Address`].
+    Redis(Address),
+}
+
+impl StoreUrl {
+    /// Opens the store, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store: in use, unreadable, out of reach.
+    pub async fn open(&self) -> Result<Arc<dyn Store>> {
+        match self {
+            Self::Embedded(directory) => {
+                let directory = directory.clone();
+                let open = move || EmbeddedStore::open(&directory);
+                let fault =
+                    |error| StoreError::Unavailable(format!("it cannot be opened: {error}"));
+                Ok(Arc::new(
+                    tokio::task::spawn_blocking(open).await.map_err(fault)??,
+                ))
+            }
+            Self::Redis(address) => Ok(Arc::new(RedisStore::options().open(address).await?)),
+        }
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        match given.split_once(':') {
+            Some(("embedded", directory)) if !directory.is_empty() => {
+                Ok(Self::Embedded(directory.into()))
+            }
+            Some((scheme, _)) if scheme.starts_with("redis") => given
+                .parse()
+                .map(Self::Redis)
+                .map_err(|error: AddressError| error.to_string()),
+            _ => Err(
+                "write embedded:DIRECTORY, such as embedded:skep-data, or redis://HOST:PORT/DB"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    /// With the whole path, which still says where when it is read elsewhere.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded(directory) => {
+                let whole = absolute(directory).unwrap_or_else(|_| directory.clone());
+                write!(f, "embedded:{}", whole.display())
+            }
+            Self::Redis(address) => address.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_a_directory_or_a_redis() {
+        for (given, shown) in [
+            ("embedded:/var/lib/skep", "embedded:/var/lib/skep"),
+            ("redis://localhost/1", "redis://localhost/1"),
+            ("rediss://u:secret@h", "rediss://u:***@h"),
+        ] {
+            assert_eq!(given.parse::<StoreUrl>().unwrap().to_string(), shown);
+        }
+        for bad in [
+            "",
+            "embedded:",
+            "skep-data",
+            "redis:",
+            "redis-cluster://h/1",
+        ] {
+            assert!(bad.parse::<StoreUrl>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_relative_directory_is_shown_whole() {
+        let shown = StoreUrl::Embedded("data".into()).to_string();
+        assert!(
+            shown.starts_with("embedded:/") && shown.ends_with("/data"),
+            "{shown}"
+        );
+    }
+}
