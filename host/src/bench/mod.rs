@@ -25,7 +25,7 @@ use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
 
 /// What to measure.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BenchOptions {
     /// A component with a cheap function.
     pub component: PathBuf,

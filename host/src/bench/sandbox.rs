@@ -16,7 +16,12 @@ const WARM_UP: usize = 2_000;
 const CALLS: usize = 50_000;
 
 pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
-    let parts = block_on(Parts::assemble(options, 1))?;
+    // The store only hands out the component.
+    let without_redis = BenchOptions {
+        redis: None,
+        ..options.clone()
+    };
+    let parts = block_on(Parts::assemble(&without_redis, 1))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

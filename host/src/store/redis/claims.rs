@@ -1,6 +1,5 @@
 //! What a step brings: jobs to run.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::job::{JobId, Namespace};
@@ -32,54 +31,64 @@ pub(super) struct Claims {
     pub(super) unreadable: Vec<Token>,
 }
 
-/// Reads the claims of a step's answer.
-pub(super) fn read(mut answer: Reply) -> Result<Claims> {
-    let mut claims = Claims::default();
+/// The parts of a held job's value that matter here: the attempt, when it was
+/// claimed, and whether there is a past.
+pub(super) fn parse_value(value: &str) -> Option<(u32, u64, bool)> {
+    let mut parts = value.split(':');
+    let (attempt, claimed_at_ms) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((attempt, claimed_at_ms, parts.next()? == "1"))
+}
+
+/// Reads the claims of a step's answer: `ns/id value` of each, then their records,
+/// then the pasts of those that have one.
+pub(super) fn read(claims: &str, mut jobs: Reply, mut pasts: Reply) -> Result<Claims> {
+    let odd = || StoreError::Unreadable(format!("Redis answered odd claims: {claims}"));
+    let mut read = Claims::default();
     // Most claims of a step are of one namespace, which is parsed once.
-    let mut namespaces: HashMap<String, Namespace> = HashMap::new();
-    while !answer.is_empty() {
-        let field = answer.text()?;
-        let attempt = u32::try_from(answer.number()?).unwrap_or(u32::MAX);
-        let claimed_at_ms = answer.number()?;
-        let (record, past) = (answer.bytes()?, answer.bytes()?);
-        let (name, id) = field.rsplit_once('/').unwrap_or_default();
-        let id = JobId(id.parse().unwrap_or_default());
-        let namespace = match namespaces.get(name) {
-            Some(namespace) => namespace.clone(),
-            None => {
-                let (namespace, _) = parse_field(&field)?;
-                namespaces.insert(name.to_owned(), namespace.clone());
-                namespace
-            }
+    let mut namespace: Option<Namespace> = None;
+    let mut words = claims.split_ascii_whitespace();
+    while let Some(field) = words.next() {
+        let value = words.next().ok_or_else(odd)?;
+        let (attempt, claimed_at_ms, has_past) = parse_value(value).ok_or_else(odd)?;
+        let (name, id) = field.rsplit_once('/').ok_or_else(odd)?;
+        let id = JobId(id.parse().map_err(|_| odd())?);
+        let namespace = match &namespace {
+            Some(known) if known.as_str() == name => known.clone(),
+            _ => namespace.insert(name.parse().map_err(|_| odd())?).clone(),
         };
         let token = Token {
             namespace,
             id,
             attempt,
         };
-        let read = decode_job(id, record).and_then(|job| {
-            let past = match past.as_slice() {
-                [] => Vec::new(),
-                bytes => decode(format_args!("the attempts of job {id}"), bytes)?,
-            };
-            Ok((job, past))
-        });
-        match read {
+        let job = decode_job(id, jobs.bytes()?);
+        let past = match has_past.then(|| pasts.bytes()).transpose()? {
+            Some(bytes) if !bytes.is_empty() => {
+                decode(format_args!("the attempts of job {id}"), &bytes)
+            }
+            _ => Ok(Vec::new()),
+        };
+        match job.and_then(|job| Ok((job, past?))) {
             Ok(((posted_at_ms, job), past)) => {
                 let job = Arc::new(job);
-                claims.claimed.push(Claim {
+                read.claimed.push(Claim {
                     token: token.clone(),
                     job: job.clone(),
                     posted_at_ms,
                     claimed_at_ms,
                 });
-                claims.held.push((token, Held { job, past }));
+                let held = Held {
+                    job,
+                    value: value.to_owned(),
+                    past,
+                };
+                read.held.push((token, held));
             }
             Err(error) => {
                 tracing::error!(%error, "a job is set aside, since it cannot be read");
-                claims.unreadable.push(token);
+                read.unreadable.push(token);
             }
         }
     }
-    Ok(claims)
+    Ok(read)
 }

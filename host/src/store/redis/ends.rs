@@ -2,16 +2,19 @@
 
 use redis::Cmd;
 
-use crate::job::{Cause, CauseKind, Output};
+use crate::job::{Cause, CauseKind, Namespace, Output};
 use crate::store::record::{Attempt, Ended, Fate, encode, encode_log};
-use crate::store::{Completion, Result, Token, Verdict};
+use crate::store::{Completion, Result, Verdict};
 
 use super::posted::encode_end;
 use super::shared::Held;
 
 /// An end for the script.
-struct End<'a> {
-    token: &'a Token,
+struct End {
+    /// Where it stands among the completions of the step.
+    index: usize,
+    id: u64,
+    value: String,
     verdict: &'static str,
     delay_ms: u64,
     expires_at_ms: Option<u64>,
@@ -20,36 +23,123 @@ struct End<'a> {
     records: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl End<'_> {
-    fn add_to(&self, command: &mut Cmd) {
-        let expires = self
-            .expires_at_ms
-            .map_or_else(String::new, |ms| ms.to_string());
-        command
-            .arg(self.token.namespace.as_str())
-            .arg(self.token.id.0)
-            .arg(self.token.attempt)
-            .arg(self.verdict)
-            .arg(self.delay_ms)
-            .arg(expires)
-            .arg(&self.cancelled)
-            .arg(self.records.len());
-        for (kind, bytes) in &self.records {
-            command.arg(*kind).arg(bytes);
+impl End {
+    /// The record, if that is all there is to say: the job completed at first try,
+    /// and logged nothing.
+    fn plain(&self) -> Option<&[u8]> {
+        match self.records.as_slice() {
+            [("e", record)]
+                if self.verdict == "c"
+                    && self.expires_at_ms.is_none()
+                    && self.value.starts_with("1:")
+                    && !has_past(&self.value) =>
+            {
+                Some(record)
+            }
+            _ => None,
         }
     }
 }
 
-/// Adds the end of an attempt to a step. `now_ms` is Redis's time.
-pub(super) fn add(command: &mut Cmd, done: &Completion, held: &Held, now_ms: u64) -> Result<()> {
-    let past = || held.past.clone();
+fn has_past(value: &str) -> bool {
+    value.split(':').nth(2) == Some("1")
+}
+
+/// The ends of one namespace: the plain ones, and the others.
+struct Group {
+    namespace: Namespace,
+    plain: Vec<End>,
+    others: Vec<End>,
+}
+
+/// The ends of a step.
+pub(super) struct Ends {
+    /// Redis's time, in ms.
+    now_ms: u64,
+    groups: Vec<Group>,
+}
+
+impl Ends {
+    /// None yet.
+    pub(super) fn new(now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            groups: Vec::new(),
+        }
+    }
+
+    /// Adds the end of an attempt, the `index`th completion of its step.
+    pub(super) fn add(&mut self, index: usize, done: &Completion, held: &Held) -> Result<()> {
+        let end = end(index, done, held, self.now_ms)?;
+        let namespace = &done.token.namespace;
+        // A step seldom has ends of more than a few namespaces.
+        let known = (self.groups.iter()).position(|group| group.namespace == *namespace);
+        let group = match known {
+            Some(at) => self.groups.get_mut(at),
+            None => {
+                self.groups.push(Group {
+                    namespace: namespace.clone(),
+                    plain: Vec::new(),
+                    others: Vec::new(),
+                });
+                self.groups.last_mut()
+            }
+        };
+        let Some(group) = group else { return Ok(()) };
+        let list = match end.plain() {
+            Some(_) => &mut group.plain,
+            None => &mut group.others,
+        };
+        list.push(end);
+        Ok(())
+    }
+
+    /// Adds them all to a command; answers the indexes in the order of the script.
+    pub(super) fn add_to(&self, command: &mut Cmd) -> Vec<usize> {
+        let mut order = Vec::new();
+        command.arg(self.groups.len());
+        for group in &self.groups {
+            command
+                .arg(group.namespace.as_str())
+                .arg(group.plain.len())
+                .arg(group.others.len());
+            for end in &group.plain {
+                order.push(end.index);
+                let record = end.plain().unwrap_or_default();
+                command.arg(end.id).arg(&end.value).arg(record);
+            }
+            for end in &group.others {
+                order.push(end.index);
+                let expires = end
+                    .expires_at_ms
+                    .map_or_else(String::new, |ms| ms.to_string());
+                command
+                    .arg(end.id)
+                    .arg(&end.value)
+                    .arg(end.verdict)
+                    .arg(end.delay_ms)
+                    .arg(expires)
+                    .arg(&end.cancelled)
+                    .arg(end.records.len());
+                for (kind, bytes) in &end.records {
+                    command.arg(*kind).arg(bytes);
+                }
+            }
+        }
+        order
+    }
+}
+
+fn end(index: usize, done: &Completion, held: &Held, now_ms: u64) -> Result<End> {
     let with = |cause: Option<Cause>| {
-        let mut attempts = past();
+        let mut attempts = held.past.clone();
         attempts.push(Attempt::of(done, cause));
         attempts
     };
     let mut end = End {
-        token: &done.token,
+        index,
+        id: done.token.id.0,
+        value: held.value.clone(),
         verdict: "c",
         delay_ms: 0,
         expires_at_ms: None,
@@ -75,10 +165,7 @@ pub(super) fn add(command: &mut Cmd, done: &Completion, held: &Held, now_ms: u64
     };
     match &done.verdict {
         Verdict::Completed(output) => {
-            let retention_ms = held
-                .job
-                .retention_s
-                .map(|seconds| seconds.saturating_mul(1000));
+            let retention_ms = (held.job.retention_s).map(|seconds| seconds.saturating_mul(1000));
             end.expires_at_ms = retention_ms.map(|ms| now_ms.saturating_add(ms));
             let ended = Ended {
                 expires_at_ms: end.expires_at_ms,
@@ -95,7 +182,7 @@ pub(super) fn add(command: &mut Cmd, done: &Completion, held: &Held, now_ms: u64
         Verdict::Release { delay_ms } => {
             end.verdict = "l";
             end.delay_ms = *delay_ms;
-            end.cancelled = stopped(past())?;
+            end.cancelled = stopped(held.past.clone())?;
         }
         Verdict::Retry { cause, delay_ms } if done.token.attempt < held.job.max_attempts => {
             end.verdict = "r";
@@ -106,18 +193,18 @@ pub(super) fn add(command: &mut Cmd, done: &Completion, held: &Held, now_ms: u64
         }
         Verdict::Failed(cause) | Verdict::Retry { cause, .. } => {
             end.verdict = "f";
+            let attempts = with(Some(cause.clone()));
             if matches!(done.verdict, Verdict::Retry { .. }) {
-                end.cancelled = stopped(with(Some(cause.clone())))?;
+                end.cancelled = stopped(attempts.clone())?;
             }
-            let ended = ended(Fate::Failed, with(Some(cause.clone())));
+            let ended = ended(Fate::Failed, attempts);
             end.records.push(("e", encode_end(&ended, None)?));
         }
     }
     if let Some(log) = encode_log(&done.log)? {
         end.records.push(("l", log));
     }
-    end.add_to(command);
-    Ok(())
+    Ok(end)
 }
 
 fn completed(ended: Ended, output: &Output) -> Ended {

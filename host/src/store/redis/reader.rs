@@ -10,15 +10,10 @@ use crate::store::record::{
 use crate::store::{Result, Stored};
 
 use super::RedisStore;
+use super::claims::parse_value;
 use super::posted::{decode_end, decode_output};
 use super::reply::{self, Reply};
 use super::script;
-
-/// The parts of a held job's value: attempt and time of the claim.
-pub(super) fn parse_held(value: &str) -> Option<(u32, u64)> {
-    let mut parts = value.split(':');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
 
 impl RedisStore {
     /// See [`crate::store::Store::job`].
@@ -59,7 +54,7 @@ impl RedisStore {
                 record.state = State::Scheduled;
                 record.due_at_ms = Some(due);
             }
-        } else if let Some((attempt, claimed_at_ms)) = parse_held(&detail) {
+        } else if let Some((attempt, claimed_at_ms, _)) = parse_value(&detail) {
             fill_running(&mut record, attempt, claimed_at_ms);
             if !progress.is_empty() {
                 record.progress = Some(decode(format_args!("the progress of {what}"), &progress)?);
@@ -74,7 +69,7 @@ impl RedisStore {
         namespace: &Namespace,
         id: JobId,
     ) -> Result<Option<Stored>> {
-        match self.get(&format!("n:{namespace}:e:{id}")).await? {
+        match self.get(&format!("e:{namespace}/{id}")).await? {
             Some(bytes) => decode_output(id, bytes, self.shared.clock.now_ms()),
             None => Ok(None),
         }
@@ -82,7 +77,7 @@ impl RedisStore {
 
     /// See [`crate::store::Store::log`].
     pub(super) async fn read_log(&self, namespace: &Namespace, id: JobId) -> Result<Vec<LogLine>> {
-        match self.get(&format!("n:{namespace}:l:{id}")).await? {
+        match self.get(&format!("l:{namespace}/{id}")).await? {
             Some(bytes) => decode_log(format_args!("the log of job {id}"), &bytes),
             None => Ok(Vec::new()),
         }
@@ -92,7 +87,7 @@ impl RedisStore {
     pub(super) async fn is_open(&self, namespace: &Namespace, id: JobId) -> Result<bool> {
         for (kind, open) in [("e", false), ("j", true)] {
             let mut command = redis::cmd("EXISTS");
-            command.arg(self.link.key(&format!("n:{namespace}:{kind}:{id}")));
+            command.arg(self.link.key(&format!("{kind}:{namespace}/{id}")));
             if reply::number(self.link.send(&command).await?)? == 1 {
                 return Ok(open);
             }

@@ -12,10 +12,9 @@ use crate::store::record::decode;
 use crate::store::{Completion, Result, Token, Verdict};
 
 use super::RedisStore;
-use super::claims::parse_field;
-use super::ends;
+use super::claims::{parse_field, parse_value};
+use super::ends::Ends;
 use super::posted::decode_job;
-use super::reader::parse_held;
 use super::reply::Reply;
 use super::script;
 use super::shared::Held;
@@ -26,6 +25,7 @@ const BATCH: usize = 500;
 /// A job that was taken over.
 struct Lost {
     token: Token,
+    value: String,
     claimed_at_ms: u64,
 }
 
@@ -87,26 +87,13 @@ impl RedisStore {
         let unreadable =
             (lost.iter().map(|lost| &lost.token)).filter(|token| !held.contains_key(token));
         self.set_aside(reaper, unreadable).await?;
-        let mut command = self.step(reaper, step, 0, held.len());
-        for lost in lost {
-            let Some(held) = held.get(&lost.token) else {
-                continue;
-            };
-            let cause = Cause::new(
-                CauseKind::HostLost,
-                "the host that ran this attempt stopped or was out of reach for longer than its lease",
-            );
-            let done = Completion {
-                token: lost.token.clone(),
-                verdict: Verdict::Retry { cause, delay_ms: 0 },
-                started_at_ms: lost.claimed_at_ms,
-                ended_at_ms: now_ms,
-                usage: Usage::default(),
-                components: Vec::new(),
-                log: Vec::new(),
-            };
-            ends::add(&mut command, &done, held, now_ms)?;
+        let mut ends = Ends::new(now_ms);
+        for (index, lost) in lost.iter().enumerate() {
+            if let Some(held) = held.get(&lost.token) {
+                ends.add(index, &lost_attempt(lost, now_ms), held)?;
+            }
         }
+        let (command, _) = self.step(reaper, step, 0, &ends);
         self.link.run(script::CYCLE, &command).await.map(drop)
     }
 
@@ -116,8 +103,8 @@ impl RedisStore {
         for Lost { token, .. } in lost {
             let Token { namespace, id, .. } = token;
             command
-                .arg(self.link.key(&format!("n:{namespace}:j:{id}")))
-                .arg(self.link.key(&format!("n:{namespace}:h:{id}")));
+                .arg(self.link.key(&format!("j:{namespace}/{id}")))
+                .arg(self.link.key(&format!("h:{namespace}/{id}")));
         }
         let Value::Array(values) = self.link.send(&command).await? else {
             return Ok(HashMap::new());
@@ -141,6 +128,7 @@ impl RedisStore {
                 Ok((job, past)) => {
                     let entry = Held {
                         job: job.into(),
+                        value: lost.value.clone(),
                         past,
                     };
                     held.insert(lost.token.clone(), entry);
@@ -154,12 +142,29 @@ impl RedisStore {
     }
 }
 
+/// The end of an attempt that nobody could report on.
+fn lost_attempt(lost: &Lost, now_ms: u64) -> Completion {
+    let cause = Cause::new(
+        CauseKind::HostLost,
+        "the host that ran this attempt stopped or was out of reach for longer than its lease",
+    );
+    Completion {
+        token: lost.token.clone(),
+        verdict: Verdict::Retry { cause, delay_ms: 0 },
+        started_at_ms: lost.claimed_at_ms,
+        ended_at_ms: now_ms,
+        usage: Usage::default(),
+        components: Vec::new(),
+        log: Vec::new(),
+    }
+}
+
 fn read_lost(mut answer: Reply) -> Result<Vec<Lost>> {
     let mut lost: Vec<Lost> = Vec::new();
     while !answer.is_empty() {
         let (field, value) = (answer.text()?, answer.text()?);
         let (namespace, id): (Namespace, JobId) = parse_field(&field)?;
-        let Some((attempt, claimed_at_ms)) = parse_held(&value) else {
+        let Some((attempt, claimed_at_ms, _)) = parse_value(&value) else {
             tracing::error!(%field, %value, "a lost job cannot be given back");
             continue;
         };
@@ -169,6 +174,7 @@ fn read_lost(mut answer: Reply) -> Result<Vec<Lost>> {
                 id,
                 attempt,
             },
+            value,
             claimed_at_ms,
         });
     }

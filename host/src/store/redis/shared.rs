@@ -40,6 +40,9 @@ impl Clock {
 #[derive(Clone)]
 pub(super) struct Held {
     pub(super) job: Arc<NewJob>,
+    /// The value that Redis keeps for it: attempt, time of the claim, whether there
+    /// is a past, and member.
+    pub(super) value: String,
     /// The attempts before this one.
     pub(super) past: Vec<Attempt>,
 }

@@ -18,10 +18,11 @@ use crate::store::{
 };
 
 use super::claims::Claims;
+use super::ends::Ends;
 use super::posted::{decode_job, encode_end, encode_job, member, rank};
 use super::reply::{self, Reply};
 use super::shared::{Host, NEVER, Shared};
-use super::{RedisStore, claims, ends, script};
+use super::{RedisStore, claims, script};
 
 /// How long Redis remembers what it answered to a submit, in ms: longer than any call
 /// is repeated for.
@@ -52,41 +53,39 @@ impl Drop for Hungry<'_> {
 }
 
 impl RedisStore {
-    /// Starts the command of a step.
-    pub(super) fn step(&self, incarnation: Uuid, number: u64, want: usize, ends: usize) -> Cmd {
+    /// The command of a step, and which end is which in the script's answer.
+    pub(super) fn step(
+        &self,
+        incarnation: Uuid,
+        number: u64,
+        want: usize,
+        ends: &Ends,
+    ) -> (Cmd, Vec<usize>) {
         let mut command = self.link.command(script::CYCLE);
         command
             .arg(incarnation.to_string())
             .arg(number)
             .arg(want)
-            .arg(CLAIMS_PER_YIELD)
-            .arg(ends);
-        command
+            .arg(CLAIMS_PER_YIELD);
+        let order = ends.add_to(&mut command);
+        (command, order)
     }
 
-    /// The command of a host's step; and the ends that do not count, since their jobs
-    /// are not held here.
+    /// The command of a host's step, which end is which, and the ends that do not
+    /// count, since their jobs are not held here.
     fn command_of(&self, lease: Lease, step: &Step) -> Result<(Cmd, Vec<usize>, Vec<Token>)> {
         let hosts = self.shared.hosts();
         let host = hosts.get(&lease.incarnation).ok_or(StoreError::LeaseLost)?;
-        let known = |index: &usize| {
-            let done = step.done.get(*index);
-            done.is_some_and(|done| host.held.contains_key(&done.token))
-        };
-        let (sent, foreign): (Vec<usize>, Vec<usize>) = (0..step.done.len()).partition(known);
-        let mut command = self.step(lease.incarnation, step.number, step.want, sent.len());
-        let now_ms = self.shared.clock.now_ms();
-        for done in sent.iter().filter_map(|index| step.done.get(*index)) {
-            if let Some(held) = host.held.get(&done.token) {
-                ends::add(&mut command, done, held, now_ms)?;
+        let mut foreign = Vec::new();
+        let mut ends = Ends::new(self.shared.clock.now_ms());
+        for (index, done) in step.done.iter().enumerate() {
+            match host.held.get(&done.token) {
+                Some(held) => ends.add(index, done, held)?,
+                None => foreign.push(done.token.clone()),
             }
         }
-        let foreign = foreign.iter().filter_map(|index| step.done.get(*index));
-        Ok((
-            command,
-            sent,
-            foreign.map(|done| done.token.clone()).collect(),
-        ))
+        let (command, sent) = self.step(lease.incarnation, step.number, step.want, &ends);
+        Ok((command, sent, foreign))
     }
 
     /// Takes in what a step was answered.
@@ -128,7 +127,7 @@ impl RedisStore {
             redis::Value::Nil => String::new(),
             value => reply::text(value)?,
         };
-        let attempts = match self.get(&format!("n:{namespace}:h:{id}")).await? {
+        let attempts = match self.get(&format!("h:{namespace}/{id}")).await? {
             Some(bytes) => decode(format_args!("the attempts of job {id}"), &bytes)?,
             None => Vec::new(),
         };
@@ -235,7 +234,8 @@ impl Store for RedisStore {
                     .saturating_sub(1),
             );
         }
-        let mut claims = claims::read(answer.list()?)?;
+        let claims = answer.text()?;
+        let mut claims = claims::read(&claims, answer.list()?, answer.list()?)?;
         let mut versions = answer.list()?;
         while !versions.is_empty() {
             let (namespace, version) = (versions.text()?, versions.number()?);
@@ -304,7 +304,7 @@ impl Store for RedisStore {
     }
 
     async fn cancel(&self, namespace: &Namespace, id: JobId) -> Result<Cancelled> {
-        let Some(bytes) = self.get(&format!("n:{namespace}:j:{id}")).await? else {
+        let Some(bytes) = self.get(&format!("j:{namespace}/{id}")).await? else {
             return Ok(Cancelled::Unknown);
         };
         let (_, job) = decode_job(id, bytes)?;

@@ -9,7 +9,7 @@
 -- Returns `ended` (it had), `changed` (look again), `done` or `requested`.
 local N, id, member = space(ARGV[1]), ARGV[2], ARGV[3]
 local field = ARGV[1] .. '/' .. id
-if call('EXISTS', N .. 'e:' .. id) == 1 then
+if call('EXISTS', P .. 'e:' .. field) == 1 then
   return 'ended'
 end
 if (call('HGET', N .. 'a', id) or '') ~= ARGV[4] then
@@ -22,9 +22,9 @@ if waited == 0 then
   tell('s', field)
   return 'requested'
 end
-call('SET', N .. 'e:' .. id, ARGV[5])
+call('SET', P .. 'e:' .. field, ARGV[5])
 call('HDEL', N .. 'a', id)
-call('UNLINK', N .. 'h:' .. id)
+call('UNLINK', P .. 'h:' .. field)
 call('HINCRBY', N .. 'meta', 'cancelled', 1)
 tell('e', field)
 return 'done'

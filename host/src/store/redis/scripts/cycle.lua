@@ -4,17 +4,20 @@
 -- ARGV[2]  number of the step
 -- ARGV[3]  how many jobs to take
 -- ARGV[4]  every how manieth claim takes the lowest priority first
--- ARGV[5]  how many ends follow, each of:
---   namespace; id; attempt; verdict; pause in ms; when the result expires, ms, or '';
+-- ARGV[5]  how many groups of ends follow, each of:
+--   namespace; number of plain ends; number of others;
+--   the plain ones, of jobs that completed at first try with nothing to log: id; the
+--   value that the incarnation holds the job under; the record of the end;
+--   the others: id; value; verdict; pause, ms; when the result expires, ms, or '';
 --   the end to record if somebody has cancelled the job, or ''; number of pairs; the
 --   pairs: kind of key (e, h, l) and value
 -- The verdicts: c completed, f failed, x cancelled, r again, l released.
 --
 -- Returns {'lost'}, {'old'}, or {'ok', now ms, when the next job is due or '', whether
--- jobs are left to take, the indexes of refused ends, claims, versions of functions}:
--- a claim is `ns/id`, attempt, claimed ms, record, past attempts or '' (5 values);
--- a version is namespace, number (2 values).
-local inc, step, want, every, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+-- jobs are left to take, indexes of refused ends, claims, jobs, histories, versions}:
+-- claims are `ns/id value` of each, separated by spaces; then their records; then the
+-- past attempts of those that have any; a version of functions is namespace, number.
+local inc, step, want, every = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local W, S = P .. 'w:' .. inc, P .. 's:' .. inc
 if not call('ZSCORE', P .. 'hosts', inc) then
   return { 'lost' }
@@ -29,110 +32,130 @@ if before then
 end
 local now = now_ms()
 
--- The namespace and id of `ns/id`.
-local function parse(field)
-  return string.match(field, '^(.*)/(%d+)$')
+-- What the ends of a step come to.
+local over, ended, stopped, records, drop = {}, {}, {}, {}, {}
+
+-- Records an end that is not plain; `at` is where its arguments begin.
+local function conclude(group, field, id, at, stop)
+  local attempt, past, member = string.match(ARGV[at + 1], '^(%d+):%d+:(%d):(.*)$')
+  local verdict, pause, instead = ARGV[at + 2], ARGV[at + 3], ARGV[at + 5]
+  local cancel = stop and instead ~= ''
+  if cancel then
+    verdict = 'x'
+    records[#records + 1] = P .. 'e:' .. field
+    records[#records + 1] = instead
+  end
+  local has_log = false
+  for p = at + 7, at + 6 + 2 * ARGV[at + 6], 2 do
+    local kind, bytes = ARGV[p], ARGV[p + 1]
+    if kind == 'l' or not cancel then
+      has_log = has_log or kind == 'l'
+      if kind == 'e' and stop then
+        bytes = '1' .. string.sub(bytes, 2)
+      end
+      records[#records + 1] = P .. kind .. ':' .. field
+      records[#records + 1] = bytes
+    end
+  end
+  if verdict == 'r' or verdict == 'l' then
+    local list = pause == '0' and group.ready or group.later
+    list[#list + 1] = pause == '0' and score(member) or now + pause
+    list[#list + 1] = member
+    if verdict == 'r' or has_log then
+      group.attempts[#group.attempts + 1] = id
+      group.attempts[#group.attempts + 1] = verdict == 'r' and attempt or attempt - 1
+    end
+    if verdict == 'r' and past == '1' and not has_log then
+      drop[#drop + 1] = P .. 'l:' .. field
+    end
+    return
+  end
+  ended[#ended + 1] = field
+  group[verdict] = group[verdict] + 1
+  if past == '1' then
+    group.forget[#group.forget + 1] = id
+    drop[#drop + 1] = P .. 'h:' .. field
+    if not has_log then
+      drop[#drop + 1] = P .. 'l:' .. field
+    end
+  end
+  if verdict == 'f' then
+    group.dead[#group.dead + 1] = now
+    group.dead[#group.dead + 1] = id
+  end
+  if ARGV[at + 4] ~= '' then
+    call('ZADD', P .. 'expire', ARGV[at + 4], field)
+  end
 end
 
 -- Records the ends; answers the indexes of those that do not count.
 local function complete()
-  local fields, blocks, at = {}, {}, 6
-  for n = 1, count do
-    fields[n] = ARGV[at] .. '/' .. ARGV[at + 1]
-    blocks[n] = at
-    at = at + 8 + 2 * ARGV[at + 7]
+  local fields, starts, groups, plain, at = {}, {}, {}, {}, 6
+  for g = 1, ARGV[5] do
+    local ns, short, long = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    local slash = ns .. '/'
+    local group = {
+      ns = ns, first = #fields + 1, ready = {}, later = {}, dead = {}, attempts = {}, forget = {},
+      c = 0, f = 0, x = 0,
+    }
+    at = at + 3
+    for _ = 1, short do
+      fields[#fields + 1] = slash .. ARGV[at]
+      starts[#fields] = at
+      plain[#fields] = true
+      at = at + 3
+    end
+    for _ = 1, long do
+      fields[#fields + 1] = slash .. ARGV[at]
+      starts[#fields] = at
+      at = at + 7 + 2 * ARGV[at + 6]
+    end
+    group.last = #fields
+    groups[g] = group
   end
   local held = gather('HMGET', W, fields)
   local stops = call('EXISTS', P .. 'stop') == 1 and gather('SMISMEMBER', P .. 'stop', fields)
-  local refused, over, ended, stopped, records, drop = {}, {}, {}, {}, {}, {}
-  local spaces, seen = {}, {}
-  for n = 1, count do
-    local b, field, value = blocks[n], fields[n], held[n]
-    local attempt, past, member = string.match(value or '', '^(%d+):%d+:(%d):(.*)$')
-    if attempt ~= ARGV[b + 2] or seen[field] then
-      refused[#refused + 1] = n
-    else
-      seen[field] = true
-      over[#over + 1] = field
-      local ns, id, verdict, pause = ARGV[b], ARGV[b + 1], ARGV[b + 3], ARGV[b + 4]
-      local s = spaces[ns]
-      if not s then
-        s = { N = space(ns), ready = {}, later = {}, dead = {}, tally = {}, attempts = {}, forget = {} }
-        spaces[ns] = s
-      end
+  local refused, seen, ends = {}, {}, P .. 'e:'
+  for _, group in ipairs(groups) do
+    for n = group.first, group.last do
+      local b, field = starts[n], fields[n]
       local stop = stops and stops[n] == 1
-      local cancel = stop and ARGV[b + 6] ~= ''
-      if cancel then
-        verdict = 'x'
-        records[#records + 1] = s.N .. 'e:' .. id
-        records[#records + 1] = ARGV[b + 6]
-      end
-      local has_log = false
-      for p = b + 8, b + 7 + 2 * ARGV[b + 7], 2 do
-        local kind, bytes = ARGV[p], ARGV[p + 1]
-        if kind == 'l' or not cancel then
-          has_log = has_log or kind == 'l'
-          if kind == 'e' and stop then
-            bytes = '1' .. string.sub(bytes, 2)
-          end
-          records[#records + 1] = s.N .. kind .. ':' .. id
-          records[#records + 1] = bytes
-        end
-      end
-      if verdict == 'r' or verdict == 'l' then
-        if pause == '0' then
-          s.ready[#s.ready + 1] = score(member)
-          s.ready[#s.ready + 1] = member
-        else
-          s.later[#s.later + 1] = int(now + pause)
-          s.later[#s.later + 1] = member
-        end
-        if verdict == 'r' or has_log then
-          s.attempts[#s.attempts + 1] = id
-          s.attempts[#s.attempts + 1] = verdict == 'r' and attempt or int(attempt - 1)
-        end
-        if verdict == 'r' and past == '1' and not has_log then
-          drop[#drop + 1] = s.N .. 'l:' .. id
-        end
+      if held[n] ~= ARGV[b + 1] or seen[field] then
+        refused[#refused + 1] = n
       else
-        ended[#ended + 1] = field
-        s.tally[verdict] = (s.tally[verdict] or 0) + 1
+        seen[field] = true
+        over[#over + 1] = field
         if stop then
           stopped[#stopped + 1] = field
         end
-        if past == '1' then
-          s.forget[#s.forget + 1] = id
-          drop[#drop + 1] = s.N .. 'h:' .. id
-          if not has_log then
-            drop[#drop + 1] = s.N .. 'l:' .. id
-          end
-        end
-        if verdict == 'f' then
-          s.dead[#s.dead + 1] = int(now)
-          s.dead[#s.dead + 1] = id
-        end
-        if ARGV[b + 5] ~= '' then
-          call('ZADD', P .. 'expire', ARGV[b + 5], field)
+        if plain[n] then
+          ended[#ended + 1] = field
+          group.c = group.c + 1
+          records[#records + 1] = ends .. field
+          records[#records + 1] = stop and '1' .. string.sub(ARGV[b + 2], 2) or ARGV[b + 2]
+        else
+          conclude(group, field, ARGV[b], b, stop)
         end
       end
     end
   end
   many('HDEL', W, over)
-  many('MSET', nil, records)
   many('UNLINK', nil, drop)
+  many('MSET', nil, records)
   many('SREM', P .. 'stop', stopped)
   if #over > 0 and call('EXISTS', P .. 'g:' .. inc) == 1 then
     many('HDEL', P .. 'g:' .. inc, over)
   end
-  for ns, s in pairs(spaces) do
-    many('HSET', s.N .. 'a', s.attempts)
-    many('HDEL', s.N .. 'a', s.forget)
-    many('ZADD', s.N .. 'dead', s.dead)
-    enqueue(ns, s.ready)
-    delay(ns, s.later)
+  for _, group in ipairs(groups) do
+    local N = space(group.ns)
+    many('HSET', N .. 'a', group.attempts)
+    many('HDEL', N .. 'a', group.forget)
+    many('ZADD', N .. 'dead', group.dead)
+    enqueue(group.ns, group.ready)
+    delay(group.ns, group.later)
     for verdict, name in pairs({ c = 'completed', f = 'failed', x = 'cancelled' }) do
-      if s.tally[verdict] then
-        call('HINCRBY', s.N .. 'meta', name, s.tally[verdict])
+      if group[verdict] > 0 then
+        call('HINCRBY', N .. 'meta', name, group[verdict])
       end
     end
   end
@@ -144,9 +167,9 @@ end
 
 -- Moves what is due to the queues, a bounded amount.
 local function promote()
-  for _, ns in ipairs(call('ZRANGEBYSCORE', P .. 'dues', '-inf', int(now), 'LIMIT', 0, 16)) do
+  for _, ns in ipairs(call('ZRANGEBYSCORE', P .. 'dues', '-inf', now, 'LIMIT', 0, 16)) do
     local d = space(ns) .. 'd'
-    local members = call('ZRANGEBYSCORE', d, '-inf', int(now), 'LIMIT', 0, 500)
+    local members = call('ZRANGEBYSCORE', d, '-inf', now, 'LIMIT', 0, 500)
     local list = {}
     for _, member in ipairs(members) do
       list[#list + 1] = score(member)
@@ -165,7 +188,7 @@ end
 
 -- The lane of a member: its priority.
 local function lane(member)
-  return tonumber(string.match(member, ':(%d)'))
+  return tonumber(string.sub(member, -2, -2))
 end
 
 -- Takes `n` members in order, where every `every`th claim takes the oldest of the
@@ -187,12 +210,12 @@ local function pop(q, n, claims)
   local pool = {}
   for priority = 3, 0, -1 do
     if yields > #pool then
-      local min, max = int(priority * LANE), '(' .. int((priority + 1) * LANE)
+      local min, max = priority * LANE, '(' .. (priority + 1) * LANE
       local low = call('ZRANGEBYSCORE', q, min, max, 'LIMIT', 0, yields - #pool)
       if #low > 0 then
         call('ZREM', q, unpack(low))
         for _, member in ipairs(low) do
-          pool[#pool + 1] = { member, lane(member) * LANE + string.match(member, '^%d+') }
+          pool[#pool + 1] = { member, score(member) }
         end
       end
     end
@@ -218,9 +241,9 @@ local function pop(q, n, claims)
   return members
 end
 
--- Takes up to `n` jobs of a namespace into `claims`; answers how many, and whether
--- none are left.
-local function take(ns, n, claims, held)
+-- Takes up to `n` jobs of a namespace into `held`, which is field, value, field,
+-- value, ..; answers how many, and whether none are left.
+local function take(ns, n, held)
   local N = space(ns)
   local claimed = tonumber(call('HGET', N .. 'meta', 'claims') or 0)
   local members, has_functions = {}, nil
@@ -246,18 +269,15 @@ local function take(ns, n, claims, held)
   end
   if #members > 0 then
     call('HINCRBY', N .. 'meta', 'claims', #members)
-    local ids = {}
+    local slash, fresh, ids = ns .. '/', '1:' .. now .. ':0:', {}
     for i, member in ipairs(members) do
-      ids[i] = string.match(member, '^%d+')
+      ids[i] = string.sub(member, 1, -4)
     end
-    local attempts = call('EXISTS', N .. 'a') == 1 and gather('HMGET', N .. 'a', ids) or {}
+    local attempts = call('EXISTS', N .. 'a') == 1 and gather('HMGET', N .. 'a', ids)
     for i, member in ipairs(members) do
-      local past = attempts[i]
-      local attempt = int((past or 0) + 1)
-      local field = ns .. '/' .. ids[i]
-      claims[#claims + 1] = field
-      held[#held + 1] = field
-      held[#held + 1] = attempt .. ':' .. int(now) .. ':' .. (past and '1' or '0') .. ':' .. member
+      local past = attempts and attempts[i]
+      held[#held + 1] = slash .. ids[i]
+      held[#held + 1] = past and (past + 1) .. ':' .. now .. ':1:' .. member or fresh .. member
     end
   end
   return #members, call('EXISTS', N .. 'q') == 0
@@ -265,14 +285,14 @@ end
 
 -- Takes up to `want` jobs; the namespaces take turns.
 local function claim()
-  local claims, held, left = {}, {}, want
+  local held, left = {}, want
   while left > 0 do
     local spaces = call('ZRANGE', P .. 'active', 0, 63)
     if #spaces == 0 then
       break
     end
     for i, ns in ipairs(spaces) do
-      local taken, dry = take(ns, math.ceil(left / (#spaces - i + 1)), claims, held)
+      local taken, dry = take(ns, math.ceil(left / (#spaces - i + 1)), held)
       left = left - taken
       if dry then
         call('ZREM', P .. 'active', ns)
@@ -285,7 +305,7 @@ local function claim()
     end
   end
   many('HSET', W, held)
-  return claims
+  return held
 end
 
 local refused, claims = {}, {}
@@ -294,41 +314,47 @@ if step == made then
     refused[#refused + 1] = tonumber(index)
   end
   for field in string.gmatch(made_claims, '%S+') do
-    claims[#claims + 1] = field
+    local value = call('HGET', W, field)
+    if value then
+      claims[#claims + 1] = field
+      claims[#claims + 1] = value
+    end
   end
 else
-  if count > 0 then
+  if ARGV[5] ~= '0' then
     refused = complete()
   end
   promote()
   claims = claim()
-  call('SET', S, step .. '|' .. table.concat(claims, ' ') .. '|' .. table.concat(refused, ' '))
 end
 
-local answer, versions, spaces = {}, {}, {}
+local jobs, histories, versions = {}, {}, {}
 if #claims > 0 then
-  local records, held = {}, gather('HMGET', W, claims)
-  for i, field in ipairs(claims) do
-    local ns, id = parse(field)
-    records[i] = space(ns) .. 'j:' .. id
-    if not spaces[ns] then
-      spaces[ns] = true
+  local fields, keys, spaces, last, prefix = {}, {}, {}, nil, P .. 'j:'
+  for i = 1, #claims, 2 do
+    local field = claims[i]
+    fields[#fields + 1] = field
+    keys[#keys + 1] = prefix .. field
+    local ns = string.match(field, '^[^/]*')
+    if ns ~= last and not spaces[ns] then
+      last, spaces[ns] = ns, true
       versions[#versions + 1] = ns
       versions[#versions + 1] = call('HGET', space(ns) .. 'meta', 'functions') or '0'
     end
-  end
-  records = gather('MGET', nil, records)
-  for i, field in ipairs(claims) do
-    if held[i] then
-      local ns, id = parse(field)
-      local attempt, claimed, past = string.match(held[i], '^(%d+):(%d+):(%d)')
-      answer[#answer + 1] = field
-      answer[#answer + 1] = attempt
-      answer[#answer + 1] = claimed
-      answer[#answer + 1] = records[i] or ''
-      answer[#answer + 1] = past == '1' and call('GET', space(ns) .. 'h:' .. id) or ''
+    if string.find(claims[i + 1], '^%d+:%d+:1') then
+      histories[#histories + 1] = call('GET', P .. 'h:' .. field) or ''
     end
   end
+  jobs = gather('MGET', nil, keys)
+  for i = 1, #keys do
+    jobs[i] = jobs[i] or ''
+  end
+  made_claims = table.concat(fields, ' ')
+else
+  made_claims = ''
+end
+if step ~= made then
+  call('SET', S, step .. '|' .. made_claims .. '|' .. table.concat(refused, ' '))
 end
 local left = call('EXISTS', P .. 'active')
 if left == 1 then
@@ -337,4 +363,4 @@ else
   call('DEL', P .. 'wake')
 end
 local due = call('ZRANGE', P .. 'dues', 0, 0, 'WITHSCORES')[2] or ''
-return { 'ok', now, due, left, refused, answer, versions }
+return { 'ok', now, due, left, refused, table.concat(claims, ' '), jobs, histories, versions }

@@ -6,14 +6,14 @@
 -- Returns {now ms, version of the whole, version, version, ..}
 local ns = ARGV[1]
 local N, now = space(ns), now_ms()
-local whole = int(call('HINCRBY', N .. 'meta', 'functions', 1))
-local answer = { int(now), whole }
+local whole = call('HINCRBY', N .. 'meta', 'functions', 1)
+local answer = { now, whole }
 for i = 2, #ARGV, 2 do
   local name = ARGV[i]
-  local version = int(call('HINCRBY', N .. 'fl', name, 1))
+  local version = call('HINCRBY', N .. 'fl', name, 1)
   -- A function keeps the place of its first deployment.
   call('HSETNX', N .. 'fp', name, call('HLEN', N .. 'fp'))
-  local record = version .. ':' .. int(now) .. ':' .. ARGV[i + 1]
+  local record = version .. ':' .. now .. ':' .. ARGV[i + 1]
   call('HSET', N .. 'fv', name .. ':' .. version, record)
   call('HSET', N .. 'f', name, call('HGET', N .. 'fp', name) .. ':' .. record)
   answer[#answer + 1] = version

@@ -9,7 +9,7 @@
 -- is due, `running` and the value of its holder.
 local N, id = space(ARGV[1]), ARGV[2]
 local field = ARGV[1] .. '/' .. id
-local J, E = N .. 'j:' .. id, N .. 'e:' .. id
+local J, E = P .. 'j:' .. field, P .. 'e:' .. field
 local size = call('STRLEN', J)
 if size == 0 then
   return {}
@@ -22,7 +22,7 @@ local answer = {
 }
 local function with(place, detail, progress)
   answer[5], answer[6] = place, detail
-  answer[7] = call('GET', N .. 'h:' .. id) or ''
+  answer[7] = call('GET', P .. 'h:' .. field) or ''
   answer[8] = progress or ''
   answer[9] = call('SISMEMBER', P .. 'stop', field)
   return answer

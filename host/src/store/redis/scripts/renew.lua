@@ -7,5 +7,5 @@
 if not call('ZSCORE', P .. 'hosts', ARGV[1]) then
   return 0
 end
-call('ZADD', P .. 'hosts', int(now_ms() + ARGV[2]), ARGV[1])
+call('ZADD', P .. 'hosts', now_ms() + ARGV[2], ARGV[1])
 return 1

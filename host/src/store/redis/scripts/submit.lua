@@ -15,6 +15,7 @@ if answered then
 end
 local N, now = space(ns), now_ms()
 local at = string.format('%013.0f', now)
+local prefix = P .. 'j:' .. ns .. '/'
 local before = tonumber(call('HGET', N .. 'meta', 'last') or 0)
 local last = before
 local ids, records, ready, later, keys = {}, {}, {}, {}, {}
@@ -23,20 +24,20 @@ for i = 4, #ARGV, 4 do
   local id = key ~= '' and (keys[key] or call('GET', N .. 'u:' .. key))
   if not id then
     last = last + 1
-    id = int(last)
+    id = tostring(last)
     if key ~= '' then
       keys[key] = id
       records[#records + 1] = N .. 'u:' .. key
       records[#records + 1] = id
     end
-    records[#records + 1] = N .. 'j:' .. id
+    records[#records + 1] = prefix .. id
     records[#records + 1] = at .. ARGV[i + 3]
     local member = id .. ':' .. ARGV[i]
     if ARGV[i + 1] == '0' then
       ready[#ready + 1] = score(member)
       ready[#ready + 1] = member
     else
-      later[#later + 1] = int(now + ARGV[i + 1])
+      later[#later + 1] = now + ARGV[i + 1]
       later[#later + 1] = member
     end
   end
@@ -44,8 +45,8 @@ for i = 4, #ARGV, 4 do
 end
 local answer = table.concat(ids, ' ')
 if last > before then
-  call('HSET', N .. 'meta', 'last', int(last))
-  call('HINCRBY', N .. 'meta', 'posted', int(last - before))
+  call('HSET', N .. 'meta', 'last', last)
+  call('HINCRBY', N .. 'meta', 'posted', last - before)
   call('SADD', P .. 'ns', ns)
   many('MSET', nil, records)
   enqueue(ns, ready)

@@ -6,6 +6,6 @@
 -- Returns {how many were bound, version of the whole}
 local N = space(ARGV[1])
 local unbound = call('HDEL', N .. 'f', unpack(ARGV, 2))
-local whole = int(call('HINCRBY', N .. 'meta', 'functions', 1))
+local whole = call('HINCRBY', N .. 'meta', 'functions', 1)
 tell('f', ARGV[1] .. ' ' .. whole)
 return { unbound, whole }
