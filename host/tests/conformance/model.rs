@@ -148,7 +148,6 @@ impl Model {
             .values_mut()
             .filter(|job| job.state == State::Running);
         running.for_each(ModelJob::again);
-        self.claims = 0;
         self.told.clear();
     }
 }
@@ -270,6 +269,9 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
                 9 if random.chance(30) => {
                     world.crash().await;
                     model.crash();
+                    if world.counts_claims_anew() {
+                        model.claims = 0;
+                    }
                     held.clear();
                     lease = world.host().await;
                 }

@@ -46,6 +46,12 @@ impl World {
         Self::new(self.backend.fresh(), self.lease).await
     }
 
+    /// Whether a crash begins the count of claims, of which every
+    /// [`CLAIMS_PER_YIELD`](skep::store::CLAIMS_PER_YIELD)th is special, anew.
+    pub(crate) fn counts_claims_anew(&self) -> bool {
+        matches!(self.backend, Backend::Embedded(_))
+    }
+
     /// The store.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         self.store.as_ref().expect("the store is open")

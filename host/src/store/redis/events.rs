@@ -119,6 +119,11 @@ fn take_in(shared: &Arc<Shared>, kind: &str, value: &str) -> Result<()> {
             let namespace = namespace.parse().map_err(|_| odd())?;
             shared.outdate(&namespace, version.parse().map_err(|_| odd())?);
         }
+        "l" => {
+            if let Ok(incarnation) = value.parse() {
+                shared.lost(incarnation);
+            }
+        }
         "d" => shared.due_at(value.parse().unwrap_or_default()),
         // A newer version may tell more.
         _ => {}

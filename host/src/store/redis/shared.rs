@@ -185,6 +185,13 @@ impl Shared {
         }
     }
 
+    /// Forgets an incarnation whose lease has ended, and wakes it to learn of that.
+    pub(super) fn lost(&self, incarnation: Uuid) {
+        if self.hosts().remove(&incarnation).is_some() {
+            self.bell.notify_waiters();
+        }
+    }
+
     /// The functions of a namespace, if they are surely still these.
     pub(super) fn functions(&self, namespace: &Namespace) -> Option<Arc<Functions>> {
         if !self.listening.load(Ordering::SeqCst) {
@@ -254,6 +261,7 @@ impl Shared {
     pub(super) fn listen(&self, listening: bool) {
         self.listening.store(listening, Ordering::SeqCst);
         if listening {
+            let first = self.epoch() == 0;
             let mut functions = lock(&self.functions);
             self.epoch.fetch_add(1, Ordering::SeqCst);
             functions.clear();
@@ -261,7 +269,9 @@ impl Shared {
             for bell in lock(&self.waiters).values() {
                 bell.notify_waiters();
             }
-            self.sign_of_work();
+            if !first {
+                self.sign_of_work();
+            }
         }
     }
 }

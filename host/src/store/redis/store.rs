@@ -188,8 +188,6 @@ impl Store for RedisStore {
             .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
         self.link.run(script::REGISTER, &command).await?;
         self.shared.hosts().insert(incarnation, Host::default());
-        // What was there before it came.
-        self.shared.sign_of_work();
         Ok(Lease { incarnation })
     }
 
@@ -199,7 +197,10 @@ impl Store for RedisStore {
             .arg(lease.incarnation.to_string())
             .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
         match reply::number(self.link.run(script::RENEW, &command).await?)? {
-            0 => Err(StoreError::LeaseLost),
+            0 => {
+                self.shared.lost(lease.incarnation);
+                Err(StoreError::LeaseLost)
+            }
             _ => Ok(()),
         }
     }
@@ -215,7 +216,7 @@ impl Store for RedisStore {
         let mut answer = Reply::new(self.link.run(script::CYCLE, &command).await?)?;
         match answer.text()?.as_str() {
             "lost" => {
-                self.shared.hosts().remove(&lease.incarnation);
+                self.shared.lost(lease.incarnation);
                 return Err(StoreError::LeaseLost);
             }
             "old" => return Ok(Cycle::default()),

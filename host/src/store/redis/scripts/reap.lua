@@ -24,6 +24,7 @@ if #answer > 0 then
 end
 if call('EXISTS', P .. 'w:' .. victim) == 0 then
   call('ZREM', P .. 'hosts', victim)
+  tell('l', victim)
   call('UNLINK', P .. 's:' .. victim, P .. 'g:' .. victim)
 end
 table.insert(answer, 1, 1)
