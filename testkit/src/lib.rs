@@ -19,12 +19,15 @@
 mod cluster;
 mod guarded;
 mod proxy;
+mod redis_options;
 mod redis_server;
 mod sentinel;
+mod tls;
 
 pub use cluster::RedisCluster;
 pub use proxy::Proxy;
-pub use redis_server::{Fsync, RedisOptions, RedisServer};
+pub use redis_options::{Fsync, RedisOptions};
+pub use redis_server::RedisServer;
 pub use sentinel::RedisSentinel;
 
 use std::net::{Ipv4Addr, TcpListener};

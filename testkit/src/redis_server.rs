@@ -10,82 +10,14 @@ use tempfile::TempDir;
 
 use crate::free_port;
 use crate::guarded::{Guarded, LOG};
+use crate::redis_options::RedisOptions;
+use crate::tls::Tls;
 
 /// Longer than a start takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a command of a test may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// When the append-only file is forced to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    /// Before a command is answered.
-    Always,
-    /// Once a second.
-    EverySecond,
-}
-
-/// How a server is to be; see [`RedisServer::options`].
-#[derive(Clone, Debug, Default)]
-pub struct RedisOptions {
-    aof: Option<Fsync>,
-    password: Option<String>,
-    args: Vec<String>,
-}
-
-impl RedisOptions {
-    /// Keeps an append-only file; without this, nothing survives a restart.
-    pub fn aof(mut self, fsync: Fsync) -> Self {
-        self.aof = Some(fsync);
-        self
-    }
-
-    /// Asks clients for a password.
-    pub fn password(mut self, password: &str) -> Self {
-        self.password = Some(password.to_owned());
-        self
-    }
-
-    /// Refuses what would take more memory than this.
-    pub fn maxmemory(self, bytes: u64) -> Self {
-        self.args(&[
-            "--maxmemory",
-            &bytes.to_string(),
-            "--maxmemory-policy",
-            "noeviction",
-        ])
-    }
-
-    /// Further words of the command line, such as `["--databases", "1"]`.
-    pub fn args(mut self, args: &[&str]) -> Self {
-        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
-        self
-    }
-
-    /// Starts the server and waits until it answers.
-    pub fn start(self) -> RedisServer {
-        let mut args: Vec<String> = Vec::new();
-        let mut add = |more: &[&str]| args.extend(more.iter().map(|&arg| arg.to_owned()));
-        add(&["--bind", "127.0.0.1", "--save", "", "--loglevel", "notice"]);
-        match self.aof {
-            None => add(&["--appendonly", "no"]),
-            Some(fsync) => {
-                let when = match fsync {
-                    Fsync::Always => "always",
-                    Fsync::EverySecond => "everysec",
-                };
-                add(&["--appendonly", "yes", "--appendfsync", when]);
-            }
-        }
-        if let Some(password) = &self.password {
-            add(&["--requirepass", password]);
-        }
-        args.extend(self.args);
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        RedisServer::launch(directory, args, self.password)
-    }
-}
 
 /// A running server. Killed when it is dropped, and when this process ends.
 #[derive(Debug)]
@@ -94,6 +26,7 @@ pub struct RedisServer {
     port: u16,
     password: Option<String>,
     args: Vec<String>,
+    pub(crate) tls: Option<Tls>,
     directory: TempDir,
 }
 
@@ -116,6 +49,7 @@ impl RedisServer {
             port: 0,
             password,
             args,
+            tls: None,
             directory,
         };
         let deadline = Instant::now() + PATIENCE;
@@ -136,9 +70,17 @@ impl RedisServer {
 
     /// How a client names it.
     pub fn url(&self) -> String {
-        let password = self.password.as_ref();
-        let user = password.map_or(String::new(), |password| format!(":{password}@"));
-        format!("redis://{user}127.0.0.1:{}/0", self.port)
+        format!("redis://{}127.0.0.1:{}/0", self.user(), self.port)
+    }
+
+    /// How a client names it that speaks TLS and trusts [`certificate`](Self::certificate).
+    pub fn tls_url(&self) -> String {
+        format!("rediss://{}127.0.0.1:{}/0", self.user(), self.tls().port)
+    }
+
+    /// What clients that speak TLS must trust, in PEM.
+    pub fn certificate(&self) -> &str {
+        &self.tls().certificate
     }
 
     /// Its process id, for `/proc`.
@@ -215,6 +157,15 @@ impl RedisServer {
     /// What it has said on its way.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join(LOG)).unwrap_or_default()
+    }
+
+    fn user(&self) -> String {
+        let password = self.password.as_ref();
+        password.map_or(String::new(), |password| format!(":{password}@"))
+    }
+
+    fn tls(&self) -> &Tls {
+        (self.tls.as_ref()).expect("the server was started with `RedisOptions::tls`")
     }
 
     fn end(&self, signal: &str) {

@@ -60,6 +60,22 @@ fn options_are_what_the_server_has() {
 }
 
 #[test]
+fn a_server_speaks_tls_to_those_who_trust_it() {
+    let server = RedisServer::options().password("s3cret").tls().start();
+    let ping = |root_cert| {
+        let trust = redis::TlsCertificates {
+            client_tls: None,
+            root_cert,
+        };
+        let client = redis::Client::build_with_tls(server.tls_url(), trust)?;
+        redis::cmd("PING").query::<String>(&mut client.get_connection()?)
+    };
+    let certificate = server.certificate().as_bytes().to_vec();
+    assert_eq!(ping(Some(certificate)).unwrap(), "PONG");
+    assert!(ping(None).is_err());
+}
+
+#[test]
 fn a_cluster_serves_every_slot() {
     let cluster = RedisCluster::start();
     let mut served = 0;

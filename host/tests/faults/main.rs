@@ -1,6 +1,7 @@
 //! A whole host on a store that fails: now and then a call is refused, takes long,
 //! or does its work and loses the answer. Whatever a client was told, and whatever a
-//! host was told, each job must end exactly once and as it should.
+//! host was told, each job must end exactly once and as it should. Also here: a Redis
+//! that shows a certificate ([`tls`]).
 //!
 //! The seed is printed; `SKEP_SEED=…` repeats its faults, as far as the threads let
 //! it. Needs the guests at `target/guests` (`make guests`).
@@ -17,6 +18,7 @@ mod client;
 mod jobs;
 mod stopping;
 mod store;
+mod tls;
 mod whole;
 
 use std::path::Path;

@@ -8,6 +8,8 @@ use futures_util::StreamExt as _;
 use skep::job::{JobId, State};
 use skep::store::Store;
 use skep::store::embedded::EmbeddedStore;
+use skep::store::redis::RedisStore;
+use skep_testkit::RedisServer;
 
 use crate::client::{all_ended, ask, deploy, ns, post};
 use crate::jobs::{Case, nth};
@@ -26,6 +28,13 @@ const RATES: Rates = Rates {
 async fn each_job_ends_once_and_as_it_should_on_an_embedded_store() {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(directory.path()).unwrap();
+    each_job_ends_once_and_as_it_should(Arc::new(store)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_job_ends_once_and_as_it_should_on_a_redis() {
+    let server = RedisServer::start();
+    let store = RedisStore::options().open(&server.url()).await.unwrap();
     each_job_ends_once_and_as_it_should(Arc::new(store)).await;
 }
 
