@@ -10,6 +10,7 @@
 
 mod body;
 mod deploying;
+mod drain;
 mod extract;
 mod functions;
 mod guard;
@@ -72,6 +73,7 @@ pub fn router(app: App) -> Router {
         .layer(from_fn(guard::refuse_foreign_pages))
         .layer(CatchPanicLayer::custom(problem::after_panic))
         .layer(from_fn(problem::negotiate))
+        .layer(from_fn(drain::unread))
         .layer(TraceLayer::new_for_http())
 }
 

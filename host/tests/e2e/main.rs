@@ -17,5 +17,6 @@ mod crash;
 mod host_calls;
 mod limits;
 mod main_job;
+mod refused_uploads;
 mod restart;
 mod server;
