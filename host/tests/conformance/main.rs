@@ -17,6 +17,7 @@
 #[macro_use]
 mod support;
 
+mod administering;
 mod cancelling;
 mod claiming;
 mod completing;
@@ -25,6 +26,7 @@ mod deploying;
 mod durability;
 mod leases;
 mod model;
+mod moving;
 mod reading;
 mod retrying;
 mod submitting;
