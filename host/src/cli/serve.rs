@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, lookup_host};
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{duration, failure::Failure, output};
 use crate::host::{Host, HostOptions};
 use crate::http::{self, App};
+use crate::store::StoreUrl;
 
 /// Run a server: HTTP, workers and the built-in store in one process
 #[derive(Debug, clap::Args)]
@@ -35,25 +35,6 @@ pub(super) struct Args {
     /// How long running jobs may go on once the server is asked to stop
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     grace: Duration,
-}
-
-/// Which store to use.
-#[derive(Clone, Debug)]
-struct StoreUrl(PathBuf);
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(given: &str) -> Result<Self, String> {
-        match given.split_once(':') {
-            Some(("embedded", directory)) if !directory.is_empty() => Ok(Self(directory.into())),
-            Some(("redis" | "rediss", _)) => Err(
-                "Redis is not in this version; use embedded:DIRECTORY, such as embedded:skep-data"
-                    .to_owned(),
-            ),
-            _ => Err("write embedded:DIRECTORY, such as embedded:skep-data".to_owned()),
-        }
-    }
 }
 
 impl Args {
@@ -81,8 +62,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let stopping = CancellationToken::new();
     watch_signals(stopping.clone(), args.grace)?;
+    let StoreUrl::Embedded(store_dir) = args.store.clone();
     let options = HostOptions {
-        store_dir: args.store.0.clone(),
+        store_dir,
         workers: args.workers(),
         binary: this_binary()?,
     };
@@ -192,16 +174,5 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         assert!(refused(&address).await.contains("--listen"));
-    }
-
-    #[test]
-    fn the_store_is_a_directory_for_now() {
-        let StoreUrl(directory) = "embedded:/var/lib/skep".parse().unwrap();
-        assert_eq!(directory, PathBuf::from("/var/lib/skep"));
-        let refusal = "redis://localhost".parse::<StoreUrl>().unwrap_err();
-        assert!(refusal.contains("not in this version"), "{refusal}");
-        for bad in ["", "embedded:", "skep-data"] {
-            assert!(bad.parse::<StoreUrl>().is_err(), "{bad:?}");
-        }
     }
 }
