@@ -33,9 +33,10 @@ enum Verb {
     /// Go on after a pause
     #[command(after_help = "Example:\n  skep queue resume")]
     Resume,
-    /// Take all running jobs from their hosts, back to the queue; for hosts that
-    /// are gone, since a job whose host still runs it will run twice
-    #[command(after_help = "Example:\n  skep queue release")]
+    /// Take all running jobs back from their hosts, and from moves that were cut off
+    #[command(
+        after_help = "For hosts and moves that are gone for good: a job whose host still runs it will run twice,\nand one that a move has delivered already runs in both stores.\n\nExample:\n  skep queue release"
+    )]
     Release,
     /// Start the totals of `queue status` again at 0
     #[command(after_help = "Example:\n  skep queue rezero")]
@@ -92,6 +93,11 @@ async fn status(global: &Global) -> Result<(), Failure> {
     let status = ask_status(global).await?;
     if global.json {
         return output::line(&serde_json::json!(status).to_string());
+    }
+    if status.moving > 0 {
+        output::note(
+            "a `skep queue mv` was cut off and holds jobs: run it again, or give them back with `skep queue release`",
+        );
     }
     output::line(queue_text(&status).trim_end())
 }

@@ -24,6 +24,7 @@ mod completing;
 mod data;
 mod deploying;
 mod durability;
+mod holding;
 mod leases;
 mod model;
 mod moving;

@@ -64,7 +64,7 @@ async fn stopped_with_jobs(jobs: usize) -> TempDir {
     let job = |n: usize| {
         let message = json!({"arg1": n, "arg2": 2}).to_string();
         NewJob {
-            idempotency_key: (n % 10 == 0).then(|| format!("key {n}")),
+            idempotency_key: n.is_multiple_of(10).then(|| format!("key {n}")),
             ..NewJob::new(Payload::json(message), vec!["multiply".parse().unwrap()])
         }
     };
