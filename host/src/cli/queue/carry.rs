@@ -157,7 +157,7 @@ impl Meter {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
             let style = ProgressStyle::with_template(
-                "{bar:30.cyan/dim} {pos}/{len} jobs {msg}, {per_sec}, {eta} left",
+                "{bar:30.cyan/dim} {pos}/{len} jobs {msg}, {eta} left",
             );
             // The template is a constant; without it the bar is only plainer.
             if let Ok(style) = style {
