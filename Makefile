@@ -26,11 +26,12 @@ redis: ## Make sure that there is a redis-server for the tests
 	@scripts/redis-server
 
 .PHONY: lint
-lint: ## Check the formatting, and clippy without warnings
+lint: ## Check the formatting, clippy without warnings, and the licences of what we use
 	cargo fmt --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo fmt --check --manifest-path examples/Cargo.toml --all
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml -p skep-sdk -p skep-sdk-macros --all-targets -- -D warnings
+	scripts/deny
 
 .PHONY: bench
 bench: build ## Measure, and print a table

@@ -5,7 +5,7 @@
 //! no sense.
 //!
 //! Not here: what the verbs do. `serve` and `run` start a [`host`](crate::host);
-//! the rest talks to one over HTTP.
+//! `queue cp` and `queue mv` open stores; the rest talks to a host over HTTP.
 
 mod bench;
 mod client;
@@ -21,6 +21,7 @@ mod logging;
 mod message;
 mod output;
 mod post;
+mod queue;
 mod result;
 mod run;
 mod serve;
@@ -85,6 +86,7 @@ enum Verb {
     Deploy(deploy::Args),
     Functions(functions::Args),
     Post(post::Args),
+    Queue(queue::Args),
     Wait(wait::Args),
     Get(get::Args),
     Result(result::Args),
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
         Verb::Functions(args) => block_on(functions::run(args, &global)),
         Verb::Get(args) => block_on(get::run(args, &global)),
         Verb::Post(args) => block_on(post::run(args, &global)),
+        Verb::Queue(args) => block_on(queue::run(args, &global)),
         Verb::Result(args) => block_on(result::run(args, &global)),
         Verb::Run(args) => block_on(run::run(args, &global)),
         Verb::Serve(args) => block_on(serve::run(args)),
@@ -139,16 +142,18 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
-        for verb in command
-            .get_subcommands()
-            .filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
-        {
+        let mut verbs: Vec<_> = command.get_subcommands().collect();
+        while let Some(verb) = verbs.pop() {
+            if verb.get_name() == "help" || verb.is_hide_set() {
+                continue;
+            }
             let help = verb.get_after_help().map(ToString::to_string);
             assert!(
                 help.is_some_and(|help| help.contains("skep ")),
                 "{}",
                 verb.get_name()
             );
+            verbs.extend(verb.get_subcommands());
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod body;
 mod deploying;
+mod drain;
 mod extract;
 mod functions;
 mod guard;
@@ -17,6 +18,7 @@ mod health;
 mod jobs;
 mod posting;
 mod problem;
+mod queue;
 mod refusals;
 mod results;
 
@@ -31,6 +33,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
+
+pub(crate) use queue::text as queue_text;
 
 use crate::deploy::Deployer;
 use crate::intake::Intake;
@@ -72,6 +76,7 @@ pub fn router(app: App) -> Router {
         .layer(from_fn(guard::refuse_foreign_pages))
         .layer(CatchPanicLayer::custom(problem::after_panic))
         .layer(from_fn(problem::negotiate))
+        .layer(from_fn(drain::unread))
         .layer(TraceLayer::new_for_http())
 }
 
@@ -97,6 +102,12 @@ fn routes(app: App) -> Router {
                 .put(deploying::function)
                 .delete(functions::remove),
         )
+        .route("/queue", get(queue::status))
+        .route("/queue/pause", post(queue::pause))
+        .route("/queue/resume", post(queue::resume))
+        .route("/queue/release", post(queue::release))
+        .route("/queue/rezero", post(queue::rezero))
+        .route("/queue/purge", post(queue::purge))
         .fallback(problem::no_such_route)
         .with_state(app)
 }

@@ -14,6 +14,7 @@ pub mod host;
 pub mod http;
 pub mod intake;
 pub mod job;
+pub mod moving;
 pub mod sandbox;
 pub mod schema;
 pub mod store;

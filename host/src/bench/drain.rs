@@ -43,7 +43,7 @@ pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<V
             progress: parts.progress.clone(),
             slots,
         })?;
-        while parts.store.count(&parts.namespace).await? > 0 {
+        while parts.store.status(&parts.namespace).await?.waiting() > 0 {
             sleep(LOOK_EVERY).await;
         }
         // The last ones still run.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::follow::{Jobs as _, word};
 use super::output::plain;
 use super::{Global, failure::Failure, output};
-use crate::job::{AttemptRecord, JobId, JobRecord};
+use crate::job::{AttemptRecord, CauseKind, JobId, JobRecord};
 
 /// Show all that is known of a job
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,9 @@ fn describe(record: &JobRecord) -> String {
     }
     if let Some(short) = &record.short_result {
         let _ = writeln!(text, "short      {}", plain(short));
+    }
+    if let Some(cause) = record.cause.as_ref().filter(|c| c.kind == CauseKind::Moved) {
+        let _ = writeln!(text, "cause      {}", plain(&cause.message));
     }
     for attempt in &record.attempts {
         let number = format!("attempt {}/{}", attempt.number, record.max_attempts);

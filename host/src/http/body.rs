@@ -1,10 +1,11 @@
 //! Request bodies: read up to a bound, and never for longer than a client that
-//! still sends may need.
+//! still sends may need. What is left of one after its request was answered is
+//! read in [`drain`](super::drain).
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -13,13 +14,6 @@ use super::problem::Problem;
 
 /// How long a client may pause within a body.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How much of a refused body is read and dropped. A client that sends without
-/// looking up would otherwise meet a closed connection instead of the answer.
-const DRAINED_BYTES: usize = 128 << 20;
-
-/// How long that may take.
-const DRAINED_FOR: Duration = Duration::from_secs(10);
 
 /// Reads a body of at most `most` bytes; `what` names it in errors.
 pub(super) async fn read(
@@ -35,14 +29,10 @@ pub(super) async fn read(
             format!("{what} may have at most {most} bytes"),
         )
     };
-    let mut stream = body.into_data_stream();
     if declared_length(headers).is_some_and(|length| length > most as u64) {
-        // A client that waits for `100 Continue` is spared the upload.
-        if !headers.contains_key(EXPECT) {
-            drain(stream).await;
-        }
         return Err(too_large());
     }
+    let mut stream = body.into_data_stream();
     let mut read = BytesMut::new();
     loop {
         let next = tokio::time::timeout(PATIENCE, stream.next()).await;
@@ -53,28 +43,12 @@ pub(super) async fn read(
             Problem::bad_request(format!("the body could not be read to its end: {error}"))
         })?;
         if read.len() + chunk.len() > most {
-            drain(stream).await;
             return Err(too_large());
         }
         // Copied even when it is the only chunk: that one may be a slice of a
         // larger buffer, which a waiting job would keep alive.
         read.extend_from_slice(&chunk);
     }
-}
-
-/// Reads the rest of a refused body, within reason.
-async fn drain(mut stream: BodyDataStream) {
-    let mut dropped = 0;
-    let rest = async {
-        while let Some(Ok(chunk)) = stream.next().await {
-            dropped += chunk.len();
-            if dropped > DRAINED_BYTES {
-                return;
-            }
-        }
-    };
-    // Cut off or read to its end: the client has had its chance.
-    let _ = tokio::time::timeout(DRAINED_FOR, rest).await;
 }
 
 fn stalled() -> Problem {

@@ -24,7 +24,7 @@ pub(super) async fn healthz(format: Format) -> Response {
 /// `GET /readyz`: 503 when the store cannot be reached.
 pub(super) async fn readyz(State(app): State<App>, format: Format) -> Result<Response, Problem> {
     let namespace = Namespace::default();
-    let asked = app.store.count(&namespace);
+    let asked = app.store.status(&namespace);
     match tokio::time::timeout(PROMPT, asked).await {
         Ok(answer) => answer.map(|_| ok(format)).map_err(Problem::from),
         Err(_) => Err(Problem::new(

@@ -21,7 +21,7 @@ pub(super) async fn count(
     Tenant(namespace): Tenant,
     format: Format,
 ) -> Result<Response, Problem> {
-    let count = app.store.count(&namespace).await?;
+    let count = app.store.status(&namespace).await?.waiting();
     Ok(match format {
         Format::Text => count.to_string().into_response(),
         Format::Json => Json(json!({"count": count})).into_response(),

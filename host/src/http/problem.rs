@@ -146,7 +146,9 @@ pub(super) async fn no_such_route(request: Request) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no-such-route",
-        format!("there is nothing at {path:?}; jobs are at /jobs, functions at /functions"),
+        format!(
+            "there is nothing at {path:?}; jobs are at /jobs, functions at /functions, the queue is at /queue"
+        ),
     )
 }
 

@@ -38,6 +38,10 @@ pub enum CauseKind {
     NoSuchFunction,
     /// Somebody cancelled the job.
     Cancelled,
+    /// A person took the job from its host.
+    Released,
+    /// The job went on to another store.
+    Moved,
 }
 
 impl CauseKind {
@@ -57,6 +61,8 @@ impl CauseKind {
             Self::HostError => "host-error",
             Self::NoSuchFunction => "no-such-function",
             Self::Cancelled => "cancelled",
+            Self::Released => "released",
+            Self::Moved => "moved",
         }
     }
 
@@ -65,7 +71,7 @@ impl CauseKind {
     pub fn may_pass(self) -> bool {
         matches!(
             self,
-            Self::Retry | Self::TimedOut | Self::HostLost | Self::HostError
+            Self::Retry | Self::TimedOut | Self::HostLost | Self::HostError | Self::Released
         )
     }
 }

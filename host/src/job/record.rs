@@ -115,7 +115,7 @@ pub struct JobRecord {
     pub max_attempts: u32,
     /// Each attempt that ended or runs, oldest first.
     pub attempts: Vec<AttemptRecord>,
-    /// Why it failed.
+    /// Why it failed, or where it went.
     pub cause: Option<Cause>,
     /// The short result.
     pub short_result: Option<String>,

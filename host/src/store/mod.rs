@@ -9,8 +9,10 @@
 //! (`intake`).
 
 pub mod embedded;
+mod queue;
 mod record;
 pub mod redis;
+mod transfer;
 mod url;
 
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use crate::job::{
     Progress, Usage,
 };
 
+pub use queue::QueueStatus;
+pub use transfer::{MAX_PARCELS_BYTES, Origin, Parcel, mover};
 pub use url::StoreUrl;
 
 /// How long a host may be silent before its jobs are given to others.
@@ -209,7 +213,7 @@ pub enum Cancelled {
     HadEnded,
     /// It waited, and will not run.
     Done,
-    /// It runs; its host has been told.
+    /// It runs, and its host has been told; or a mover holds it.
     Requested,
 }
 
@@ -229,15 +233,17 @@ pub enum Stored {
 /// 1. What a call has accepted survives `kill -9` of any process, and what
 ///    [`submit`](Store::submit), [`cycle`](Store::cycle) (completions),
 ///    [`cancel`](Store::cancel), [`put_data`](Store::put_data),
-///    [`put_component`](Store::put_component) and the deployment calls have
-///    accepted also survives a loss of power.
+///    [`put_component`](Store::put_component), the deployment calls, and those
+///    that administer a queue or move jobs have accepted also survives a loss of
+///    power.
 /// 2. A job has exactly one outcome: a completion counts only while its lease
 ///    holds its token.
 /// 3. Within a namespace, jobs are taken by priority, then in the order of their
 ///    acceptance; every [`CLAIMS_PER_YIELD`]th claim takes the lowest waiting
 ///    priority first, so that none starves. Namespaces take turns.
 /// 4. An attempt counts when the job is taken.
-/// 5. A job that names no function is not taken while its namespace has none.
+/// 5. A job that names no function is not taken while its namespace has none; no
+///    job is taken while its namespace is paused, or while a mover holds it.
 /// 6. Every call may be dropped before it is done; the store stays whole.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -273,7 +279,8 @@ pub trait Store: Send + Sync + 'static {
     /// durable: a lost host's jobs start again anyway.
     async fn progress(&self, lease: Lease, updates: Vec<(Token, Progress)>) -> Result<()>;
 
-    /// Stops a job.
+    /// Stops a job. For one that a mover holds the wish is kept until it is
+    /// released, since it may be in the other store already.
     async fn cancel(&self, namespace: &Namespace, id: JobId) -> Result<Cancelled>;
 
     /// A job's record.
@@ -287,9 +294,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Resolves once the job has ended; at once if it has, or is unknown.
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()>;
-
-    /// How many jobs wait (`queued` or `scheduled`).
-    async fn count(&self, namespace: &Namespace) -> Result<u64>;
 
     /// Stores data under a key, over what was there; `expires_at_ms` is in ms
     /// since the Unix epoch.
@@ -323,6 +327,63 @@ pub trait Store: Send + Sync + 'static {
 
     /// The functions of a namespace.
     async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>>;
+
+    /// How the namespace's queue stands: numbers of one instant.
+    async fn status(&self, namespace: &Namespace) -> Result<QueueStatus>;
+
+    /// Pauses a namespace or resumes it. While it is paused its jobs are accepted
+    /// and wait; those that run go on. To resume wakes sleeping hosts.
+    async fn pause(&self, namespace: &Namespace, paused: bool) -> Result<()>;
+
+    /// Takes all running jobs from their hosts, to their places in the queue, and
+    /// the jobs that movers hold; answers how many. For hosts and moves that a
+    /// person knows to be gone: the job of a host that still runs it will run
+    /// twice, and one that was delivered will run here too.
+    ///
+    /// The attempts of running jobs count and have a cause of the kind `released`.
+    /// Where they were the last, one more is granted. A job that somebody wants
+    /// stopped ends as cancelled.
+    async fn release(&self, namespace: &Namespace) -> Result<usize>;
+
+    /// Starts the totals again at 0.
+    async fn rezero(&self, namespace: &Namespace) -> Result<()>;
+
+    /// Deletes all jobs that wait when it is called, with their records and
+    /// idempotency keys, and starts the totals again at 0; answers how many. Those
+    /// that run, are being moved or have ended stay. No id is given again. If it
+    /// is cut off, some are gone and the rest waits.
+    async fn purge(&self, namespace: &Namespace) -> Result<usize>;
+
+    /// Tells this store from every other; made with it, and the same for ever.
+    async fn store_id(&self) -> Result<Uuid>;
+
+    /// Holds waiting jobs for a move: first those that `mover` holds from before,
+    /// then others that no mover holds, each by their ids, up to `want` in all and
+    /// [`MAX_PARCELS_BYTES`], but at least one if there is any; answers them in
+    /// the order of their ids. What is held has no lease and does not end with the
+    /// process: it is not taken until it is let go or released, and its record
+    /// says `scheduled` with no time.
+    async fn hold(&self, namespace: &Namespace, mover: Uuid, want: usize) -> Result<Vec<Parcel>>;
+
+    /// Ends jobs that `mover` holds, as cancelled with a cause of the kind `moved`
+    /// and this text; answers how many. Others are left as they are.
+    async fn let_go(
+        &self,
+        namespace: &Namespace,
+        mover: Uuid,
+        moved: Vec<(JobId, String)>,
+    ) -> Result<usize>;
+
+    /// Waiting jobs after an id, in the order of their ids, up to `want` and
+    /// [`MAX_PARCELS_BYTES`], but at least one if there is any. What a mover holds
+    /// is left out.
+    async fn peek(&self, namespace: &Namespace, after: JobId, want: usize) -> Result<Vec<Parcel>>;
+
+    /// Accepts jobs of another store, in order, all or none, and answers their ids
+    /// here. One whose origin was delivered to this namespace before, also if it
+    /// has ended or was purged since, answers the id that it got, and adds
+    /// nothing; so does one whose idempotency key is taken. Past attempts count.
+    async fn deliver(&self, namespace: &Namespace, parcels: Vec<Parcel>) -> Result<Vec<JobId>>;
 
     /// Drops what has expired, a bounded amount; answers how much. A caller
     /// repeats it until it answers 0.

@@ -79,6 +79,11 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// The poster's key, if one was given.
+    pub(in crate::store) fn idempotency_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+
     /// The job of a head and a message.
     pub(in crate::store) fn into_job(self, what: impl Display, data: Bytes) -> Result<NewJob> {
         let unreadable = |error: String| StoreError::Unreadable(format!("{what}: {error}"));
@@ -154,6 +159,21 @@ impl Attempt {
         }
     }
 
+    /// An attempt that was made in another store.
+    pub(in crate::store) fn from_record(record: &AttemptRecord) -> Self {
+        let digests = record.components.iter();
+        Self {
+            number: record.number,
+            started_at_ms: record.started_at_ms,
+            ended_at_ms: record.ended_at_ms.unwrap_or(record.started_at_ms),
+            cause: record.cause.clone(),
+            fuel: record.usage.fuel,
+            peak_memory_bytes: record.usage.peak_memory_bytes,
+            run_us: record.usage.run_us,
+            components: digests.map(|c| ByteArray::new(*c.as_bytes())).collect(),
+        }
+    }
+
     /// As the API shows it.
     pub(in crate::store) fn into_record(self) -> AttemptRecord {
         AttemptRecord {
@@ -197,6 +217,9 @@ pub(in crate::store) struct Ended {
     pub(in crate::store) result_bytes: Option<u64>,
     pub(in crate::store) expires_at_ms: Option<u64>,
     pub(in crate::store) cancel_requested: bool,
+    /// Why the job ended, where that is not why its last attempt did.
+    #[serde(default)]
+    pub(in crate::store) cause: Option<Cause>,
 }
 
 /// A line of a log.
@@ -318,6 +341,7 @@ pub(in crate::store) fn fill_ended(record: &mut JobRecord, ended: Ended) {
         Fate::Failed => State::Failed,
         Fate::Cancelled => State::Cancelled,
     };
+    record.cause = ended.cause;
     if record.state == State::Failed {
         record.cause = record.attempts.last().and_then(|last| last.cause.clone());
     }
@@ -335,6 +359,22 @@ mod tests {
         let head = encode(&Head::of(&job)).unwrap();
         let read: Head<'static> = decode("job", &head).unwrap();
         assert_eq!(read.into_job("job", job.message.data.clone()).unwrap(), job);
+    }
+
+    #[test]
+    fn an_end_without_a_cause_of_its_own_is_still_read() {
+        let older = encode(&(
+            Fate::Cancelled,
+            7_u64,
+            Vec::<Attempt>::new(),
+            None::<String>,
+            None::<String>,
+            None::<u64>,
+            None::<u64>,
+            true,
+        ));
+        let read: Ended = decode("job", &older.unwrap()).unwrap();
+        assert_eq!((read.ended_at_ms, read.cause), (7, None));
     }
 
     #[test]

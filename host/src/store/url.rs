@@ -40,6 +40,29 @@ impl StoreUrl {
             Self::Redis(address) => Ok(Arc::new(RedisStore::options().open(address).await?)),
         }
     }
+
+    /// Opens a store that must be there: a misspelt source is no empty one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and `Unavailable` if there is none.
+    pub async fn open_existing(&self) -> Result<Arc<dyn Store>> {
+        match self {
+            Self::Embedded(directory) if !EmbeddedStore::is_in(directory) => {
+                Err(StoreError::Unavailable(format!(
+                    "there is no store in the directory {}; check the path",
+                    directory.display()
+                )))
+            }
+            Self::Embedded(_) => self.open().await,
+            Self::Redis(_) => {
+                let store = self.open().await?;
+                // One that is away is opened too, and looked for.
+                store.store_id().await?;
+                Ok(store)
+            }
+        }
+    }
 }
 
 impl FromStr for StoreUrl {
@@ -106,5 +129,19 @@ mod tests {
             shown.starts_with("embedded:/") && shown.ends_with("/data"),
             "{shown}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_not_there_is_not_made_by_looking_for_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Embedded(parent.path().join("typo"));
+        let error = url.open_existing().await.err().unwrap().to_string();
+        assert!(
+            error.contains("typo") && error.contains("check the path"),
+            "{error}"
+        );
+        assert!(!parent.path().join("typo").exists());
+        drop(url.open().await.unwrap());
+        assert!(url.open_existing().await.is_ok());
     }
 }

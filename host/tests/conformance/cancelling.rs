@@ -22,7 +22,7 @@ async fn cancel(world: &World, id: u64) -> Cancelled {
 async fn a_waiting_job_is_cancelled_at_once(mut world: World) {
     world.submit_some(3).await;
     assert_eq!(cancel(&world, 2).await, Cancelled::Done);
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 2);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 2);
     let record = world.job(2).await;
     assert_eq!(
         (record.state, record.cancel_requested),
@@ -43,7 +43,7 @@ async fn a_scheduled_job_is_cancelled_at_once(world: World) {
         }])
         .await;
     assert_eq!(cancel(&world, 1).await, Cancelled::Done);
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 0);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 0);
     soon("it has ended", world.store().ended(&ns(), JobId(1)))
         .await
         .unwrap();

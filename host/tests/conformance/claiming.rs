@@ -88,7 +88,7 @@ async fn no_more_is_taken_than_wanted(world: World) {
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 0).await, [0; 0]);
     assert_eq!(world.claim_ids(lease, 1).await, [1]);
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 1);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 1);
 }
 
 async fn a_taken_job_runs_and_counts_its_attempt(world: World) {
@@ -104,7 +104,7 @@ async fn a_taken_job_runs_and_counts_its_attempt(world: World) {
         (record.attempts[0].number, record.attempts[0].ended_at_ms),
         (1, None)
     );
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 0);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 0);
 }
 
 async fn a_job_without_functions_waits_for_a_deployment(world: World) {
@@ -148,7 +148,7 @@ async fn a_delayed_job_is_not_taken_before_its_time(world: World) {
     let record = world.job(1).await;
     assert_eq!(record.state, State::Scheduled);
     assert_eq!(record.due_at_ms, Some(record.posted_at_ms + 60_000));
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 2);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 2);
     let mut taken = Vec::new();
     while taken.is_empty() {
         soon("the job is due", world.store().wake(lease, 1))

@@ -158,7 +158,7 @@ async fn a_released_job_is_first_again_and_keeps_its_attempt(world: World) {
         (record.state, record.attempt, record.attempts.len()),
         (State::Queued, 0, 0)
     );
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 3);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 3);
     let again = world.claim(lease, 3).await;
     assert_eq!(ids(&again), [1, 2, 3]);
     assert_eq!(again[0].token.attempt, 1);

@@ -42,7 +42,7 @@ async fn child() {
                     .await
                     .unwrap();
                 ids.iter().for_each(|id| say(format!("posted {id}")));
-                while store.count(&ns()).await.unwrap() > 100 {
+                while store.status(&ns()).await.unwrap().waiting() > 100 {
                     tokio::task::yield_now().await;
                 }
             }
@@ -150,7 +150,7 @@ async fn what_was_answered_survives_kill_9() {
             assert_ne!(record.state, State::Running, "no host is left");
             open += u64::from(!record.state.has_ended());
         }
-        let count = store.count(&ns()).await.unwrap();
+        let count = store.status(&ns()).await.unwrap().waiting();
         assert!(
             count >= open && count <= open + 3,
             "{count} wait, and {open} are known to"
@@ -208,6 +208,31 @@ async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
         assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_upgraded_with_what_it_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    store.submit(&ns(), vec![job("1"), job("2")]).await.unwrap();
+    drop(store);
+    // As version 1 made it.
+    let db = rusqlite::Connection::open(directory.path().join("skep.db")).unwrap();
+    db.execute_batch(
+        "DROP TABLE store; DROP TABLE queues; DROP TABLE delivered;
+         ALTER TABLE open DROP COLUMN mover; PRAGMA user_version = 1",
+    )
+    .unwrap();
+    drop(db);
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    let id = store.store_id().await.unwrap();
+    let next = store.submit(&ns(), vec![job("3")]).await.unwrap();
+    assert_eq!(next, [JobId(3)]);
+    let status = store.status(&ns()).await.unwrap();
+    assert_eq!((status.queued, status.posted), (3, 1));
+    drop(store);
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    assert_eq!(store.store_id().await.unwrap(), id);
 }
 
 #[tokio::test]
@@ -287,7 +312,7 @@ async fn a_full_disk_accepts_nothing_and_the_store_lives_on() {
         }
     }
     assert_eq!(ids, (1..=11).collect::<Vec<_>>());
-    assert_eq!(store.count(&ns()).await.unwrap(), 11);
+    assert_eq!(store.status(&ns()).await.unwrap().waiting(), 11);
     let lease = store.register().await.unwrap();
     let cycle = store.cycle(lease, Arc::new(take(99))).await.unwrap();
     assert_eq!(crate::support::ids(&cycle.claimed), ids);

@@ -21,14 +21,17 @@
 mod support;
 
 mod backend;
+mod administering;
 mod cancelling;
 mod claiming;
 mod completing;
 mod data;
 mod deploying;
 mod durability;
+mod holding;
 mod leases;
 mod model;
+mod moving;
 mod reading;
 mod retrying;
 mod submitting;

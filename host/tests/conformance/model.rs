@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use skep::job::{Cause, CauseKind, JobId, NewJob, State};
-use skep::store::{CLAIMS_PER_YIELD, Cancelled, Claim, Completion, Lease, Verdict};
+use skep::store::{CLAIMS_PER_YIELD, Cancelled, Claim, Completion, Lease, QueueStatus, Verdict};
 
 use crate::support::{World, completed, done, job, ns, retry, trap};
 
@@ -54,6 +54,7 @@ struct Model {
     jobs: BTreeMap<u64, ModelJob>,
     keys: BTreeMap<String, u64>,
     claims: u64,
+    paused: bool,
     /// The wishes to cancel that the host has not been told of.
     told: Vec<u64>,
 }
@@ -79,6 +80,9 @@ impl Model {
     }
 
     fn claim(&mut self) -> Option<(u64, u32)> {
+        if self.paused {
+            return None;
+        }
         let waiting = self
             .jobs
             .iter_mut()
@@ -142,6 +146,37 @@ impl Model {
         true
     }
 
+    /// Takes all running jobs from their hosts.
+    fn release(&mut self) -> usize {
+        let mut released = 0;
+        for job in self.jobs.values_mut() {
+            if job.state == State::Running {
+                released += 1;
+                job.state = if job.cancel {
+                    State::Cancelled
+                } else {
+                    State::Queued
+                };
+            }
+        }
+        released
+    }
+
+    fn status(&self) -> QueueStatus {
+        let count = |state| self.jobs.values().filter(|job| job.state == state).count() as u64;
+        QueueStatus {
+            queued: count(State::Queued),
+            scheduled: 0,
+            running: count(State::Running),
+            moving: 0,
+            posted: self.jobs.len() as u64,
+            completed: count(State::Completed),
+            failed: count(State::Failed),
+            cancelled: count(State::Cancelled),
+            paused: self.paused,
+        }
+    }
+
     fn crash(&mut self) {
         let running = self
             .jobs
@@ -191,12 +226,7 @@ async fn check(world: &World, model: &Model) {
             "job {id}: {expected:?}"
         );
     }
-    let waiting = model
-        .jobs
-        .values()
-        .filter(|job| job.state == State::Queued)
-        .count();
-    assert_eq!(world.store().count(&ns()).await.unwrap(), waiting as u64);
+    assert_eq!(world.store().status(&ns()).await.unwrap(), model.status());
     let unknown = JobId(model.jobs.len() as u64 + 1);
     assert_eq!(world.store().job(&ns(), unknown).await.unwrap(), None);
 }
@@ -276,6 +306,15 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
                     lease = world.host().await;
                 }
                 10 => check(&world, &model).await,
+                11 if random.chance(20) => {
+                    let released = world.store().release(&ns()).await.unwrap();
+                    assert_eq!(released, model.release());
+                    past.append(&mut held);
+                }
+                12 if random.chance(20) => {
+                    model.paused = !model.paused;
+                    world.store().pause(&ns(), model.paused).await.unwrap();
+                }
                 _ => cycle(&world, &mut model, &mut random, lease, &mut held, &mut past).await,
             }
         }

@@ -50,7 +50,7 @@ async fn what_is_unknown_is_nothing(world: World) {
         assert_eq!(store.job(&namespace, id).await.unwrap(), None);
         assert_eq!(store.output(&namespace, id).await.unwrap(), None);
         assert_eq!(store.log(&namespace, id).await.unwrap(), []);
-        assert_eq!(store.count(&namespace).await.unwrap(), 0);
+        assert_eq!(store.status(&namespace).await.unwrap().waiting(), 0);
         assert!(store.functions(&namespace).await.unwrap().is_empty());
     }
 }

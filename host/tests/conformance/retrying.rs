@@ -27,7 +27,7 @@ async fn a_retry_without_delay_is_queued_with_its_cause(mut world: World) {
         (cause.kind, cause.message.as_str()),
         (CauseKind::Retry, "not yet")
     );
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 1);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 1);
     let lease = world.host().await;
     assert_eq!(world.claim(lease, 1).await[0].token.attempt, 2);
 }

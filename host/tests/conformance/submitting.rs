@@ -93,7 +93,7 @@ async fn a_taken_idempotency_key_answers_its_id_and_adds_nothing(world: World) {
         world.submit(vec![keyed("b"), keyed("a"), job("0")]).await,
         [3, 2, 4]
     );
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 4);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 4);
 }
 
 async fn an_idempotency_key_works_within_one_batch_and_after_the_job_ended(mut world: World) {
@@ -157,5 +157,5 @@ async fn many_submits_at_once_lose_nothing(world: World) {
     let mut ids: Vec<u64> = batches.concat().iter().map(|id| id.0).collect();
     ids.sort_unstable();
     assert_eq!(ids, (1..=600).collect::<Vec<_>>());
-    assert_eq!(world.store().count(&ns()).await.unwrap(), 600);
+    assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 600);
 }

@@ -36,7 +36,7 @@ async fn jobs_after(directory: &Path, jobs: u64, harm: impl FnOnce(&mut Vec<u8>)
         );
         found += u64::from(there);
     }
-    assert_eq!(store.count(&ns()).await.unwrap(), found);
+    assert_eq!(store.status(&ns()).await.unwrap().waiting(), found);
     // And it goes on with the next id.
     assert_eq!(
         store.submit(&ns(), vec![job("next")]).await.unwrap(),

@@ -17,5 +17,8 @@ mod crash;
 mod host_calls;
 mod limits;
 mod main_job;
+mod moving;
+mod queue;
+mod refused_uploads;
 mod restart;
 mod server;

@@ -3,10 +3,10 @@
 use rusqlite::OptionalExtension;
 
 use crate::job::{JobId, Namespace};
-use crate::store::{Cancelled, Result, StoreError, Token};
+use crate::store::{Cancelled, Result, Token};
 
+use super::administer::rank_of;
 use super::committer::Action;
-use super::index::Rank;
 use super::key::Key;
 use super::writer::{Writer, from_sql};
 
@@ -28,17 +28,22 @@ impl Action for Cancel {
             return Ok(answer);
         }
         let open = writer
-            .statement("SELECT rank, due FROM open WHERE key = ?")?
+            .statement("SELECT rank, due, mover IS NOT NULL FROM open WHERE key = ?")?
             .query_row([key.row()], |row| {
-                Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)?))
+                Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)?, row.get(2)?))
             })
             .optional()?;
-        if let Some((rank, due)) = open {
-            let rank = Rank::from_byte(rank)
-                .ok_or_else(|| StoreError::Unreadable(format!("job {} has no rank", self.id)))?;
+        if let Some((_, _, true)) = open {
+            writer
+                .statement("UPDATE open SET cancel = 1 WHERE key = ?")?
+                .execute([key.row()])?;
+            return Ok(Cancelled::Requested);
+        }
+        if let Some((rank, due, _)) = open {
+            let rank = rank_of(key, rank)?;
             writer.index.remove(key, rank, from_sql(due));
             writer.bodies.take(key);
-            writer.end_waiting(key, true)?;
+            writer.end_waiting(key, true, None)?;
             return Ok(Cancelled::Done);
         }
         let known = writer

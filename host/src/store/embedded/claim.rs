@@ -32,8 +32,11 @@ impl Action for RunCycle {
         let Step { number, done, want } = &*self.step;
         let (last, answer) = &host.last_step;
         if number <= last {
-            let repeated = number == last;
-            return Ok(repeated.then(|| answer.clone()).unwrap_or_default());
+            return Ok(if number == last {
+                answer.clone()
+            } else {
+                Cycle::default()
+            });
         }
         let mut refused = Vec::new();
         for done in done {

@@ -1,43 +1,16 @@
-//! Ends attempts and jobs.
+//! Ends attempts.
 
-use bytes::Bytes;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::job::{Cause, CauseKind, Output, retry_delay_ms};
 use crate::store::{Completion, Lease, Result, StoreError, Verdict};
 
-use super::index::Rank;
+use super::ending::End;
 use super::key::Key;
+use super::queue::Rank;
 use super::shared::Running;
 use super::writer::{Writer, to_sql};
-use crate::store::record::{Attempt, Ended, Fate, decode, encode, encode_log};
-
-/// How a job ends.
-struct End<'a> {
-    fate: Fate,
-    at_ms: u64,
-    attempts: Vec<Attempt>,
-    output: Option<&'a Output>,
-    log: Option<Vec<u8>>,
-    retention_s: Option<u64>,
-    cancel_requested: bool,
-}
-
-/// A row of `ended`.
-pub(super) struct EndRow {
-    key: Key,
-    expires_at_ms: Option<u64>,
-    record: Vec<u8>,
-    log: Option<Vec<u8>>,
-    result: Option<Bytes>,
-}
-
-/// What `open` holds of earlier attempts.
-#[derive(Default)]
-struct Past {
-    attempts: Vec<Attempt>,
-    log: Option<Vec<u8>>,
-}
+use crate::store::record::{Attempt, Fate, encode, encode_log};
 
 impl Writer {
     /// Records the end of an attempt; `false` if the lease does not hold it.
@@ -70,7 +43,7 @@ impl Writer {
             Verdict::Cancelled => {
                 self.finish(key, &running, done, Fate::Cancelled, cancelled(), None)?;
             }
-            Verdict::Release { .. } if stop => self.end_waiting(key, true)?,
+            Verdict::Release { .. } if stop => self.end_waiting(key, true, None)?,
             Verdict::Release { delay_ms } => {
                 self.strike_from_batch(running.batch, key)?;
                 let due = self.due(*delay_ms);
@@ -156,21 +129,7 @@ impl Writer {
             log: past.log,
             retention_s: None,
             cancel_requested: cancel,
-        };
-        self.end(key, end)
-    }
-
-    /// Ends a job that does not run, since somebody cancelled it.
-    pub(super) fn end_waiting(&mut self, key: Key, cancel_requested: bool) -> Result<()> {
-        let past = self.past(key)?;
-        let end = End {
-            fate: Fate::Cancelled,
-            at_ms: self.now_ms,
-            attempts: past.attempts,
-            output: None,
-            log: past.log,
-            retention_s: None,
-            cancel_requested,
+            cause: None,
         };
         self.end(key, end)
     }
@@ -207,52 +166,25 @@ impl Writer {
             log: encode_log(&done.log)?,
             retention_s: running.job.retention_s,
             cancel_requested: running.cancel_requested,
+            cause: None,
         };
         self.end(key, end)
     }
 
-    fn end(&mut self, key: Key, end: End<'_>) -> Result<()> {
-        let expires_at_ms = end
-            .output
-            .and(end.retention_s)
-            .map(|seconds| self.now_ms.saturating_add(seconds.saturating_mul(1000)));
-        let result = end.output.map(|output| &output.result);
-        let record = encode(&Ended {
-            fate: end.fate,
-            ended_at_ms: end.at_ms,
-            attempts: end.attempts,
-            short_result: end.output.and_then(|output| output.short_result.clone()),
-            content_type: result.map(|result| result.content_type.clone()),
-            result_bytes: result.map(|result| result.data.len() as u64),
-            expires_at_ms,
-            cancel_requested: end.cancel_requested,
-        })?;
-        self.ends.push(EndRow {
-            key,
-            expires_at_ms,
-            record,
-            log: end.log,
-            result: result.map(|result| result.data.clone()),
-        });
-        self.index.forget(key);
-        self.effects.ended.push(key);
-        Ok(())
-    }
-
-    /// Writes the ends of an action's jobs, all with the same two statements.
-    pub(super) fn write_ends(&mut self) -> Result<()> {
-        if self.ends.is_empty() {
-            return Ok(());
-        }
-        let mut insert = self.db.prepare_cached(
-            "INSERT INTO ended (key, expires, record, log, result) VALUES (?, ?, ?, ?, ?)",
-        )?;
-        let mut delete = self.db.prepare_cached("DELETE FROM open WHERE key = ?")?;
-        for end in self.ends.drain(..) {
-            let expires = end.expires_at_ms.map(to_sql);
-            let result = end.result.as_deref();
-            insert.execute(params![end.key.row(), expires, end.record, end.log, result])?;
-            delete.execute([end.key.row()])?;
+    /// Gives back a job that a person took from its host: to the front of its
+    /// queue, whether it has an attempt left or not.
+    pub(super) fn release(&mut self, key: Key, running: &Running) -> Result<()> {
+        let cause = Cause::new(
+            CauseKind::Released,
+            "a person took the job from its host while this attempt ran",
+        );
+        let attempt =
+            Attempt::unreported(running.attempt, running.claimed_at_ms, self.now_ms, cause);
+        let rank = Rank::of(&running.job);
+        self.put_back(key, rank, attempt, None, 0)?;
+        if running.cancel_requested {
+            self.index.remove(key, rank, 0);
+            self.end_waiting(key, true, None)?;
         }
         Ok(())
     }
@@ -284,20 +216,5 @@ impl Writer {
         self.index.add(key, rank, due);
         self.effects.ring = true;
         Ok(())
-    }
-
-    fn past(&self, key: Key) -> Result<Past> {
-        if self.index.attempts(key) == 0 {
-            return Ok(Past::default());
-        }
-        let past = self
-            .statement("SELECT history, log FROM open WHERE key = ?")?
-            .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let (history, log): (Option<Vec<u8>>, _) = past.unwrap_or_default();
-        let id = key.id();
-        let read = |bytes: Vec<u8>| decode(format_args!("the attempts of job {id}"), &bytes);
-        let attempts = history.map_or_else(|| Ok(Vec::new()), read)?;
-        Ok(Past { attempts, log })
     }
 }

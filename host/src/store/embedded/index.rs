@@ -1,122 +1,24 @@
 //! What waits, in memory: only numbers, since a hundred thousand jobs may wait.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::job::{JobId, Namespace, NewJob, Priority};
+use uuid::Uuid;
+
+use crate::job::Namespace;
+#[cfg(doc)]
 use crate::store::CLAIMS_PER_YIELD;
 
 use super::key::Key;
+use super::queue::{Queue, Rank, Saved};
 use super::shared::NamespaceInfo;
-
-/// Where a job stands among those that wait: its priority, and whether it names
-/// no function and so waits for one to be deployed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rank {
-    priority: Priority,
-    runs_all: bool,
-}
-
-impl Rank {
-    const RUNS_ALL: u8 = 1 << 7;
-
-    /// The rank of a job.
-    pub(super) fn of(job: &NewJob) -> Self {
-        Self {
-            priority: job.priority,
-            runs_all: job.functions.is_empty(),
-        }
-    }
-
-    /// As it is stored.
-    pub(super) fn to_byte(self) -> u8 {
-        u8::from(self.priority) | if self.runs_all { Self::RUNS_ALL } else { 0 }
-    }
-
-    /// From what is stored.
-    pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        let priority = Priority::new(byte & !Self::RUNS_ALL)?;
-        Some(Self {
-            priority,
-            runs_all: byte & Self::RUNS_ALL != 0,
-        })
-    }
-}
-
-/// The jobs of one priority that are due, by id: the order of their acceptance,
-/// also for those that come back.
-#[derive(Default)]
-struct Lane {
-    named: BTreeSet<JobId>,
-    unnamed: BTreeSet<JobId>,
-}
-
-impl Lane {
-    fn set(&mut self, rank: Rank) -> &mut BTreeSet<JobId> {
-        if rank.runs_all {
-            &mut self.unnamed
-        } else {
-            &mut self.named
-        }
-    }
-
-    /// Takes the first job that can run.
-    fn pop(&mut self, has_functions: bool) -> Option<JobId> {
-        let unnamed = if has_functions {
-            self.unnamed.first()
-        } else {
-            None
-        };
-        match (self.named.first(), unnamed) {
-            (Some(named), Some(unnamed)) if unnamed < named => self.unnamed.pop_first(),
-            (None, Some(_)) => self.unnamed.pop_first(),
-            _ => self.named.pop_first(),
-        }
-    }
-}
-
-/// A namespace's waiting jobs.
-pub(super) struct Queue {
-    /// What others may know of the namespace.
-    pub(super) info: Arc<NamespaceInfo>,
-    /// The id of the next job.
-    pub(super) next_id: u64,
-    lanes: [Lane; Priority::COUNT],
-    has_functions: bool,
-    claims: u64,
-    in_turn: bool,
-}
-
-impl Queue {
-    fn pop(&mut self) -> Option<JobId> {
-        let has_functions = self.has_functions;
-        let lowest_first = (self.claims + 1).is_multiple_of(CLAIMS_PER_YIELD);
-        let id = if lowest_first {
-            self.lanes
-                .iter_mut()
-                .rev()
-                .find_map(|lane| lane.pop(has_functions))
-        } else {
-            self.lanes
-                .iter_mut()
-                .find_map(|lane| lane.pop(has_functions))
-        };
-        self.claims += u64::from(id.is_some());
-        id
-    }
-
-    fn may_pop(&self) -> bool {
-        let lane = |l: &Lane| !l.named.is_empty() || (self.has_functions && !l.unnamed.is_empty());
-        self.lanes.iter().any(lane)
-    }
-}
 
 /// All that waits.
 #[derive(Default)]
 pub(super) struct Index {
     queues: Vec<Queue>,
     numbers: HashMap<Namespace, u32>,
+    unsaved: Vec<u32>,
     /// The namespaces that may have something to take, in turn.
     turns: VecDeque<u32>,
     due: BTreeMap<(u64, Key), Rank>,
@@ -126,17 +28,9 @@ pub(super) struct Index {
 
 impl Index {
     /// Adds a namespace; its number is how many there were.
-    pub(super) fn add_namespace(&mut self, info: Arc<NamespaceInfo>, next_id: u64) {
-        info.waiting.store(0, Ordering::Relaxed);
+    pub(super) fn add_namespace(&mut self, info: Arc<NamespaceInfo>, saved: Saved) {
         self.numbers.insert(info.name.clone(), info.number);
-        self.queues.push(Queue {
-            has_functions: !info.functions().is_empty(),
-            info,
-            next_id,
-            lanes: Default::default(),
-            claims: 0,
-            in_turn: false,
-        });
+        self.queues.push(Queue::new(info, saved));
     }
 
     /// How many namespaces there are.
@@ -162,23 +56,30 @@ impl Index {
         self.take_turns(namespace);
     }
 
+    /// Notes whether a namespace is paused.
+    pub(super) fn set_paused(&mut self, namespace: u32, paused: bool) {
+        self.change(namespace, |saved| saved.paused = paused);
+        if let Some(queue) = self.queue(namespace) {
+            queue.in_turn = false;
+        }
+        self.turns.retain(|other| *other != namespace);
+        self.take_turns(namespace);
+    }
+
     /// Adds a job that waits, until `due` if that is not 0.
     pub(super) fn add(&mut self, key: Key, rank: Rank, due: u64) {
-        if let Some(queue) = self.queue(key.namespace()) {
-            queue.info.waiting.fetch_add(1, Ordering::Relaxed);
-        }
         if due == 0 {
-            self.add_ready(key, rank);
-        } else {
-            self.due.insert((due, key), rank);
+            return self.add_ready(key, rank);
+        }
+        self.due.insert((due, key), rank);
+        if let Some(queue) = self.queue(key.namespace()) {
+            queue.scheduled += 1;
         }
     }
 
     fn add_ready(&mut self, key: Key, rank: Rank) {
-        if let Some(queue) = self.queue(key.namespace())
-            && let Some(lane) = queue.lanes.get_mut(rank.priority.index())
-        {
-            lane.set(rank).insert(key.id());
+        if let Some(queue) = self.queue(key.namespace()) {
+            queue.add(rank, key.id());
         }
         self.take_turns(key.namespace());
     }
@@ -193,13 +94,42 @@ impl Index {
         }
     }
 
+    /// Notes that a mover holds a job, which does not wait here any more.
+    pub(super) fn set_held(&mut self, key: Key, mover: Uuid) {
+        if let Some(queue) = self.queue(key.namespace()) {
+            queue.held.insert(key.id(), mover);
+        }
+    }
+
+    /// Changes what is kept of a namespace beside its jobs.
+    pub(super) fn change(&mut self, namespace: u32, change: impl FnOnce(&mut Saved)) {
+        if let Some(queue) = self.queue(namespace) {
+            change(&mut queue.saved);
+            if !std::mem::replace(&mut queue.unsaved, true) {
+                self.unsaved.push(namespace);
+            }
+        }
+    }
+
+    /// The queues that were changed since they were last written.
+    pub(super) fn take_unsaved(&mut self) -> Vec<(u32, Saved)> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let taken = unsaved.into_iter().filter_map(|namespace| {
+            let queue = self.queue(namespace)?;
+            queue.unsaved = false;
+            Some((namespace, queue.saved))
+        });
+        taken.collect()
+    }
+
     /// Takes a waiting job out; `due` as it was added.
     pub(super) fn remove(&mut self, key: Key, rank: Rank, due: u64) {
         let scheduled = self.due.remove(&(due, key)).is_some();
         if let Some(queue) = self.queue(key.namespace()) {
-            let lane = queue.lanes.get_mut(rank.priority.index());
-            if scheduled || lane.is_some_and(|lane| lane.set(rank).remove(&key.id())) {
-                queue.info.waiting.fetch_sub(1, Ordering::Relaxed);
+            if scheduled {
+                queue.scheduled -= 1;
+            } else {
+                queue.remove(rank, key.id());
             }
         }
     }
@@ -208,6 +138,9 @@ impl Index {
     pub(super) fn promote(&mut self, now_ms: u64) {
         while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 <= now_ms) {
             let ((_, key), rank) = entry.remove_entry();
+            if let Some(queue) = self.queue(key.namespace()) {
+                queue.scheduled -= 1;
+            }
             self.add_ready(key, rank);
         }
     }
@@ -220,7 +153,6 @@ impl Index {
             let queue = self.queue(namespace)?;
             queue.in_turn = false;
             let Some(id) = queue.pop() else { continue };
-            queue.info.waiting.fetch_sub(1, Ordering::Relaxed);
             self.take_turns(namespace);
             return Key::new(namespace, id);
         }
@@ -236,8 +168,7 @@ impl Index {
         let queue = usize::try_from(key.namespace())
             .ok()
             .and_then(|n| self.queues.get(n));
-        let waits = |l: &Lane| l.named.contains(&key.id()) || l.unnamed.contains(&key.id());
-        queue.is_some_and(|queue| queue.lanes.iter().any(waits))
+        queue.is_some_and(|queue| queue.is_ready(key.id()))
     }
 
     /// When the next scheduled job is due.
@@ -267,6 +198,3 @@ impl Index {
         self.attempts.remove(&key);
     }
 }
-
-/// The number of a namespace's waiting jobs, which others read at any time.
-pub(super) type Waiting = AtomicU64;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::job::Namespace;
@@ -11,8 +11,9 @@ use crate::store::{Result, StoreError};
 
 use super::claim::unpack;
 use super::deploy::functions;
-use super::index::{Index, Rank};
+use super::index::Index;
 use super::key::Key;
+use super::queue::{Rank, Saved};
 use super::shared::{NamespaceInfo, Running};
 use super::writer::{Writer, from_sql};
 
@@ -69,7 +70,7 @@ impl Writer {
                 }
             };
             self.index
-                .add_namespace(info.clone(), next_id(&self.db, number)?);
+                .add_namespace(info.clone(), saved(&self.db, number)?);
             self.effects.namespaces.push(info);
         }
         Ok(())
@@ -113,7 +114,7 @@ impl Writer {
         {
             let mut statement = self
                 .db
-                .prepare("SELECT key, rank, due, attempts, cancel FROM open ORDER BY key")?;
+                .prepare("SELECT key, rank, due, attempts, cancel, mover FROM open ORDER BY key")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let key = Key::from_row(row.get(0)?);
@@ -123,7 +124,10 @@ impl Writer {
                 let (attempts, cancel): (u32, bool) = (row.get(3)?, row.get(4)?);
                 self.index.set_attempts(key, attempts);
                 match held.remove(&key).filter(|held| held.attempt > attempts) {
-                    None => self.index.add(key, rank, from_sql(row.get(2)?)),
+                    None => match row.get::<_, Option<[u8; 16]>>(5)? {
+                        None => self.index.add(key, rank, from_sql(row.get(2)?)),
+                        Some(mover) => self.index.set_held(key, Uuid::from_bytes(mover)),
+                    },
                     Some(by) if self.hosts.contains_key(&by.incarnation) => {
                         kept.push((key, by, cancel));
                     }
@@ -152,12 +156,34 @@ impl Writer {
     }
 }
 
-/// The id of a namespace's next job. Rows of `posted` are never deleted.
-fn next_id(db: &Connection, namespace: u32) -> Result<u64> {
+/// What is kept of a namespace beside its jobs.
+fn saved(db: &Connection, namespace: u32) -> Result<Saved> {
+    let number = |row: &Row<'_>, n| row.get(n).map(from_sql);
+    let saved = db
+        .prepare_cached(
+            "SELECT next_id, paused, posted, completed, failed, cancelled FROM queues WHERE namespace = ?",
+        )?
+        .query_row([namespace], |row| {
+            Ok(Saved {
+                next_id: number(row, 0)?,
+                paused: row.get(1)?,
+                posted: number(row, 2)?,
+                completed: number(row, 3)?,
+                failed: number(row, 4)?,
+                cancelled: number(row, 5)?,
+            })
+        })
+        .optional()?
+        .unwrap_or_default();
+    // A store of version 1 has no row yet, and never deleted a job.
     let last: Option<i64> = db.query_row(
         "SELECT MAX(key) FROM posted WHERE key BETWEEN ? AND ?",
         Key::rows_of(namespace),
         |row| row.get(0),
     )?;
-    Ok(last.map_or(1, |row| Key::from_row(row).id().0 + 1))
+    let next_id = last.map_or(1, |row| Key::from_row(row).id().0 + 1);
+    Ok(Saved {
+        next_id: saved.next_id.max(next_id),
+        ..saved
+    })
 }

@@ -6,6 +6,7 @@
 //! goes to the database directly, and to [`shared`] for what is running. What
 //! waits is in the [`index`]: a few bytes per job, in the order of the queue.
 
+mod administer;
 mod bodies;
 mod cancel;
 mod claim;
@@ -13,15 +14,18 @@ mod committer;
 mod complete;
 mod data;
 mod deploy;
+mod ending;
 mod index;
 mod key;
 mod lease;
 mod load;
+mod queue;
 mod read;
 mod schema;
 mod shared;
 mod store;
 mod submit;
+mod transfer;
 mod writer;
 
 use std::fs::{File, TryLockError};
@@ -29,6 +33,8 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use crate::directory::create_private;
 use crate::store::{LEASE, Result, StoreError};
@@ -86,6 +92,7 @@ impl Options {
         }
         let shared = Arc::new(Shared::default());
         let db = schema::open_writer(directory, self.max_bytes)?;
+        let id = schema::store_id(&db)?;
         let writer = Writer::new(db, shared.clone(), self.lease)?;
         let (calls, queue) = mpsc::channel();
         let committer = std::thread::Builder::new()
@@ -96,6 +103,7 @@ impl Options {
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
         Ok(EmbeddedStore {
+            id,
             calls: Some(calls),
             committer: Some(committer),
             readers: Readers::new(directory.to_owned()),
@@ -107,6 +115,7 @@ impl Options {
 
 /// A store in a directory of this machine, for one process.
 pub struct EmbeddedStore {
+    id: Uuid,
     calls: Option<mpsc::Sender<Box<dyn Call>>>,
     committer: Option<JoinHandle<()>>,
     readers: Readers,
@@ -124,6 +133,11 @@ impl EmbeddedStore {
     /// See [`Options::open`].
     pub fn open(directory: &Path) -> Result<Self> {
         Self::options().open(directory)
+    }
+
+    /// Whether a directory has a store.
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(schema::FILE).is_file()
     }
 
     /// How to open a store in another way than the default.

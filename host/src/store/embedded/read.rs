@@ -108,13 +108,21 @@ fn fill_open(
     running: Option<Running>,
 ) -> Result<()> {
     let open = db
-        .prepare_cached("SELECT due, attempts, cancel, history FROM open WHERE key = ?")?
+        .prepare_cached(
+            "SELECT due, attempts, cancel, history, mover IS NOT NULL FROM open WHERE key = ?",
+        )?
         .query_row([key.row()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ))
         })
         .optional()?;
     let lost = || StoreError::Unreadable(format!("job {} neither waits nor has ended", key.id()));
-    let (due, attempts, cancel, history): (i64, u32, bool, Option<Vec<u8>>) =
+    let (due, attempts, cancel, history, moving): (i64, u32, bool, Option<Vec<u8>>, bool) =
         open.ok_or_else(lost)?;
     if let Some(history) = history {
         fill_attempts(
@@ -130,7 +138,9 @@ fn fill_open(
         return Ok(());
     }
     let due = from_sql(due);
-    if due > now_ms() {
+    if moving {
+        record.state = State::Scheduled;
+    } else if due > now_ms() {
         record.state = State::Scheduled;
         record.due_at_ms = Some(due);
     }

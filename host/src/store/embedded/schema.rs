@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use uuid::Uuid;
 
 use crate::store::{Result, StoreError};
 
@@ -11,7 +12,7 @@ use crate::store::{Result, StoreError};
 const APPLICATION_ID: i32 = 0x736b_6570;
 
 /// The version of the tables below.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// The name of the database in the store's directory.
 pub(super) const FILE: &str = "skep.db";
@@ -56,6 +57,21 @@ CREATE TABLE deployments (number INTEGER PRIMARY KEY, namespace INTEGER NOT NULL
     version INTEGER NOT NULL, record BLOB NOT NULL, UNIQUE (namespace, name, version));
 ";
 
+/// What version 2 added. `queues` has a row for each namespace that has totals, was
+/// paused or purged; its `next_id` counts where the last jobs were purged. `mover`
+/// is the move that holds a job. `delivered` says which job of another store became
+/// which one here, and loses no row.
+const TABLES_2: &str = "
+CREATE TABLE store (id BLOB NOT NULL);
+INSERT INTO store VALUES (randomblob(16));
+CREATE TABLE queues (namespace INTEGER PRIMARY KEY, next_id INTEGER NOT NULL, paused INTEGER NOT NULL,
+    posted INTEGER NOT NULL, completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL);
+ALTER TABLE open ADD COLUMN mover BLOB;
+CREATE TABLE delivered (namespace INTEGER NOT NULL, store BLOB NOT NULL, origin TEXT NOT NULL,
+    origin_id INTEGER NOT NULL, origin_at INTEGER NOT NULL, id INTEGER NOT NULL,
+    PRIMARY KEY (namespace, store, origin, origin_id, origin_at)) WITHOUT ROWID;
+";
+
 /// Opens the database for writing, and creates it if it is not there.
 pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let path = directory.join(FILE);
@@ -67,7 +83,7 @@ pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Co
             | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(at_path)?;
-    let new = check_version(&db, &path)?;
+    let version = check_version(&db, &path)?;
     // A reader that happens to recover the log may hold the lock for a moment.
     db.busy_timeout(Duration::from_secs(10)).map_err(at_path)?;
     db.execute_batch(&format!(
@@ -78,16 +94,21 @@ pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Co
         u64::from(CHECKPOINT_PAGES) * PAGE_BYTES * 2,
     ))
     .map_err(at_path)?;
-    if new {
-        let create = db.transaction().map_err(at_path)?;
-        create.execute_batch(TABLES).map_err(at_path)?;
-        create
+    if version < SCHEMA_VERSION {
+        let upgrade = db.transaction().map_err(at_path)?;
+        for tables in [TABLES, TABLES_2]
+            .into_iter()
+            .skip(usize::from(version > 0))
+        {
+            upgrade.execute_batch(tables).map_err(at_path)?;
+        }
+        upgrade
             .pragma_update(None, "application_id", APPLICATION_ID)
             .map_err(at_path)?;
-        create
+        upgrade
             .pragma_update(None, "user_version", SCHEMA_VERSION)
             .map_err(at_path)?;
-        create.commit().map_err(at_path)?;
+        upgrade.commit().map_err(at_path)?;
     }
     if let Some(bytes) = max_bytes {
         let pages = i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX);
@@ -111,8 +132,15 @@ pub(super) fn open_reader(directory: &Path) -> Result<Connection> {
     Ok(db)
 }
 
-/// Whether the file is new; an error if it is not ours, or newer than we are.
-fn check_version(db: &Connection, path: &Path) -> Result<bool> {
+/// What tells the store from every other.
+pub(super) fn store_id(db: &Connection) -> Result<Uuid> {
+    let id: [u8; 16] = db.query_row("SELECT id FROM store", [], |row| row.get(0))?;
+    Ok(uuid::Builder::from_random_bytes(id).into_uuid())
+}
+
+/// The version of the file, 0 if it is new; an error if it is not ours, or newer
+/// than we are.
+fn check_version(db: &Connection, path: &Path) -> Result<i32> {
     let number = |pragma| {
         db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0))
             .map_err(|error| at_path(path, error))
@@ -122,8 +150,8 @@ fn check_version(db: &Connection, path: &Path) -> Result<bool> {
         number("user_version")?,
         number("page_count")?,
     ) {
-        (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(false),
-        (0, 0, 0) => Ok(true),
+        (APPLICATION_ID, version @ 1..=SCHEMA_VERSION, _) => Ok(version),
+        (0, 0, 0) => Ok(0),
         (APPLICATION_ID, version, _) => Err(StoreError::Unreadable(format!(
             "{} has version {version}, and this skep reads {SCHEMA_VERSION}",
             path.display()

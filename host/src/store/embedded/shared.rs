@@ -11,7 +11,6 @@ use uuid::Uuid;
 use crate::job::{JobId, Namespace, NewJob, Progress};
 use crate::store::Functions;
 
-use super::index::Waiting;
 use super::key::Key;
 
 /// No scheduled job waits.
@@ -23,8 +22,6 @@ pub(super) struct NamespaceInfo {
     pub(super) number: u32,
     /// Its name.
     pub(super) name: Namespace,
-    /// How many of its jobs wait.
-    pub(super) waiting: Waiting,
     functions: RwLock<Arc<Functions>>,
 }
 
@@ -35,7 +32,6 @@ impl NamespaceInfo {
         Self {
             number,
             name,
-            waiting: Waiting::new(0),
             functions,
         }
     }

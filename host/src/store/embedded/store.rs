@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,11 +10,12 @@ use uuid::Uuid;
 
 use crate::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
 use crate::store::{
-    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Result, Step, Store, StoreError,
-    Stored, Token,
+    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel, QueueStatus, Result,
+    Step, Store, StoreError, Stored, Token,
 };
 
 use super::EmbeddedStore;
+use super::administer::{Pause, Purge, Release, Rezero, Status};
 use super::cancel::Cancel;
 use super::claim::RunCycle;
 use super::data::{PutComponent, PutData, Sweep};
@@ -23,6 +23,7 @@ use super::deploy::{Deploy, Undeploy};
 use super::lease::{Reap, Register, Renew};
 use super::read;
 use super::submit::Submit;
+use super::transfer::{Hold, LetGo, Peek};
 use super::writer::now_ms;
 
 /// The longest sleep until a scheduled job is due: then the clock, which may
@@ -142,11 +143,6 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
-    async fn count(&self, namespace: &Namespace) -> Result<u64> {
-        let info = self.shared.namespace(namespace);
-        Ok(info.map_or(0, |info| info.waiting.load(Ordering::Relaxed)))
-    }
-
     async fn put_data(
         &self,
         namespace: &Namespace,
@@ -208,6 +204,82 @@ impl Store for EmbeddedStore {
     async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
         let info = self.shared.namespace(namespace);
         Ok(info.map(|info| info.functions()).unwrap_or_default())
+    }
+
+    async fn status(&self, namespace: &Namespace) -> Result<QueueStatus> {
+        self.write(Status(namespace.clone())).await
+    }
+
+    async fn pause(&self, namespace: &Namespace, paused: bool) -> Result<()> {
+        let namespace = namespace.clone();
+        self.write(Pause { namespace, paused }).await
+    }
+
+    async fn release(&self, namespace: &Namespace) -> Result<usize> {
+        self.write(Release(namespace.clone())).await
+    }
+
+    async fn rezero(&self, namespace: &Namespace) -> Result<()> {
+        self.write(Rezero(namespace.clone())).await
+    }
+
+    async fn purge(&self, namespace: &Namespace) -> Result<usize> {
+        let mut purged = 0;
+        let mut rest = Some(Purge::all(namespace.clone()));
+        while let Some(part) = rest {
+            let (count, next) = self.write(part).await?;
+            purged += count;
+            rest = next;
+        }
+        Ok(purged)
+    }
+
+    async fn store_id(&self) -> Result<Uuid> {
+        Ok(self.id)
+    }
+
+    async fn hold(&self, namespace: &Namespace, mover: Uuid, want: usize) -> Result<Vec<Parcel>> {
+        let namespace = namespace.clone();
+        let store = self.id;
+        self.write(Hold {
+            store,
+            namespace,
+            mover,
+            want,
+        })
+        .await
+    }
+
+    async fn let_go(
+        &self,
+        namespace: &Namespace,
+        mover: Uuid,
+        moved: Vec<(JobId, String)>,
+    ) -> Result<usize> {
+        let namespace = namespace.clone();
+        self.write(LetGo {
+            namespace,
+            mover,
+            moved,
+        })
+        .await
+    }
+
+    async fn peek(&self, namespace: &Namespace, after: JobId, want: usize) -> Result<Vec<Parcel>> {
+        let namespace = namespace.clone();
+        let store = self.id;
+        self.write(Peek {
+            store,
+            namespace,
+            after,
+            want,
+        })
+        .await
+    }
+
+    async fn deliver(&self, namespace: &Namespace, parcels: Vec<Parcel>) -> Result<Vec<JobId>> {
+        let delivery = Submit::parcels(namespace.clone(), parcels)?;
+        self.write(delivery).await
     }
 
     async fn sweep(&self) -> Result<usize> {

@@ -1,25 +1,33 @@
-//! Accepts jobs.
+//! Accepts jobs: new ones, and those of another store.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::job::{JobId, Namespace, NewJob};
-use crate::store::{Result, StoreError};
+use crate::store::{Origin, Parcel, Result, StoreError};
 
 use super::committer::Action;
-use super::index::Rank;
 use super::key::Key;
+use super::queue::Rank;
 use super::writer::{Writer, to_sql};
-use crate::store::record::{Head, encode};
+use crate::store::record::{Attempt, Head, encode};
 
 /// A job with its record: the caller encodes, so that the writer need not.
 struct Encoded {
     job: Arc<NewJob>,
     head: Vec<u8>,
+    past: Option<Past>,
 }
 
-/// See [`crate::store::Store::submit`].
+/// What a job of another store brings along.
+struct Past {
+    origin: Origin,
+    attempts: u32,
+    history: Option<Vec<u8>>,
+}
+
+/// See [`crate::store::Store::submit`] and [`crate::store::Store::deliver`].
 pub(super) struct Submit {
     namespace: Namespace,
     jobs: Vec<Encoded>,
@@ -27,15 +35,36 @@ pub(super) struct Submit {
 
 impl Submit {
     pub(super) fn new(namespace: Namespace, jobs: Vec<NewJob>) -> Result<Self> {
-        let encoded = |job: NewJob| {
-            let head = encode(&Head::of(&job))?;
-            Ok(Encoded {
-                job: Arc::new(job),
-                head,
-            })
-        };
-        let jobs = jobs.into_iter().map(encoded).collect::<Result<_>>()?;
+        let jobs = jobs.into_iter().map(|job| Encoded::new(job, None));
+        let jobs = jobs.collect::<Result<_>>()?;
         Ok(Self { namespace, jobs })
+    }
+
+    pub(super) fn parcels(namespace: Namespace, parcels: Vec<Parcel>) -> Result<Self> {
+        let encoded = |parcel: Parcel| {
+            let attempts: Vec<_> = parcel.attempts.iter().map(Attempt::from_record).collect();
+            let past = Past {
+                origin: parcel.origin,
+                attempts: attempts.last().map_or(0, |last| last.number),
+                history: (!attempts.is_empty())
+                    .then(|| encode(&attempts))
+                    .transpose()?,
+            };
+            Encoded::new(parcel.job, Some(past))
+        };
+        let jobs = parcels.into_iter().map(encoded).collect::<Result<_>>()?;
+        Ok(Self { namespace, jobs })
+    }
+}
+
+impl Encoded {
+    fn new(job: NewJob, past: Option<Past>) -> Result<Self> {
+        let head = encode(&Head::of(&job))?;
+        Ok(Self {
+            job: Arc::new(job),
+            head,
+            past,
+        })
     }
 }
 
@@ -52,31 +81,52 @@ impl Action for Submit {
         let mut post =
             db.prepare_cached("INSERT INTO posted (key, at, head, data) VALUES (?, ?, ?, ?)")?;
         let mut open = db.prepare_cached(
-            "INSERT INTO open (key, rank, due, attempts, cancel) VALUES (?, ?, ?, 0, 0)",
+            "INSERT INTO open (key, rank, due, attempts, cancel, history) VALUES (?, ?, ?, ?, 0, ?)",
         )?;
         let mut ids = Vec::with_capacity(self.jobs.len());
-        for Encoded { job, head } in &self.jobs {
+        for Encoded { job, head, past } in &self.jobs {
+            let origin = past.as_ref().map(|past| &past.origin);
+            if let Some(origin) = origin
+                && let Some(id) = delivered_as(db, namespace, origin)?
+            {
+                ids.push(id);
+                continue;
+            }
             if let Some(name) = &job.idempotency_key
                 && let Some(id) = id_of(db, namespace, name)?
             {
+                remember(db, namespace, origin, id)?;
                 ids.push(id);
                 continue;
             }
             let full = || StoreError::Full("the namespace has no more job ids".into());
             let queue = writer.index.queue(namespace).ok_or_else(full)?;
-            let key = Key::new(namespace, JobId(queue.next_id)).ok_or_else(full)?;
-            queue.next_id += 1;
+            let key = Key::new(namespace, JobId(queue.saved.next_id)).ok_or_else(full)?;
+            writer.index.change(namespace, |saved| {
+                saved.next_id += 1;
+                saved.posted += 1;
+            });
             let rank = Rank::of(job);
             let due = match job.delay_ms {
                 0 => 0,
                 delay_ms => now_ms.saturating_add(delay_ms),
             };
             post.execute(params![key.row(), to_sql(now_ms), head, &*job.message.data])?;
-            open.execute(params![key.row(), rank.to_byte(), to_sql(due)])?;
+            let attempts = past.as_ref().map_or(0, |past| past.attempts);
+            let history = past.as_ref().and_then(|past| past.history.as_deref());
+            open.execute(params![
+                key.row(),
+                rank.to_byte(),
+                to_sql(due),
+                attempts,
+                history
+            ])?;
+            remember(db, namespace, origin, key.id())?;
             if let Some(name) = &job.idempotency_key {
                 db.prepare_cached("INSERT INTO keys (namespace, name, id) VALUES (?, ?, ?)")?
                     .execute(params![namespace, name, to_sql(key.id().0)])?;
             }
+            writer.index.set_attempts(key, attempts);
             writer.index.add(key, rank, due);
             writer.bodies.offer(key, job, now_ms);
             ids.push(key.id());
@@ -93,4 +143,43 @@ fn id_of(db: &Connection, namespace: u32, name: &str) -> Result<Option<JobId>> {
         .query_row(params![namespace, name], |row| row.get::<_, i64>(0))
         .optional()?;
     Ok(id.map(|id| JobId(id.unsigned_abs())))
+}
+
+/// The job that another store's job became here.
+fn delivered_as(db: &Connection, namespace: u32, origin: &Origin) -> Result<Option<JobId>> {
+    let id = db
+        .prepare_cached(
+            "SELECT id FROM delivered WHERE namespace = ? AND store = ? AND origin = ?
+             AND origin_id = ? AND origin_at = ?",
+        )?
+        .query_row(
+            params![
+                namespace,
+                origin.store.as_bytes(),
+                origin.namespace.as_str(),
+                to_sql(origin.id.0),
+                to_sql(origin.posted_at_ms)
+            ],
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()?;
+    Ok(id.map(|id| JobId(id.unsigned_abs())))
+}
+
+/// Notes which job another store's job became.
+fn remember(db: &Connection, namespace: u32, origin: Option<&Origin>, id: JobId) -> Result<()> {
+    let Some(origin) = origin else { return Ok(()) };
+    db.prepare_cached(
+        "INSERT INTO delivered (namespace, store, origin, origin_id, origin_at, id)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        namespace,
+        origin.store.as_bytes(),
+        origin.namespace.as_str(),
+        to_sql(origin.id.0),
+        to_sql(origin.posted_at_ms),
+        to_sql(id.0)
+    ])?;
+    Ok(())
 }

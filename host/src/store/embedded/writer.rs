@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, params};
 use uuid::Uuid;
 
 use crate::job::Namespace;
@@ -12,9 +12,10 @@ use crate::store::{Cycle, Functions, Result, StoreError, Token};
 
 use super::bodies::Bodies;
 use super::committer::Call;
-use super::complete::EndRow;
+use super::ending::EndRow;
 use super::index::Index;
 use super::key::{Key, MAX_NAMESPACES};
+use super::queue::Saved;
 use super::shared::{NamespaceInfo, Shared};
 
 /// A host incarnation.
@@ -105,6 +106,7 @@ impl Writer {
             // The next action may look for them.
             self.write_ends()?;
         }
+        self.save_queues()?;
         self.statement("COMMIT")?.execute([])?;
         self.stale = false;
         self.publish();
@@ -186,9 +188,30 @@ impl Writer {
         self.statement("INSERT INTO namespaces (number, name) VALUES (?, ?)")?
             .execute((number, name.as_str()))?;
         let info = Arc::new(NamespaceInfo::new(number, name.clone(), Functions::new()));
-        self.index.add_namespace(info.clone(), 1);
+        let saved = Saved {
+            next_id: 1,
+            ..Saved::default()
+        };
+        self.index.add_namespace(info.clone(), saved);
         self.effects.namespaces.push(info);
         Ok(number)
+    }
+
+    /// Writes what changed of the queues: once for all calls of a transaction.
+    fn save_queues(&mut self) -> Result<()> {
+        for (namespace, saved) in self.index.take_unsaved() {
+            self.statement("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?, ?)")?
+                .execute(params![
+                    namespace,
+                    to_sql(saved.next_id),
+                    saved.paused,
+                    to_sql(saved.posted),
+                    to_sql(saved.completed),
+                    to_sql(saved.failed),
+                    to_sql(saved.cancelled),
+                ])?;
+        }
+        Ok(())
     }
 
     /// The name of the namespace of a key.

@@ -1,0 +1,158 @@
+//! `skep queue`: a namespace's queue as a whole.
+
+mod carry;
+
+use std::io::{IsTerminal as _, Write as _, stderr, stdin};
+
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{Global, failure::Failure, output};
+use crate::http::queue_text;
+use crate::store::QueueStatus;
+
+/// Look at the queue of a namespace, pause it, empty it, move it
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  skep queue status\n  skep queue pause\n  skep queue mv embedded:old embedded:new"
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show how many jobs wait, run and have ended
+    #[command(after_help = "Example:\n  skep queue status --json")]
+    Status,
+    /// Let jobs wait: they are accepted, and none is begun
+    #[command(after_help = "Example:\n  skep queue pause")]
+    Pause,
+    /// Go on after a pause
+    #[command(after_help = "Example:\n  skep queue resume")]
+    Resume,
+    /// Take all running jobs back from their hosts, and from moves that were cut off
+    #[command(
+        after_help = "For hosts and moves that are gone for good: a job whose host still runs it will run twice,\nand one that a move has delivered already runs in both stores.\n\nExample:\n  skep queue release"
+    )]
+    Release,
+    /// Start the totals of `queue status` again at 0
+    #[command(after_help = "Example:\n  skep queue rezero")]
+    Rezero,
+    /// Delete all jobs that wait, and start the totals again at 0
+    #[command(after_help = "Example:\n  skep queue purge --yes")]
+    Purge(Purge),
+    /// Copy the waiting jobs of a store to another one, with their functions
+    #[command(
+        after_help = "Copying again doubles nothing. Servers on either directory must be stopped.\n\nExample:\n  skep queue cp embedded:skep-data embedded:/mnt/copy"
+    )]
+    Cp(carry::Args),
+    /// Move the waiting jobs of a store to another one, with their functions
+    #[command(
+        after_help = "If it is cut off, run it again: nothing is lost and nothing doubled. Servers on either\ndirectory must be stopped.\n\nExample:\n  skep queue mv embedded:skep-data embedded:/mnt/new"
+    )]
+    Mv(carry::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Purge {
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Does it, over HTTP but for `cp` and `mv`.
+pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    match args.verb {
+        Verb::Status => status(global).await,
+        Verb::Pause => {
+            let text =
+                |_: &Value| "paused; jobs are accepted and wait until `skep queue resume`".into();
+            post(global, "pause", text).await
+        }
+        Verb::Resume => post(global, "resume", |_| "resumed".into()).await,
+        Verb::Release => {
+            let text = |answer: &Value| format!("released {}", jobs(&answer["released"]));
+            post(global, "release", text).await
+        }
+        Verb::Rezero => post(global, "rezero", |_| "the totals are 0".into()).await,
+        Verb::Purge(args) => purge(&args, global).await,
+        Verb::Cp(args) => carry::copy(args, global).await,
+        Verb::Mv(args) => carry::carry(args, global).await,
+    }
+}
+
+async fn ask_status(global: &Global) -> Result<QueueStatus, Failure> {
+    let client = global.client()?;
+    client.json(client.request(Method::GET, "queue")?).await
+}
+
+async fn status(global: &Global) -> Result<(), Failure> {
+    let status = ask_status(global).await?;
+    if global.json {
+        return output::line(&serde_json::json!(status).to_string());
+    }
+    if status.moving > 0 {
+        output::note(
+            "a `skep queue mv` was cut off and holds jobs: run it again, or give them back with `skep queue release`",
+        );
+    }
+    output::line(queue_text(&status).trim_end())
+}
+
+/// Posts to a route and prints the answer: as it is, or in words.
+async fn post(
+    global: &Global,
+    route: &str,
+    words: impl Fn(&Value) -> String,
+) -> Result<(), Failure> {
+    let client = global.client()?;
+    let request = client.request(Method::POST, &format!("queue/{route}"))?;
+    let answer: Value = client.json(request).await?;
+    if global.json {
+        return output::line(&answer.to_string());
+    }
+    output::line(&words(&answer))
+}
+
+async fn purge(args: &Purge, global: &Global) -> Result<(), Failure> {
+    if !args.yes {
+        let waiting = ask_status(global).await?.waiting();
+        confirm(&format!(
+            "delete the {} of namespace {}?",
+            match waiting {
+                1 => "1 waiting job".to_owned(),
+                _ => format!("{waiting} waiting jobs"),
+            },
+            global.namespace
+        ))?;
+    }
+    let text = |answer: &Value| format!("deleted {}", jobs(&answer["purged"]));
+    post(global, "purge", text).await
+}
+
+/// Asks a person, if there is one.
+fn confirm(question: &str) -> Result<(), Failure> {
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{question} This cannot be undone; say so with --yes"
+        )));
+    }
+    let _ = write!(stderr(), "{question} This cannot be undone [y/N] ");
+    let mut answer = String::new();
+    let read = stdin().read_line(&mut answer);
+    read.map_err(|error| Failure::failed(format!("cannot read an answer: {error}")))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("nothing was deleted")),
+    }
+}
+
+fn jobs(number: &Value) -> String {
+    match number.as_u64() {
+        Some(1) => "1 job".to_owned(),
+        _ => format!("{number} jobs"),
+    }
+}

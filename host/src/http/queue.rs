@@ -1,0 +1,152 @@
+//! The queue of a namespace as a whole: how it stands, and what a person may do
+//! to it.
+
+use std::fmt::Write as _;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::App;
+use super::extract::{Format, Tenant};
+use super::problem::Problem;
+use crate::store::QueueStatus;
+
+/// `GET /queue`.
+pub(super) async fn status(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+) -> Result<Response, Problem> {
+    let status = app.store.status(&namespace).await?;
+    Ok(match format {
+        Format::Text => text(&status).into_response(),
+        Format::Json => Json(status).into_response(),
+    })
+}
+
+/// The lines of `ptq status`, and those that only skep has.
+pub(crate) fn text(status: &QueueStatus) -> String {
+    let share = |part: u64| match part * 100 / status.posted.max(1) {
+        // Totals that were rezeroed in between are no whole.
+        percent @ 0..=100 if status.posted > 0 => format!(" ({percent}%)"),
+        _ => String::new(),
+    };
+    let lines = [
+        ("Posted", status.posted, String::new()),
+        ("Queued", status.queued, String::new()),
+        ("Scheduled", status.scheduled, String::new()),
+        ("Running", status.running, String::new()),
+        ("Moving", status.moving, String::new()),
+        ("Completed", status.completed, share(status.completed)),
+        ("Failed", status.failed, share(status.failed)),
+        ("Cancelled", status.cancelled, share(status.cancelled)),
+    ];
+    let mut text = String::new();
+    for (name, number, share) in lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name}: {number}{share}");
+    }
+    let _ = writeln!(text, "Paused: {}", if status.paused { "yes" } else { "no" });
+    text
+}
+
+/// `POST /queue/pause`: jobs are accepted and wait.
+pub(super) async fn pause(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+) -> Result<Response, Problem> {
+    app.store.pause(&namespace, true).await?;
+    Ok(match format {
+        Format::Text => "paused".into_response(),
+        Format::Json => Json(json!({"paused": true})).into_response(),
+    })
+}
+
+/// `POST /queue/resume`.
+pub(super) async fn resume(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+) -> Result<Response, Problem> {
+    app.store.pause(&namespace, false).await?;
+    Ok(match format {
+        Format::Text => "resumed".into_response(),
+        Format::Json => Json(json!({"paused": false})).into_response(),
+    })
+}
+
+/// `POST /queue/release`: takes the running jobs from their hosts.
+pub(super) async fn release(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+) -> Result<Response, Problem> {
+    let released = app.store.release(&namespace).await?;
+    Ok(match format {
+        Format::Text => released.to_string().into_response(),
+        Format::Json => Json(json!({"released": released})).into_response(),
+    })
+}
+
+/// `POST /queue/rezero`: the totals begin again.
+pub(super) async fn rezero(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+) -> Result<Response, Problem> {
+    app.store.rezero(&namespace).await?;
+    Ok(match format {
+        Format::Text => "rezeroed".into_response(),
+        Format::Json => Json(json!({"rezeroed": true})).into_response(),
+    })
+}
+
+/// `POST /queue/purge`: deletes what waits.
+pub(super) async fn purge(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+) -> Result<Response, Problem> {
+    let purged = app.store.purge(&namespace).await?;
+    Ok(match format {
+        Format::Text => purged.to_string().into_response(),
+        Format::Json => Json(json!({"purged": purged})).into_response(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_reads_like_that_of_ptq() {
+        let status = QueueStatus {
+            queued: 5,
+            completed: 4,
+            failed: 1,
+            posted: 10,
+            ..QueueStatus::default()
+        };
+        let text = text(&status);
+        assert!(text.starts_with("Posted: 10\nQueued: 5\n"), "{text}");
+        assert!(
+            text.contains("Completed: 4 (40%)\nFailed: 1 (10%)\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("Paused: no\n"), "{text}");
+    }
+
+    #[test]
+    fn a_part_that_is_more_than_the_whole_has_no_share() {
+        let status = QueueStatus {
+            completed: 3,
+            posted: 1,
+            ..QueueStatus::default()
+        };
+        assert!(text(&status).contains("Completed: 3\n"));
+        assert!(text(&QueueStatus::default()).contains("Completed: 0\n"));
+    }
+}

@@ -1,0 +1,226 @@
+//! What people do to a queue: look, pause, release, rezero, purge.
+
+use rusqlite::params;
+
+use crate::job::Namespace;
+use crate::store::{QueueStatus, Result, StoreError};
+
+use super::committer::Action;
+use super::key::Key;
+use super::queue::Rank;
+use super::writer::{Writer, from_sql};
+use crate::store::record::{Head, decode};
+
+/// How many jobs one transaction of a purge deletes: some tens of ms of the
+/// writer's time, between which others get their turn.
+const PURGE_ROWS: usize = 4096;
+
+/// See [`crate::store::Store::status`]. Asked of the writer, so that the numbers
+/// are those of one instant.
+pub(super) struct Status(pub(super) Namespace);
+
+impl Action for Status {
+    type Answer = QueueStatus;
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn apply(&self, writer: &mut Writer) -> Result<QueueStatus> {
+        writer.index.promote(writer.now_ms);
+        let Some(number) = writer.index.number(&self.0) else {
+            return Ok(QueueStatus::default());
+        };
+        let running = (writer.shared.running().iter())
+            .filter(|(key, running)| key.namespace() == number && !running.over)
+            .count();
+        let Some(queue) = writer.index.queue(number) else {
+            return Ok(QueueStatus::default());
+        };
+        Ok(QueueStatus {
+            queued: queue.queued(),
+            scheduled: queue.scheduled,
+            running: running as u64,
+            moving: queue.held.len() as u64,
+            posted: queue.saved.posted,
+            completed: queue.saved.completed,
+            failed: queue.saved.failed,
+            cancelled: queue.saved.cancelled,
+            paused: queue.saved.paused,
+        })
+    }
+}
+
+/// See [`crate::store::Store::pause`].
+pub(super) struct Pause {
+    pub(super) namespace: Namespace,
+    pub(super) paused: bool,
+}
+
+impl Action for Pause {
+    type Answer = ();
+
+    fn apply(&self, writer: &mut Writer) -> Result<()> {
+        let namespace = writer.namespace(&self.namespace)?;
+        writer.index.set_paused(namespace, self.paused);
+        writer.effects.ring = true;
+        Ok(())
+    }
+}
+
+/// See [`crate::store::Store::release`].
+pub(super) struct Release(pub(super) Namespace);
+
+impl Action for Release {
+    type Answer = usize;
+
+    fn apply(&self, writer: &mut Writer) -> Result<usize> {
+        let Some(namespace) = writer.index.number(&self.0) else {
+            return Ok(0);
+        };
+        let mut running = Vec::new();
+        for (key, entry) in writer.shared.running().iter_mut() {
+            if key.namespace() == namespace && !entry.over {
+                entry.over = true;
+                running.push((*key, entry.clone()));
+            }
+        }
+        for (key, running) in &running {
+            writer.effects.over.push(*key);
+            writer.leave_batch(running.batch)?;
+            writer.release(*key, running)?;
+        }
+        let queue = writer.index.queue(namespace);
+        let held = queue.map(|queue| std::mem::take(&mut queue.held));
+        let held = held.unwrap_or_default();
+        for id in held.keys() {
+            if let Some(key) = Key::new(namespace, *id) {
+                writer.release_held(key)?;
+            }
+        }
+        writer.effects.ring = true;
+        Ok(running.len() + held.len())
+    }
+}
+
+impl Writer {
+    /// Gives back a job that a mover held.
+    fn release_held(&mut self, key: Key) -> Result<()> {
+        let (rank, due, cancel) = self
+            .statement("UPDATE open SET mover = NULL WHERE key = ? RETURNING rank, due, cancel")?
+            .query_row([key.row()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?))
+            })?;
+        if cancel {
+            return self.end_waiting(key, true, None);
+        }
+        let rank = rank_of(key, rank)?;
+        self.index.add(key, rank, from_sql(due));
+        Ok(())
+    }
+}
+
+/// See [`crate::store::Store::rezero`].
+pub(super) struct Rezero(pub(super) Namespace);
+
+impl Action for Rezero {
+    type Answer = ();
+
+    fn apply(&self, writer: &mut Writer) -> Result<()> {
+        if let Some(namespace) = writer.index.number(&self.0) {
+            writer.index.change(namespace, |saved| saved.rezero());
+        }
+        Ok(())
+    }
+}
+
+/// A part of [`crate::store::Store::purge`]; answers how many jobs it deleted, and
+/// what is left to do.
+pub(super) struct Purge {
+    namespace: Namespace,
+    /// The last key that is done, and the last of all; all of the namespace's
+    /// jobs if there is none yet.
+    range: Option<(Key, Key)>,
+}
+
+impl Purge {
+    pub(super) fn all(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            range: None,
+        }
+    }
+}
+
+impl Action for Purge {
+    type Answer = (usize, Option<Purge>);
+
+    fn apply(&self, writer: &mut Writer) -> Result<Self::Answer> {
+        let Some(namespace) = writer.index.number(&self.namespace) else {
+            return Ok((0, None));
+        };
+        let (after, last) = self.range.unwrap_or_else(|| {
+            let (first, _) = Key::rows_of(namespace);
+            let next_id = writer.index.queue(namespace).map_or(0, |q| q.saved.next_id);
+            let first = Key::from_row(first);
+            (
+                first,
+                Key::from_row(first.row().saturating_add_unsigned(next_id)),
+            )
+        });
+        let waiting = writer.waiting(after, last, PURGE_ROWS)?;
+        let mut purged = 0;
+        for job in &waiting.jobs {
+            purged += usize::from(writer.purge(namespace, job.key, job.rank, job.due)?);
+        }
+        if let Some(after) = waiting.next {
+            let rest = Purge {
+                namespace: self.namespace.clone(),
+                range: Some((after, last)),
+            };
+            return Ok((purged, Some(rest)));
+        }
+        // Also keeps the next id, whatever was deleted.
+        writer.index.change(namespace, |saved| saved.rezero());
+        Ok((purged, None))
+    }
+}
+
+impl Writer {
+    /// Deletes a job that waits; `false` if its record cannot be read, and so is
+    /// left as it is.
+    fn purge(&mut self, namespace: u32, key: Key, rank: Rank, due: u64) -> Result<bool> {
+        let head: Vec<u8> = self
+            .statement("SELECT head FROM posted WHERE key = ?")?
+            .query_row([key.row()], |row| row.get(0))?;
+        let head: Head<'static> = match decode(format_args!("job {}", key.id()), &head) {
+            Ok(head) => head,
+            Err(error) => {
+                tracing::error!(%error, "a job is not purged, since it cannot be read");
+                return Ok(false);
+            }
+        };
+        if let Some(name) = head.idempotency_key() {
+            self.statement("DELETE FROM keys WHERE namespace = ? AND name = ?")?
+                .execute(params![namespace, name])?;
+        }
+        for delete in [
+            "DELETE FROM open WHERE key = ?",
+            "DELETE FROM posted WHERE key = ?",
+        ] {
+            self.statement(delete)?.execute([key.row()])?;
+        }
+        self.index.remove(key, rank, due);
+        self.index.forget(key);
+        self.bodies.take(key);
+        // Whoever waits for it shall learn that it is gone.
+        self.effects.ended.push(key);
+        Ok(true)
+    }
+}
+
+/// The rank in a row of `open`.
+pub(super) fn rank_of(key: Key, rank: u8) -> Result<Rank> {
+    Rank::from_byte(rank)
+        .ok_or_else(|| StoreError::Unreadable(format!("job {} has no rank", key.id())))
+}

@@ -1,0 +1,189 @@
+//! One namespace's queue: what waits by priority, what movers hold, and what is
+//! kept of it beside its jobs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::job::{JobId, NewJob, Priority};
+use crate::store::CLAIMS_PER_YIELD;
+
+use super::shared::NamespaceInfo;
+
+/// Where a job stands among those that wait: its priority, and whether it names
+/// no function and so waits for one to be deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rank {
+    priority: Priority,
+    runs_all: bool,
+}
+
+impl Rank {
+    const RUNS_ALL: u8 = 1 << 7;
+
+    /// The rank of a job.
+    pub(super) fn of(job: &NewJob) -> Self {
+        Self {
+            priority: job.priority,
+            runs_all: job.functions.is_empty(),
+        }
+    }
+
+    /// As it is stored.
+    pub(super) fn to_byte(self) -> u8 {
+        u8::from(self.priority) | if self.runs_all { Self::RUNS_ALL } else { 0 }
+    }
+
+    /// From what is stored.
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        let priority = Priority::new(byte & !Self::RUNS_ALL)?;
+        Some(Self {
+            priority,
+            runs_all: byte & Self::RUNS_ALL != 0,
+        })
+    }
+}
+
+/// The jobs of one priority that are due, by id: the order of their acceptance,
+/// also for those that come back.
+#[derive(Default)]
+struct Lane {
+    named: BTreeSet<JobId>,
+    unnamed: BTreeSet<JobId>,
+}
+
+impl Lane {
+    fn set(&mut self, rank: Rank) -> &mut BTreeSet<JobId> {
+        if rank.runs_all {
+            &mut self.unnamed
+        } else {
+            &mut self.named
+        }
+    }
+
+    /// Takes the first job that can run.
+    fn pop(&mut self, has_functions: bool) -> Option<JobId> {
+        let unnamed = if has_functions {
+            self.unnamed.first()
+        } else {
+            None
+        };
+        match (self.named.first(), unnamed) {
+            (Some(named), Some(unnamed)) if unnamed < named => self.unnamed.pop_first(),
+            (None, Some(_)) => self.unnamed.pop_first(),
+            _ => self.named.pop_first(),
+        }
+    }
+}
+
+/// What the database keeps of a namespace beside its jobs; see the table `queues`.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Saved {
+    /// The id of the next job.
+    pub(super) next_id: u64,
+    pub(super) paused: bool,
+    pub(super) posted: u64,
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+    pub(super) cancelled: u64,
+}
+
+impl Saved {
+    /// Starts the totals again.
+    pub(super) fn rezero(&mut self) {
+        *self = Self {
+            next_id: self.next_id,
+            paused: self.paused,
+            ..Self::default()
+        };
+    }
+}
+
+/// A namespace's waiting jobs.
+pub(super) struct Queue {
+    /// What others may know of the namespace.
+    pub(super) info: Arc<NamespaceInfo>,
+    pub(super) saved: Saved,
+    /// `saved` is not what is on disk.
+    pub(super) unsaved: bool,
+    /// The jobs that movers hold.
+    pub(super) held: BTreeMap<JobId, Uuid>,
+    /// How many jobs wait for their time.
+    pub(super) scheduled: u64,
+    pub(super) has_functions: bool,
+    /// Whether it is among those that have something to take.
+    pub(super) in_turn: bool,
+    lanes: [Lane; Priority::COUNT],
+    claims: u64,
+}
+
+impl Queue {
+    /// A queue in which nothing waits.
+    pub(super) fn new(info: Arc<NamespaceInfo>, saved: Saved) -> Self {
+        Self {
+            has_functions: !info.functions().is_empty(),
+            info,
+            saved,
+            unsaved: false,
+            held: BTreeMap::new(),
+            scheduled: 0,
+            in_turn: false,
+            lanes: Default::default(),
+            claims: 0,
+        }
+    }
+
+    /// How many jobs wait and are due.
+    pub(super) fn queued(&self) -> u64 {
+        let lane = |l: &Lane| (l.named.len() + l.unnamed.len()) as u64;
+        self.lanes.iter().map(lane).sum()
+    }
+
+    /// Adds a job that is due.
+    pub(super) fn add(&mut self, rank: Rank, id: JobId) {
+        if let Some(lane) = self.lanes.get_mut(rank.priority.index()) {
+            lane.set(rank).insert(id);
+        }
+    }
+
+    /// Takes a job out that is due.
+    pub(super) fn remove(&mut self, rank: Rank, id: JobId) {
+        if let Some(lane) = self.lanes.get_mut(rank.priority.index()) {
+            lane.set(rank).remove(&id);
+        }
+    }
+
+    /// Whether a job waits and is due.
+    pub(super) fn is_ready(&self, id: JobId) -> bool {
+        let waits = |l: &Lane| l.named.contains(&id) || l.unnamed.contains(&id);
+        self.lanes.iter().any(waits)
+    }
+
+    /// Takes the next job.
+    pub(super) fn pop(&mut self) -> Option<JobId> {
+        if self.saved.paused {
+            return None;
+        }
+        let has_functions = self.has_functions;
+        let lowest_first = (self.claims + 1).is_multiple_of(CLAIMS_PER_YIELD);
+        let id = if lowest_first {
+            self.lanes
+                .iter_mut()
+                .rev()
+                .find_map(|lane| lane.pop(has_functions))
+        } else {
+            self.lanes
+                .iter_mut()
+                .find_map(|lane| lane.pop(has_functions))
+        };
+        self.claims += u64::from(id.is_some());
+        id
+    }
+
+    /// Whether [`Queue::pop`] finds something.
+    pub(super) fn may_pop(&self) -> bool {
+        let lane = |l: &Lane| !l.named.is_empty() || (self.has_functions && !l.unnamed.is_empty());
+        !self.saved.paused && self.lanes.iter().any(lane)
+    }
+}
