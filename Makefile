@@ -7,7 +7,7 @@ GUESTS_TARGET := target/guests-build
 
 .PHONY: help
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 .PHONY: demo
 demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
@@ -31,6 +31,11 @@ lint: ## Check the formatting, and clippy without warnings
 .PHONY: bench
 bench: build ## Measure, and print a table
 	$(SKEP) bench target/guests/multiply.wasm
+
+# A peer that could not be installed has its reason in the table, which comes all the same.
+.PHONY: bench-peers
+bench-peers: build ## Measure skep beside Celery, RQ, BullMQ and MLQ's design, on one Redis
+	bench/peers/install; bench/peers/run
 
 .PHONY: build
 build: guests ## Build the host (and the guests)
