@@ -7,7 +7,7 @@ GUESTS_TARGET := target/guests-build
 
 .PHONY: help
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 .PHONY: demo
 demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
@@ -36,6 +36,11 @@ lint: ## Check the formatting, clippy without warnings, and the licences of what
 .PHONY: bench
 bench: build ## Measure, and print a table
 	$(SKEP) bench target/guests/multiply.wasm
+
+# A peer that could not be installed has its reason in the table, which comes all the same.
+.PHONY: bench-peers
+bench-peers: build ## Measure skep beside Celery, RQ, BullMQ and MLQ's design, on one Redis
+	bench/peers/install; bench/peers/run
 
 .PHONY: build
 build: guests ## Build the host (and the guests)
