@@ -185,7 +185,11 @@ impl Intake {
             return Ok(Vec::new());
         }
         let count = requests.len();
-        let deployed = self.store.functions(namespace).await?;
+        let mut deployed = self.store.functions(namespace).await?;
+        if !near::all_known(&requests, &deployed) {
+            // Perhaps deployed a moment ago, through another host.
+            deployed = self.store.functions_now(namespace).await?;
+        }
         let mut checks = Vec::with_capacity(count);
         for (index, request) in requests.into_iter().enumerate() {
             let check = self.prepare(request, &deployed);

@@ -325,8 +325,14 @@ pub trait Store: Send + Sync + 'static {
     /// Unbinds functions, all or none; answers how many were bound.
     async fn undeploy(&self, namespace: &Namespace, functions: &[FunctionName]) -> Result<usize>;
 
-    /// The functions of a namespace.
+    /// The functions of a namespace. What another host has just changed may take a
+    /// moment to show; what a claimed job needs is there.
     async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>>;
+
+    /// The functions of a namespace at this moment, whatever it costs to look.
+    async fn functions_now(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
+        self.functions(namespace).await
+    }
 
     /// How the namespace's queue stands: numbers of one instant.
     async fn status(&self, namespace: &Namespace) -> Result<QueueStatus>;

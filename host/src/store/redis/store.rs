@@ -423,6 +423,10 @@ impl Store for RedisStore {
         self.bound(namespace).await
     }
 
+    async fn functions_now(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
+        self.bound_now(namespace).await
+    }
+
     async fn sweep(&self) -> Result<usize> {
         let mut command = self.link.command(script::SWEEP);
         command.arg(SWEPT);
