@@ -20,8 +20,8 @@
 #[macro_use]
 mod support;
 
-mod backend;
 mod administering;
+mod backend;
 mod cancelling;
 mod claiming;
 mod completing;
