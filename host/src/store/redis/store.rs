@@ -190,6 +190,10 @@ struct Answer {
 
 #[async_trait]
 impl Store for RedisStore {
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>> {
         if jobs.is_empty() {
             return Ok(Vec::new());
