@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod away;
 mod bad_jobs;
 mod bad_uploads;
 mod cli;
@@ -17,8 +18,11 @@ mod crash;
 mod host_calls;
 mod limits;
 mod main_job;
+mod many_hosts;
 mod moving;
+mod process;
 mod queue;
+mod redis_kinds;
 mod refused_uploads;
 mod restart;
 mod server;
