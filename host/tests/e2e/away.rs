@@ -105,21 +105,21 @@ async fn a_redis_that_is_full_is_told_to_the_poster_and_outcomes_still_count() {
     let redis = RedisServer::options().maxmemory(12 << 20).start();
     let door = Server::on(&redis.url(), &["--no-worker"]).await;
     door.upload(guest_bytes("probe")).await.expect(200);
-    let filler = "x".repeat(100_000);
     let mut ids = Vec::new();
-    let full = loop {
-        let body = job("noop", &json!(filler));
-        let answer = door.post_text(body).await;
-        if answer.status != 200 {
-            break answer;
-        }
-        ids.push(answer.text());
-        assert!(ids.len() < 200);
-    };
-    full.expect(507)
-        .naming(&["maxmemory", "retention_s", "out of memory"]);
-    // However small.
-    door.post_text(job("noop", &json!(1))).await.expect(507);
+    // Smaller and smaller ones, until there is room for none.
+    for size in [100_000, 1_000, 1] {
+        let message = json!("x".repeat(size));
+        let full = loop {
+            let answer = door.post_text(job("noop", &message)).await;
+            if answer.status != 200 {
+                break answer;
+            }
+            ids.push(answer.text());
+            assert!(ids.len() < 1_000);
+        };
+        full.expect(507)
+            .naming(&["maxmemory", "retention_s", "out of memory"]);
+    }
     let worker = Server::on(&redis.url(), &[]).await;
     for id in &ids {
         let record = worker.ended(id).await;
@@ -128,7 +128,8 @@ async fn a_redis_that_is_full_is_told_to_the_poster_and_outcomes_still_count() {
     let status = door.json("/queue").await;
     assert_eq!(status["posted"].as_u64().unwrap() as usize, ids.len());
     assert_eq!(status["completed"], status["posted"]);
-    door.post_text(job("noop", &json!(1))).await.expect(507);
+    let large = json!("x".repeat(100_000));
+    door.post_text(job("noop", &large)).await.expect(507);
 
     redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     door.result("noop", json!(1)).await;

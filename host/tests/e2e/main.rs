@@ -13,6 +13,7 @@
 mod away;
 mod bad_jobs;
 mod bad_uploads;
+mod bulk;
 mod cli;
 mod crash;
 mod host_calls;
