@@ -5,7 +5,8 @@
 //! The answer begins once the first lines are stored, so that a request of which
 //! nothing can be is refused with a status. What goes wrong later is told in its line.
 
-use std::fmt::Write as _;
+mod teller;
+
 use std::task::Poll;
 
 use axum::body::Body;
@@ -14,7 +15,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream::poll_fn;
+use futures_util::StreamExt as _;
+use futures_util::stream::{FuturesOrdered, poll_fn};
 use tokio::sync::mpsc;
 
 use super::App;
@@ -24,7 +26,8 @@ use super::extract::{Format, Tenant};
 use super::lines::{Line, Lines};
 use super::posting::{MAX_ENVELOPE_BYTES, of_envelope};
 use super::problem::Problem;
-use crate::job::{JobId, Namespace, NewJob};
+use crate::job::{Namespace, NewJob};
+use teller::{Teller, Told};
 
 /// What lines of JSON are called.
 const NDJSON: [&str; 4] = [
@@ -37,6 +40,10 @@ const NDJSON: [&str; 4] = [
 /// How many batches are checked ahead of the one that is written.
 const AHEAD: usize = 2;
 
+/// How many batches are on their way to the store at once: while it works on one, the
+/// next is there.
+const AT_ONCE: usize = 3;
+
 /// How many batches' answers wait for a client that reads none of them before it has
 /// sent everything, as simple ones do: some 8 MiB, or a million jobs. Beyond that it
 /// is kept waiting.
@@ -45,7 +52,7 @@ const ANSWERS: usize = 1_024;
 /// Lines that were checked.
 struct Batch {
     /// What became of each: a job's place in `jobs` needs no word.
-    lines: Vec<(u64, Option<Problem>)>,
+    lines: Vec<Told>,
     jobs: Vec<NewJob>,
     /// What keeps the next line and all after it from being read.
     end: Option<(u64, Problem)>,
@@ -189,7 +196,8 @@ async fn check(app: &App, namespace: &Namespace, next: Vec<Line>) -> Result<Batc
     })
 }
 
-/// Stores batches and says what became of each line, until something goes wrong.
+/// Stores batches, a few at once, and says what became of each line, until something
+/// goes wrong.
 async fn store(
     app: App,
     namespace: Namespace,
@@ -197,44 +205,33 @@ async fn store(
     mut batches: mpsc::Receiver<Batch>,
     answers: mpsc::Sender<Result<Bytes, Problem>>,
 ) {
-    let mut begun = false;
-    while let Some(Batch { lines, jobs, end }) = batches.recv().await {
-        let first = lines.first().map_or(1, |(number, _)| *number);
-        let (answer, end) = match (end, app.intake.submit(&namespace, jobs).await) {
-            (None, Ok(ids)) => (Ok(tell(lines, ids, format)), false),
-            (None, Err(error)) => (Err((first, error.into())), true),
-            (Some(end), _) => (Err(end), true),
-        };
-        let answer = match answer {
-            Ok(text) => Ok(text.into()),
-            Err((number, problem)) if begun => {
-                Ok(format!("{}\n", problem.line(number, true, format)).into())
+    let mut teller = Teller::new(format);
+    let mut under_way = FuturesOrdered::new();
+    loop {
+        // The first one goes alone: if it fails, the request is refused as a whole.
+        let most = if teller.begun { AT_ONCE } else { 1 };
+        let fate = tokio::select! {
+            batch = batches.recv(), if under_way.len() < most && teller.takes_more() => {
+                match batch {
+                    Some(Batch { end: Some(end), .. }) => teller.end = Some(end),
+                    Some(Batch { lines, jobs, .. }) => {
+                        let stored = app.intake.submit(&namespace, jobs);
+                        under_way.push_back(async move { (lines, stored.await) });
+                    }
+                    None => teller.no_more = true,
+                }
+                continue;
             }
-            Err((_, problem)) => Err(problem),
+            Some((lines, stored)) = under_way.next() => teller.tell(lines, stored),
+            else => break,
         };
-        begun = true;
-        if answers.send(answer).await.is_err() || end {
+        if !fate.is_empty() && answers.send(Ok(fate)).await.is_err() {
             return;
         }
     }
-}
-
-/// The lines of the answer to a batch that was stored.
-fn tell(lines: Vec<(u64, Option<Problem>)>, ids: Vec<JobId>, format: Format) -> String {
-    let mut ids = ids.into_iter();
-    let mut text = String::with_capacity(lines.len() * 20);
-    for (number, problem) in lines {
-        // Writing to a String cannot fail.
-        let _ = match (problem, format) {
-            (Some(problem), format) => writeln!(text, "{}", problem.line(number, false, format)),
-            (None, Format::Text) => ids.next().map_or(Ok(()), |id| writeln!(text, "{id}")),
-            (None, Format::Json) => {
-                let id = ids.next();
-                id.map_or(Ok(()), |id| writeln!(text, "{{\"id\":\"{id}\"}}"))
-            }
-        };
-    }
-    text
+    // The reader stops before the last word is sent.
+    drop(batches);
+    drop(answers.send(teller.last()).await);
 }
 
 fn too_long() -> Problem {

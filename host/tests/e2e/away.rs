@@ -39,7 +39,7 @@ async fn a_server_waits_for_a_redis_that_is_away_at_its_start() {
         .get("/readyz")
         .await
         .expect(503)
-        .naming(&["unavailable", &redis.port().to_string()]);
+        .naming(&["unavailable: redis://", &redis.port().to_string()]);
     let refused = server.post_text(job("multiply", &json!(1))).await;
     assert!(refused.headers.contains_key("retry-after"));
     refused
@@ -87,6 +87,7 @@ async fn jobs_go_on_while_redis_is_away_and_their_outcomes_are_delivered() {
     server.process.until_said("outcomes are kept").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     redis.restart();
+    until(&server, "/readyz", 200).await;
     for id in &ids {
         let record = server.ended(id).await;
         let outcome = (&record["state"], &record["attempt"]);
