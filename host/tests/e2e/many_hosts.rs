@@ -236,6 +236,8 @@ async fn a_host_that_is_asked_to_stop_hands_back_what_does_not_end_in_time() {
     }
     first.process.signal(Signal::TERM);
     first.process.until_said("running jobs get 6 s").await;
+    // It says so before it does so.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let late = door.post("noop", json!(null)).await;
     assert_eq!(first.process.exit().await, Some(0));
     let record = door.json(&format!("/jobs/{short}")).await;
