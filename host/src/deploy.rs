@@ -35,7 +35,7 @@ pub enum DeployError {
 impl From<AdmitError> for DeployError {
     fn from(error: AdmitError) -> Self {
         match error {
-            AdmitError::Refused(text) => Self::NotDeployable(text),
+            AdmitError::Refused(text) | AdmitError::TooHard(text) => Self::NotDeployable(text),
             AdmitError::TooLarge(text) => Self::TooLarge(text),
             AdmitError::Host(text) => Self::Host(text),
         }

@@ -8,6 +8,7 @@
 //! Not here: whether a job may be accepted (`intake`) or a component run
 //! (`deploy`); a handler translates and no more.
 
+mod batch;
 mod body;
 mod deploying;
 mod drain;
@@ -16,6 +17,7 @@ mod functions;
 mod guard;
 mod health;
 mod jobs;
+mod lines;
 mod posting;
 mod problem;
 mod queue;
@@ -85,6 +87,7 @@ fn routes(app: App) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/jobs", post(posting::post))
+        .route("/jobs/batch", post(batch::post))
         .route("/jobs/count", get(jobs::count))
         .route("/jobs/{id}", get(jobs::record).delete(jobs::cancel))
         .route("/jobs/{id}/progress", get(jobs::progress))

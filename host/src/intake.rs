@@ -6,6 +6,7 @@
 //! Not here: where jobs are kept (`store`), and how a refusal looks on the wire
 //! (`http`).
 
+mod each;
 mod json;
 mod near;
 mod options;
@@ -185,13 +186,18 @@ impl Intake {
             return Ok(Vec::new());
         }
         let count = requests.len();
-        let deployed = self.store.functions(namespace).await?;
+        let mut deployed = self.store.functions(namespace).await?;
+        if !near::all_known(&requests, &deployed) {
+            // Perhaps deployed a moment ago, through another host.
+            deployed = self.store.functions_now(namespace).await?;
+        }
         let mut checks = Vec::with_capacity(count);
         for (index, request) in requests.into_iter().enumerate() {
             let check = self.prepare(request, &deployed);
             checks.push(check.map_err(|error| error.of_batch(index, count))?);
         }
-        let jobs = self.run(checks).await?;
+        let work = checks.iter().map(Check::work).fold(0, u64::saturating_add);
+        let jobs = self.inline_or_aside(work, || check_all(checks)).await??;
         Ok(self.store.submit(namespace, jobs).await?)
     }
 
@@ -214,21 +220,23 @@ impl Intake {
         Ok(Check { job, schemas })
     }
 
-    /// Reads the messages: at once, or on a thread of its own when that may take
-    /// long.
-    async fn run(&self, checks: Vec<Check>) -> Result<Vec<NewJob>, IntakeError> {
-        let work = checks.iter().map(Check::work).fold(0, u64::saturating_add);
+    /// Reads messages: at once, or on a thread of its own when that may take long.
+    async fn inline_or_aside<T: Send + 'static>(
+        &self,
+        work: u64,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, IntakeError> {
         if work <= MAX_INLINE_WORK {
-            return check_all(checks);
+            return Ok(read());
         }
         let _permit = self
             .large
             .acquire()
             .await
             .map_err(|_| IntakeError::Broken)?;
-        tokio::task::spawn_blocking(move || check_all(checks))
+        tokio::task::spawn_blocking(read)
             .await
-            .map_err(|_| IntakeError::Broken)?
+            .map_err(|_| IntakeError::Broken)
     }
 }
 

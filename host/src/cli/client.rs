@@ -32,6 +32,15 @@ struct Problem {
 impl Client {
     /// A client of the server at `url`.
     pub(super) fn new(url: &str, namespace: &Namespace) -> Result<Self, Failure> {
+        Self::patient(url, namespace, SILENCE)
+    }
+
+    /// A client of a server that may be silent for so long within an answer.
+    pub(super) fn patient(
+        url: &str,
+        namespace: &Namespace,
+        silence: Duration,
+    ) -> Result<Self, Failure> {
         let mut base = Url::parse(url)
             .map_err(|error| Failure::usage(format!("--url {url:?} is not a URL: {error}")))?;
         if base.scheme() != "http" {
@@ -50,7 +59,7 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .default_headers(headers)
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE);
+            .read_timeout(silence);
         // A proxy for the world cannot reach this machine's own loopback.
         if matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
             builder = builder.no_proxy();
@@ -107,7 +116,8 @@ impl Client {
         Ok(Payload { content_type, data })
     }
 
-    fn away(&self, error: &reqwest::Error) -> Failure {
+    /// What it means that a request broke off.
+    pub(super) fn away(&self, error: &reqwest::Error) -> Failure {
         let url = self.base.as_str().trim_end_matches('/');
         if error.is_connect() {
             return Failure::failed(format!(

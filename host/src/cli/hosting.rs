@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{duration, failure::Failure, output};
 use crate::host::{Host, HostOptions};
-use crate::store::StoreUrl;
+use crate::store::{LEASE, StoreUrl};
 
 /// What both are told.
 #[derive(Debug, clap::Args)]
@@ -34,6 +34,10 @@ pub(super) struct Hosting {
     /// [default: the store's directory, or ~/.cache/skep]
     #[arg(long, value_name = "DIR", env = "SKEP_CACHE")]
     cache: Option<PathBuf>,
+    /// How long this host may be silent before its jobs are given to others; for
+    /// tests, which cannot wait as long as a network deserves
+    #[arg(long, value_name = "TIME", hide = true, value_parser = lease)]
+    lease: Option<Duration>,
 }
 
 impl Hosting {
@@ -49,7 +53,7 @@ impl Hosting {
             workers,
             binary: this_binary()?,
         };
-        let store = self.store.open().await;
+        let store = self.store.open_with(self.lease.unwrap_or(LEASE)).await;
         let store = store.map_err(|error| Failure::failed(error.to_string()))?;
         Ok(Host::start(store, options)?)
     }
@@ -73,6 +77,15 @@ impl Hosting {
                 )
             })
     }
+}
+
+/// A lease that can be renewed three times before it ends.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration::parse(text)?;
+    if lease < Duration::from_secs(1) {
+        return Err("a lease of less than a second ends on a busy machine by itself".to_owned());
+    }
+    Ok(lease)
 }
 
 /// Jobs wait for the disk and for each other too, so that one per core would

@@ -38,10 +38,15 @@ pub(super) fn result(id: &str, result: &Payload, path: Option<&Path>) -> Result<
 fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    written.map_err(|error| match error.kind() {
+    written.map_err(|error| unwritten(&error))
+}
+
+/// What it means that stdout could not be written to.
+pub(super) fn unwritten(error: &std::io::Error) -> Failure {
+    match error.kind() {
         ErrorKind::BrokenPipe => Failure::Unread,
         _ => Failure::failed(format!("cannot write to stdout: {error}")),
-    })
+    }
 }
 
 /// Text that cannot move a terminal's cursor or worse.

@@ -1,4 +1,7 @@
-//! `skep post`: posts a job.
+//! `skep post`: posts a job, or many from a file.
+
+mod bulk;
+mod lines;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,11 +20,11 @@ use crate::job::{JobId, Payload};
 /// Post a job
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n  skep post --data photo.jpg --function thumbnail --delay 5s\n  echo '[1, 2]' | skep post - --function sum"
+    after_help = "Examples:\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n  skep post --data photo.jpg --function thumbnail --delay 5s\n  echo '[1, 2]' | skep post - --function sum\n  skep post --file messages.ndjson --function sum > ids.txt"
 )]
 pub(super) struct Args {
     /// The message, as JSON text; - reads it from stdin
-    #[arg(value_name = "MSG", required_unless_present = "data")]
+    #[arg(value_name = "MSG", required_unless_present_any = ["data", "file"])]
     message: Option<String>,
     /// Run this function; several run in order [default: all deployed]
     #[arg(long = "function", short, value_name = "NAME")]
@@ -29,6 +32,10 @@ pub(super) struct Args {
     /// Send this file's bytes as the message
     #[arg(long, value_name = "FILE", conflicts_with = "message")]
     data: Option<PathBuf>,
+    /// Post a job for each line of this file, which is a message in JSON; - reads
+    /// stdin. Prints the ids in the order of the lines
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["message", "data", "wait"])]
+    file: Option<PathBuf>,
     /// The media type of --data [default: by the file's name]
     #[arg(long, value_name = "TYPE", requires = "data")]
     content_type: Option<String>,
@@ -38,7 +45,8 @@ pub(super) struct Args {
     /// 0 (first) to 3 (last) [default: 2]
     #[arg(long)]
     priority: Option<u8>,
-    /// The same key answers the same id, and the job runs once
+    /// The same key answers the same id, and the job runs once; with --file, line N
+    /// has the key KEY:N, so that a run that was cut off can be repeated
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// Attempts before the job is given up, 1 to 100 [default: 5]
@@ -90,6 +98,9 @@ struct Posted {
 
 /// Posts the job, and follows it if asked to.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    if let Some(path) = &args.file {
+        return bulk::post(path, &args, global).await;
+    }
     let message = match (&args.message, &args.data) {
         (_, Some(path)) => message::file(path, args.content_type.as_deref())?,
         (given, None) => message::json(given.as_deref().unwrap_or_default())?,
@@ -115,15 +126,21 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     output::result(&format!("job {id}"), &result, args.output.as_deref())
 }
 
+impl<'a> Options<'a> {
+    fn of(args: &'a Args) -> Self {
+        Self {
+            delay_ms: args.delay.map(duration::ms),
+            priority: args.priority,
+            idempotency_key: args.idempotency_key.as_deref(),
+            max_attempts: args.max_attempts,
+            timeout_ms: args.timeout.map(duration::ms),
+            retention_s: args.retention.map(|retention| retention.as_secs()),
+        }
+    }
+}
+
 fn request(client: &Client, args: &Args, message: &Payload) -> Result<RequestBuilder, Failure> {
-    let options = Options {
-        delay_ms: args.delay.map(duration::ms),
-        priority: args.priority,
-        idempotency_key: args.idempotency_key.as_deref(),
-        max_attempts: args.max_attempts,
-        timeout_ms: args.timeout.map(duration::ms),
-        retention_s: args.retention.map(|retention| retention.as_secs()),
-    };
+    let options = Options::of(args);
     let request = client.request(Method::POST, "jobs")?;
     if !message.is_json() {
         let functions = [("functions", args.functions.join(","))];

@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use super::problem::Problem;
 
 /// How long a client may pause within a body.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads a body of at most `most` bytes; `what` names it in errors.
 pub(super) async fn read(
@@ -51,7 +51,7 @@ pub(super) async fn read(
     }
 }
 
-fn stalled() -> Problem {
+pub(super) fn stalled() -> Problem {
     Problem::new(
         StatusCode::REQUEST_TIMEOUT,
         "stalled",

@@ -18,11 +18,16 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 
+/// Marks an answer whose handler goes on reading the body while it is sent, and reads
+/// it to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadsOn;
+
 /// How much is read and dropped: twice the largest upload.
-const AT_MOST_BYTES: usize = 128 << 20;
+pub(super) const AT_MOST_BYTES: usize = 128 << 20;
 
 /// How long that may take.
-const AT_MOST: Duration = Duration::from_secs(10);
+pub(super) const AT_MOST: Duration = Duration::from_secs(10);
 
 /// A body that the handler reads first, and we read after it.
 struct Upload {
@@ -60,6 +65,9 @@ pub(super) async fn unread(request: Request, next: Next) -> Response {
         move |context| lock(&upload).poll(context)
     }));
     let response = next.run(Request::from_parts(parts, lent)).await;
+    if response.extensions().get::<ReadsOn>().is_some() {
+        return response;
+    }
     // A client that waits for `100 Continue` is spared the upload, and one that
     // has stalled would keep us waiting.
     let begun = lock(&upload).begun;

@@ -20,7 +20,7 @@ use crate::intake::{MAX_MESSAGE_BYTES, PostRequest};
 use crate::job::{JSON, Payload};
 
 /// Room for the options around the largest message.
-const MAX_ENVELOPE_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
+pub(super) const MAX_ENVELOPE_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
 
 /// What a message without a content type is.
 const BYTES: &str = "application/octet-stream";
@@ -99,7 +99,7 @@ pub(super) async fn post(
     })
 }
 
-fn of_envelope(body: &[u8]) -> Result<PostRequest, Problem> {
+pub(super) fn of_envelope(body: &[u8]) -> Result<PostRequest, Problem> {
     let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
         Problem::bad_request(format!(
             "the body is not a job: {error}; send {{\"msg\": any JSON, \"functions\": [\"name\"]}}"

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::extract::Format;
 
@@ -85,6 +85,26 @@ impl Problem {
         document.insert("status".to_owned(), self.status.as_u16().into());
         document.insert("detail".to_owned(), self.detail.into());
         Value::Object(document)
+    }
+
+    /// A line of an answer in lines, without its end: about line `number` of the
+    /// request. `stops` if nothing from there on was done.
+    pub(super) fn line(self, number: u64, stops: bool, format: Format) -> String {
+        match format {
+            Format::Text => {
+                let detail = self.detail.replace(['\n', '\r'], " ");
+                let rest = if stops {
+                    "; neither this line nor any after it was queued"
+                } else {
+                    ""
+                };
+                format!("line {number}: {detail}{rest}")
+            }
+            Format::Json => {
+                let document = self.document();
+                json!({"line": number, "stops": stops, "problem": document}).to_string()
+            }
+        }
     }
 
     fn render(self, format: Format) -> Response {

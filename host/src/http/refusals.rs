@@ -23,7 +23,12 @@ impl From<StoreError> for Problem {
                 "store-full",
                 error.to_string(),
             ),
-            StoreError::Unreadable(_) | StoreError::InUse(_) => Self::internal(&error),
+            StoreError::Unreadable(_) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "store-unreadable",
+                error.to_string(),
+            ),
+            StoreError::InUse(_) => Self::internal(&error),
         }
     }
 }

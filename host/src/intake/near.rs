@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{IntakeError, MAX_FUNCTIONS};
+use super::{IntakeError, MAX_FUNCTIONS, PostRequest};
 use crate::job::FunctionName;
 use crate::store::Deployment;
 
@@ -12,6 +12,18 @@ const SHORT_LIST: usize = 12;
 
 /// At most this many names are suggested.
 const MAX_NEAR: usize = 3;
+
+/// Whether every function that the jobs name is among these.
+pub(super) fn all_known(requests: &[PostRequest], deployed: &[Arc<Deployment>]) -> bool {
+    let known = |name: &String| {
+        deployed
+            .iter()
+            .any(|deployment| deployment.function.as_str() == name)
+    };
+    requests
+        .iter()
+        .all(|request| request.functions.iter().all(known))
+}
 
 /// The deployments of the functions that a job names.
 pub(super) fn resolve(

@@ -34,6 +34,9 @@ const MAX_COMPLAINT_BYTES: u64 = 4096;
 /// The child's exit code when the component is at fault.
 pub(super) const REFUSED: i32 = 3;
 
+/// The child's exit code when this host is at fault: a full disk, for one.
+const FAILED: i32 = 4;
+
 /// Compiles components in child processes.
 #[derive(Debug)]
 pub(super) struct Compiler {
@@ -59,7 +62,7 @@ impl Compiler {
         tokio::time::timeout(CHILD_TIME, self.run_child(component, target))
             .await
             .unwrap_or_else(|_| {
-                Err(AdmitError::Refused(format!(
+                Err(AdmitError::TooHard(format!(
                     "the component takes longer than {} s to compile; split it or make it smaller",
                     CHILD_TIME.as_secs()
                 )))
@@ -102,9 +105,12 @@ impl Compiler {
         match status.code() {
             Some(0) => Ok(()),
             Some(REFUSED) => Err(AdmitError::Refused(complaint)),
+            Some(FAILED) => Err(AdmitError::Host(format!(
+                "this host cannot compile components: {complaint}"
+            ))),
             _ => {
                 tracing::warn!(%status, complaint, "the compiler did not survive a component");
-                Err(AdmitError::Refused(format!(
+                Err(AdmitError::TooHard(format!(
                     "the component cannot be compiled within {CHILD_CPU_S} s of CPU and {} GiB of memory; split it or make it smaller",
                     CHILD_MEMORY_BYTES >> 30
                 )))
@@ -124,7 +130,7 @@ pub fn compile_from_stdin(target: &Path) -> i32 {
         }
         Err(error) => {
             eprintln!("{error:#}");
-            1
+            FAILED
         }
     }
 }

@@ -48,6 +48,10 @@ pub enum AdmitError {
     /// The component is at fault; the text says what and how to mend it.
     #[error("{0}")]
     Refused(String),
+    /// Compiling it takes more than this host gives; one that has less to do, or more
+    /// memory, may succeed.
+    #[error("{0}")]
+    TooHard(String),
     /// It is larger than allowed.
     #[error("{0}")]
     TooLarge(String),

@@ -32,11 +32,8 @@ pub use queue::QueueStatus;
 pub use transfer::{MAX_PARCELS_BYTES, Origin, Parcel, mover};
 pub use url::StoreUrl;
 
-/// How long a host may be silent before its jobs are given to others.
+/// What [`Store::lease`] is, unless a test cannot wait.
 pub const LEASE: Duration = Duration::from_secs(30);
-
-/// How often a host renews its lease: two renewals may be lost.
-pub const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 /// What a store can answer instead of the thing asked for.
 #[derive(Debug, thiserror::Error)]
@@ -247,6 +244,11 @@ pub enum Stored {
 /// 6. Every call may be dropped before it is done; the store stays whole.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// How long a host may be silent before its jobs are given to others.
+    fn lease(&self) -> Duration {
+        LEASE
+    }
+
     /// Accepts jobs, in order, all or none, and answers their ids. A job whose
     /// idempotency key is taken answers the id that has it and adds nothing.
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>>;
@@ -325,8 +327,14 @@ pub trait Store: Send + Sync + 'static {
     /// Unbinds functions, all or none; answers how many were bound.
     async fn undeploy(&self, namespace: &Namespace, functions: &[FunctionName]) -> Result<usize>;
 
-    /// The functions of a namespace.
+    /// The functions of a namespace. What another host has just changed may take a
+    /// moment to show; what a claimed job needs is there.
     async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>>;
+
+    /// The functions of a namespace at this moment, whatever it costs to look.
+    async fn functions_now(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
+        self.functions(namespace).await
+    }
 
     /// How the namespace's queue stands: numbers of one instant.
     async fn status(&self, namespace: &Namespace) -> Result<QueueStatus>;

@@ -37,7 +37,7 @@ pub(in crate::store) fn decode<T: DeserializeOwned>(what: impl Display, bytes: &
         Some((&VERSION, body)) => rmp_serde::from_slice(body)
             .map_err(|error| StoreError::Unreadable(format!("{what}: {error}"))),
         Some((version, _)) => Err(StoreError::Unreadable(format!(
-            "{what}: its version is {version}, and this skep reads {VERSION}"
+            "{what}: its version is {version}, and this skep reads {VERSION}; a newer skep wrote it, so run that one here too"
         ))),
         None => Err(StoreError::Unreadable(format!("{what}: it is empty"))),
     }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::{PathBuf, absolute};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::embedded::EmbeddedStore;
 use super::redis::{Address, AddressError, RedisStore};
-use super::{Result, Store, StoreError};
+use super::{LEASE, Result, Store, StoreError};
 
 /// Which store to use.
 ///
@@ -27,17 +28,30 @@ impl StoreUrl {
     ///
     /// Those of the store: in use, unreadable, out of reach.
     pub async fn open(&self) -> Result<Arc<dyn Store>> {
+        self.open_with(LEASE).await
+    }
+
+    /// Opens the store with another lease than the default.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub async fn open_with(&self, lease: Duration) -> Result<Arc<dyn Store>> {
         match self {
             Self::Embedded(directory) => {
                 let directory = directory.clone();
-                let open = move || EmbeddedStore::open(&directory);
+                let options = EmbeddedStore::options().lease(lease);
+                let open = move || options.open(&directory);
                 let fault =
                     |error| StoreError::Unavailable(format!("it cannot be opened: {error}"));
                 Ok(Arc::new(
                     tokio::task::spawn_blocking(open).await.map_err(fault)??,
                 ))
             }
-            Self::Redis(address) => Ok(Arc::new(RedisStore::options().open(address).await?)),
+            Self::Redis(address) => {
+                let options = RedisStore::options().lease(lease);
+                Ok(Arc::new(options.open(address).await?))
+            }
         }
     }
 

@@ -8,7 +8,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::sandbox::ProgressBoard;
-use crate::store::{LEASE, Lease, RENEW_EVERY, Store};
+use crate::store::{Lease, Store};
+
+/// How many times a host renews its lease while that lasts: one renewal may be lost,
+/// and the next be late.
+const RENEWALS: u32 = 3;
 
 /// How often expired results and data are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -21,7 +25,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// dispatcher at its next cycle.
 pub(super) async fn renew(store: Arc<dyn Store>, lease: watch::Receiver<Option<Lease>>) {
     loop {
-        sleep(RENEW_EVERY).await;
+        sleep(store.lease() / RENEWALS).await;
         let held = *lease.borrow();
         if let Some(held) = held
             && let Err(error) = store.renew(held).await
@@ -34,7 +38,7 @@ pub(super) async fn renew(store: Arc<dyn Store>, lease: watch::Receiver<Option<L
 /// Looks for hosts that are gone, at moments that differ from host to host.
 pub(super) async fn reap(store: Arc<dyn Store>) {
     loop {
-        let half = LEASE / 2;
+        let half = store.lease() / 2;
         sleep(half.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
         match store.reap().await {
             Ok(0) => {}

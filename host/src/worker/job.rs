@@ -128,7 +128,7 @@ fn unprepared(error: AdmitError) -> Unfinished {
             let text = format!("its component is refused now: {text}");
             Stop::from(Cause::new(CauseKind::Trap, text)).into()
         }
-        AdmitError::Host(text) => Unfinished::NotRun(text),
+        AdmitError::Host(text) | AdmitError::TooHard(text) => Unfinished::NotRun(text),
     }
 }
 

@@ -119,8 +119,13 @@ async fn mistakes_are_told_with_their_fix() {
     let output = run(&["serve", "--listen", "0.0.0.0:0"]).await;
     assert!(!output.status.success());
     assert!(err(&output).contains("access tokens"), "{}", err(&output));
-    let output = run(&["serve", "--store", "redis://127.0.0.1"]).await;
-    assert!(!output.status.success());
+    let output = run(&["serve", "--store", "redis:here"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        err(&output).contains("redis://HOST:PORT/DB"),
+        "{}",
+        err(&output)
+    );
     let output = run(&["psot"]).await;
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("post"), "{}", err(&output));

@@ -10,16 +10,21 @@
     reason = "a test fails by panicking"
 )]
 
+mod away;
 mod bad_jobs;
 mod bad_uploads;
+mod bulk;
 mod cli;
 mod crash;
 mod host_calls;
 mod limits;
 mod main_job;
+mod many_hosts;
 mod moving;
 mod moving_to_redis;
+mod process;
 mod queue;
+mod redis_kinds;
 mod refused_uploads;
 mod restart;
 mod server;

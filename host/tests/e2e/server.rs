@@ -1,14 +1,14 @@
 //! A server process under test, and a client that speaks to it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
+
+use crate::process::Process;
 
 /// How long anything may take before a test fails; generous, since CI is shared.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ impl Answer {
 
 /// A server on a directory of its own.
 pub(crate) struct Server {
-    child: Child,
+    pub(crate) process: Process,
     pub(crate) url: String,
     client: reqwest::Client,
     directory: TempDir,
@@ -95,31 +95,36 @@ impl Server {
     }
 
     pub(crate) async fn start_in(directory: TempDir) -> Self {
-        let mut child = skep()
-            .args(["serve", "--listen", "127.0.0.1:0", "--store"])
-            .arg(store_of(&directory))
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut seen = String::new();
-        let url = loop {
-            let line = tokio::time::timeout(PATIENCE, lines.next_line())
-                .await
-                .unwrap()
-                .unwrap();
-            let line = line.unwrap_or_else(|| panic!("the server did not start: {seen}"));
-            if let Some(at) = line.find("http://127.0.0.1:") {
-                break line[at..].split_whitespace().next().unwrap().to_owned();
-            }
-            seen.push_str(&line);
-        };
-        // Keep the pipe empty, or the server would stop at a full one.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let store = store_of(&directory);
+        Self::launch(directory, &["--store", &store], &[]).await
+    }
+
+    /// A server on a store that hosts share.
+    pub(crate) async fn on(store: &str, more: &[&str]) -> Self {
+        Self::with_env(store, more, &[]).await
+    }
+
+    /// As [`on`](Self::on), with more in its environment.
+    pub(crate) async fn with_env(store: &str, more: &[&str], env: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let cache = directory.path().join("cache").display().to_string();
+        let mut args = vec!["--store", store, "--cache", &cache];
+        args.extend(more);
+        Self::launch(directory, &args, env).await
+    }
+
+    async fn launch(directory: TempDir, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = skep();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(args)
+            .envs(env.iter().copied());
+        let process = Process::of(command);
+        let line = process.until_said("http://127.0.0.1:").await;
+        let at = line.find("http://").unwrap();
         Self {
-            child,
-            url,
+            process,
+            url: line[at..].split_whitespace().next().unwrap().to_owned(),
             client: reqwest::Client::new(),
             directory,
         }
@@ -137,19 +142,14 @@ impl Server {
 
     /// `kill -9`.
     pub(crate) async fn kill(mut self) -> TempDir {
-        self.child.kill().await.unwrap();
+        self.process.kill().await;
         self.directory
     }
 
     /// `kill -TERM`, and the exit code.
     pub(crate) async fn terminate(mut self) -> (Option<i32>, TempDir) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap() as i32).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let status = tokio::time::timeout(PATIENCE, self.child.wait())
-            .await
-            .unwrap()
-            .unwrap();
-        (status.code(), self.directory)
+        self.process.signal(rustix::process::Signal::TERM);
+        (self.process.exit().await, self.directory)
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

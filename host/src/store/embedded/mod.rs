@@ -104,6 +104,7 @@ impl Options {
             .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
         Ok(EmbeddedStore {
             id,
+            lease: self.lease,
             calls: Some(calls),
             committer: Some(committer),
             readers: Readers::new(directory.to_owned()),
@@ -116,6 +117,7 @@ impl Options {
 /// A store in a directory of this machine, for one process.
 pub struct EmbeddedStore {
     id: Uuid,
+    lease: Duration,
     calls: Option<mpsc::Sender<Box<dyn Call>>>,
     committer: Option<JoinHandle<()>>,
     readers: Readers,

@@ -32,6 +32,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl Store for EmbeddedStore {
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>> {
         self.write(Submit::new(namespace.clone(), jobs)?).await
     }

@@ -209,7 +209,11 @@ impl Link {
                 let pause = (state.failed.as_ref()).map_or(FIRST_PAUSE, |failed| failed.pause * 2);
                 let pause = pause.min(MAX_PAUSE);
                 state.failed = Some(Failed {
-                    error: error.to_string(),
+                    error: match &error {
+                        // The rest of its text is said again.
+                        StoreError::Unavailable(text) => text.clone(),
+                        other => other.to_string(),
+                    },
                     until: Instant::now() + pause,
                     pause,
                 });

@@ -72,7 +72,7 @@ impl Options {
         let link = Arc::new(Link::new(address, &self.prefix, shared.clock.clone())?);
         link.first_connection().await?;
         let tasks = [
-            tokio::spawn(wake::run(link.clone(), shared.clone())),
+            tokio::spawn(wake::run(link.clone(), shared.clone(), self.lease / 2)),
             tokio::spawn(events::run(link.clone(), shared.clone())),
         ];
         Ok(RedisStore {

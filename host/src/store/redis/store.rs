@@ -196,6 +196,10 @@ struct Answer {
 
 #[async_trait]
 impl Store for RedisStore {
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>> {
         if jobs.is_empty() {
             return Ok(Vec::new());
@@ -440,6 +444,10 @@ impl Store for RedisStore {
 
     async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
         self.bound(namespace).await
+    }
+
+    async fn functions_now(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
+        self.bound_now(namespace).await
     }
 
     async fn sweep(&self) -> Result<usize> {

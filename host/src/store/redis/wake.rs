@@ -3,7 +3,7 @@
 //!
 //! The token is no job: whoever takes it looks for jobs, and leaves another token if
 //! it leaves jobs. If a process dies with the token in its hand, the others look by
-//! themselves within [`LOOK_EVERY`].
+//! themselves within half a lease, which is how long it keeps its jobs at least.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,15 +16,12 @@ use tokio::time::{Instant, sleep};
 use super::link::{BLOCK, Connection, Link};
 use super::shared::Shared;
 
-/// How often a sleeping host looks for jobs though nobody told it of any: half a
-/// lease, which is how long a host that died keeps its jobs at least.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
-
 /// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs until it is aborted.
-pub(super) async fn run(link: Arc<Link>, shared: Arc<Shared>) {
+/// Runs until it is aborted; a sleeping host looks every so often for jobs though
+/// nobody told it of any.
+pub(super) async fn run(link: Arc<Link>, shared: Arc<Shared>, look_every: Duration) {
     let mut connection = None;
     let mut looked = Instant::now();
     loop {
@@ -45,7 +42,7 @@ pub(super) async fn run(link: Arc<Link>, shared: Arc<Shared>) {
         match token {
             Ok(true) if shared.hungry.load(Ordering::SeqCst) == 0 => give_back(&link).await,
             Ok(true) => shared.sign_of_work(),
-            Ok(false) if looked.elapsed() > LOOK_EVERY => shared.sign_of_work(),
+            Ok(false) if looked.elapsed() > look_every => shared.sign_of_work(),
             Ok(false) => continue,
             Err(error) => {
                 tracing::debug!(%error, "waiting for work was cut short");

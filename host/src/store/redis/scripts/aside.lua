@@ -3,6 +3,7 @@
 --
 -- ARGV[1]  incarnation
 -- then `ns/id` of each
+even_if_full()
 local W = P .. 'w:' .. ARGV[1]
 for i = 2, #ARGV do
   local value = call('HGET', W, ARGV[i])

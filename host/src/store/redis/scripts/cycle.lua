@@ -31,6 +31,7 @@ if before then
     return { 'old' }
   end
 end
+even_if_full()
 local now = now_ms()
 
 -- What the ends of a step come to.

@@ -11,6 +11,7 @@ for _, section in ipairs({ 'server', 'memory', 'persistence' }) do
     info = info .. answer
   end
 end
+even_if_full()
 call('HSETNX', P .. 'meta', 'schema', ARGV[1])
 call('HSETNX', P .. 'meta', 'id', ARGV[2])
 local meta = call('HMGET', P .. 'meta', 'schema', 'id', 'events')

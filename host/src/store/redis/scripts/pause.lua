@@ -3,6 +3,7 @@
 -- ARGV[1]  namespace
 -- ARGV[2]  1 to pause, 0 to resume
 local ns = ARGV[1]
+even_if_full()
 call('SADD', P .. 'ns', ns)
 if ARGV[2] == '1' then
   call('HSET', space(ns) .. 'meta', 'paused', '1')

@@ -60,6 +60,12 @@ local function is_nameless(member)
   return string.sub(member, -1) == '*'
 end
 
+-- When Redis is out of memory it refuses a script whose first write takes some. What
+-- must go on even then, so that hosts live and jobs end, begins with one that does not.
+local function even_if_full()
+  call('UNLINK', P .. 'none')
+end
+
 -- Redis's clock is the only one that counts.
 local function now_ms()
   local time = call('TIME')

@@ -2,6 +2,7 @@
 --
 -- ARGV[1]  incarnation
 -- then for each job: `ns/id`; attempt; record
+even_if_full()
 local W, list = P .. 'w:' .. ARGV[1], {}
 for i = 2, #ARGV, 3 do
   local value = call('HGET', W, ARGV[i])

@@ -2,6 +2,7 @@
 --
 -- ARGV[1]  incarnation
 -- ARGV[2]  lease, ms
+even_if_full()
 call('ZADD', P .. 'hosts', now_ms() + ARGV[2], ARGV[1])
 call('HSET', P .. 'w:' .. ARGV[1], '', string.rep('.', 65))
 for _, ns in ipairs(call('SMEMBERS', P .. 'ns')) do

@@ -7,5 +7,6 @@
 if not call('ZSCORE', P .. 'hosts', ARGV[1]) then
   return 0
 end
+even_if_full()
 call('ZADD', P .. 'hosts', now_ms() + ARGV[2], ARGV[1])
 return 1

@@ -1,6 +1,7 @@
 -- Begins the totals of a queue again at 0.
 --
 -- ARGV[1]  namespace
+even_if_full()
 local meta = space(ARGV[1]) .. 'meta'
 for _, total in ipairs({ 'posted', 'completed', 'failed', 'cancelled' }) do
   local value = call('HGET', meta, total)
