@@ -86,7 +86,7 @@ async fn a_status_tells_where_all_jobs_are(world: World) {
 async fn the_totals_survive_a_crash_and_are_those_of_one_namespace(mut world: World) {
     one_of_each(&world).await;
     let before = status(&world).await;
-    world.crash();
+    world.crash().await;
     let expected = QueueStatus {
         queued: 2,
         running: 0,
@@ -131,7 +131,7 @@ async fn the_totals_begin_again_when_rezeroed(mut world: World) {
         ..QueueStatus::default()
     };
     assert_eq!(status(&world).await, expected);
-    world.crash();
+    world.crash().await;
     world.submit_some(1).await;
     let status = status(&world).await;
     assert_eq!((status.posted, status.completed), (1, 0));
@@ -171,12 +171,12 @@ async fn a_pause_stops_one_namespace_only(world: World) {
 async fn a_pause_survives_a_crash(mut world: World) {
     pause(&world, true).await;
     world.submit_some(2).await;
-    world.crash();
+    world.crash().await;
     assert!(status(&world).await.paused);
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 9).await, [0; 0]);
     pause(&world, false).await;
-    world.crash();
+    world.crash().await;
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 9).await, [1, 2]);
 }
@@ -244,7 +244,7 @@ async fn a_release_grants_one_more_attempt_than_there_were(mut world: World) {
     let lease = world.host().await;
     world.claim(lease, 1).await;
     assert_eq!(release(&world).await, 1);
-    world.crash();
+    world.crash().await;
     assert_eq!(world.job(1).await.state, State::Queued);
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
@@ -307,7 +307,7 @@ async fn a_purge_deletes_what_waits_and_nothing_else(mut world: World) {
         let kept = world.store().status(&other).await.unwrap();
         assert_eq!((kept.queued, kept.posted), (1, 1));
         if !crashed {
-            world.crash();
+            world.crash().await;
         }
     }
     // The one that ran has lost its host.
@@ -323,7 +323,7 @@ async fn a_purge_frees_the_keys_and_never_an_id(mut world: World) {
     };
     world.submit(vec![job("1"), keyed(), later("3")]).await;
     assert_eq!(purge(&world).await, 3);
-    world.crash();
+    world.crash().await;
     assert_eq!(world.submit(vec![keyed(), keyed()]).await, [4, 4]);
     assert_eq!(purge(&world).await, 1);
     assert_eq!(world.submit_some(1).await, [5]);

@@ -94,7 +94,7 @@ async fn two_movers_never_hold_the_same_job(world: World) {
 async fn a_hold_survives_a_crash(mut world: World) {
     world.submit_some(3).await;
     let held = hold(&world, MOVER, 2).await;
-    world.crash();
+    world.crash().await;
     assert_eq!(status(&world).await.moving, 2);
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 9).await, [3]);
@@ -152,7 +152,7 @@ async fn what_was_let_go_has_ended_and_says_where_it_is(mut world: World) {
         let now = status(&world).await;
         assert_eq!((now.moving, now.cancelled, now.posted), (0, 1, 1));
         if !crashed {
-            world.crash();
+            world.crash().await;
         }
     }
     // The key still names what it named.
@@ -178,7 +178,7 @@ async fn released_holds_wait_again(mut world: World) {
     assert_eq!(world.job(1).await.attempts, []);
     assert!(world.job(2).await.due_at_ms.is_some());
     assert_eq!(let_go(&world, MOVER, &[1]).await, 0);
-    world.crash();
+    world.crash().await;
     let lease = world.host().await;
     let claims = world.claim(lease, 9).await;
     assert_eq!(ids(&claims), [1, 3]);
@@ -202,7 +202,7 @@ async fn a_wish_to_cancel_what_is_being_moved_is_kept(mut world: World) {
         assert_eq!(answer, Cancelled::Requested);
     }
     assert_eq!(status(&world).await.moving, 2);
-    world.crash();
+    world.crash().await;
     // It may be in the other store, and then this is the truth.
     assert_eq!(let_go(&world, MOVER, &[1]).await, 1);
     let record = world.job(1).await;

@@ -26,9 +26,9 @@ async fn deliver(world: &World, parcels: Vec<Parcel>) -> Vec<u64> {
 
 async fn a_store_has_one_id_for_ever(mut world: World) {
     let id = world.store().store_id().await.unwrap();
-    world.crash();
+    world.crash().await;
     assert_eq!(world.store().store_id().await.unwrap(), id);
-    let other = world.fresh();
+    let other = world.fresh().await;
     let other_id = other.store().store_id().await.unwrap();
     assert_ne!(other_id, id);
     assert_eq!(mover(id, other_id), mover(id, other_id));
@@ -36,7 +36,7 @@ async fn a_store_has_one_id_for_ever(mut world: World) {
 }
 
 async fn delivered_jobs_are_whole(world: World) {
-    let there = world.fresh();
+    let there = world.fresh().await;
     there.submit_some(7).await;
     let whole = NewJob {
         message: Payload {
@@ -73,7 +73,7 @@ async fn delivered_jobs_are_whole(world: World) {
 }
 
 async fn a_second_delivery_doubles_nothing(world: World) {
-    let mut there = world.fresh();
+    let mut there = world.fresh().await;
     world.submit_some(3).await;
     let held = hold(&world, MOVER, 2).await;
     assert_eq!(deliver(&there, held.clone()).await, [1, 2]);
@@ -81,7 +81,7 @@ async fn a_second_delivery_doubles_nothing(world: World) {
     let lease = there.host().await;
     let claim = there.claim(lease, 1).await.remove(0);
     there.finish(lease, &claim, completed("")).await;
-    there.crash();
+    there.crash().await;
     // With more, twice in one call, and when one has ended.
     let mut more = hold(&world, MOVER, 3).await;
     more.extend(held);
@@ -91,7 +91,7 @@ async fn a_second_delivery_doubles_nothing(world: World) {
 }
 
 async fn a_delivery_is_known_after_its_job_was_purged(world: World) {
-    let there = world.fresh();
+    let there = world.fresh().await;
     world.submit_some(1).await;
     let held = hold(&world, MOVER, 1).await;
     assert_eq!(deliver(&there, held.clone()).await, [1]);
@@ -106,7 +106,7 @@ async fn a_delivery_is_known_after_its_job_was_purged(world: World) {
 }
 
 async fn the_same_id_of_another_store_is_another_job(world: World) {
-    let (second, there) = (world.fresh(), world.fresh());
+    let (second, there) = (world.fresh().await, world.fresh().await);
     world.submit_some(1).await;
     second.submit_some(1).await;
     let one = hold(&world, MOVER, 1).await;
@@ -123,7 +123,7 @@ async fn a_delivered_job_whose_key_is_taken_is_that_job(world: World) {
         idempotency_key: Some("k".into()),
         ..job("0")
     };
-    let there = world.fresh();
+    let there = world.fresh().await;
     there.submit(vec![job("1"), keyed()]).await;
     world.submit(vec![keyed()]).await;
     let held = hold(&world, MOVER, 1).await;
@@ -136,7 +136,7 @@ async fn a_delivered_job_whose_key_is_taken_is_that_job(world: World) {
 }
 
 async fn past_attempts_count_on(world: World) {
-    let mut there = world.fresh();
+    let mut there = world.fresh().await;
     let twice = NewJob {
         max_attempts: 2,
         ..job("0")
@@ -149,7 +149,7 @@ async fn past_attempts_count_on(world: World) {
     let held = hold(&world, MOVER, 1).await;
     assert_eq!(held[0].attempts, before.attempts);
     deliver(&there, held).await;
-    there.crash();
+    there.crash().await;
     let record = there.job(1).await;
     assert_eq!((record.state, record.attempt), (State::Queued, 1));
     assert_eq!(record.attempts, before.attempts);
@@ -165,7 +165,7 @@ async fn past_attempts_count_on(world: World) {
 }
 
 async fn what_remains_of_a_delay_travels(world: World) {
-    let there = world.fresh();
+    let there = world.fresh().await;
     let began = now_ms();
     world.submit(vec![later("0"), job("1")]).await;
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -185,7 +185,7 @@ async fn what_remains_of_a_delay_travels(world: World) {
 }
 
 async fn a_look_at_what_waits_changes_nothing(world: World) {
-    let there = world.fresh();
+    let there = world.fresh().await;
     world.submit_some(5).await;
     world.submit(vec![later("6")]).await;
     let lease = world.host().await;
@@ -225,13 +225,13 @@ async fn move_in_part(from: &World, to: &World, calls: usize) -> bool {
 }
 
 async fn a_move_that_is_cut_off_anywhere_loses_and_doubles_nothing(mut world: World) {
-    let mut there = world.fresh();
+    let mut there = world.fresh().await;
     let messages: Vec<_> = (0..20).map(|n| job(&n.to_string())).collect();
     world.submit(messages).await;
     for calls in [1, 2, 3, 2, 1, 3, 2, 2] {
         assert!(move_in_part(&world, &there, calls).await);
-        world.crash();
-        there.crash();
+        world.crash().await;
+        there.crash().await;
     }
     while move_in_part(&world, &there, 3).await {}
     let (left, came) = (status(&world).await, status(&there).await);

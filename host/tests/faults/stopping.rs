@@ -25,7 +25,7 @@ async fn a_stop_hands_jobs_back_although_the_store_fails_meanwhile() {
     };
     let spin = post(&stopped, &[request("spin"), request("spin")]).await;
     let until = tokio::time::Instant::now() + Duration::from_secs(20);
-    while inner.count(&ns()).await.unwrap() > 0 {
+    while inner.status(&ns()).await.unwrap().waiting() > 0 {
         assert!(tokio::time::Instant::now() < until, "nobody takes the jobs");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

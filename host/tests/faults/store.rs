@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use skep::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
 use skep::store::{
-    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Result, Step, Store, StoreError,
-    Stored, Token,
+    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel, QueueStatus, Result,
+    Step, Store, StoreError, Stored, Token,
 };
+use uuid::Uuid;
 
 /// How often calls fail, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,7 +136,16 @@ all_methods! {
     output(namespace: &Namespace, id: JobId) -> Option<Stored>;
     log(namespace: &Namespace, id: JobId) -> Vec<LogLine>;
     ended(namespace: &Namespace, id: JobId) -> ();
-    count(namespace: &Namespace) -> u64;
+    status(namespace: &Namespace) -> QueueStatus;
+    pause(namespace: &Namespace, paused: bool) -> ();
+    release(namespace: &Namespace) -> usize;
+    rezero(namespace: &Namespace) -> ();
+    purge(namespace: &Namespace) -> usize;
+    store_id() -> Uuid;
+    hold(namespace: &Namespace, mover: Uuid, want: usize) -> Vec<Parcel>;
+    let_go(namespace: &Namespace, mover: Uuid, moved: Vec<(JobId, String)>) -> usize;
+    peek(namespace: &Namespace, after: JobId, want: usize) -> Vec<Parcel>;
+    deliver(namespace: &Namespace, parcels: Vec<Parcel>) -> Vec<JobId>;
     put_data(namespace: &Namespace, key: &str, data: Bytes, expires_at_ms: Option<u64>) -> ();
     data(namespace: &Namespace, key: &str) -> Option<Bytes>;
     put_component(digest: Digest, bytes: Bytes) -> ();

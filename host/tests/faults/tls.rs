@@ -13,7 +13,7 @@ use crate::client::ns;
 const URL: &str = "SKEP_TEST_TLS_URL";
 
 async fn submit(url: &str) -> Result<usize> {
-    let store = RedisStore::options().open(url).await?;
+    let store = RedisStore::options().open(&url.parse().unwrap()).await?;
     let jobs = vec![NewJob::new(Payload::json("0"), vec![])];
     Ok(store.submit(&ns(), jobs).await?.len())
 }

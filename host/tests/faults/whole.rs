@@ -34,7 +34,10 @@ async fn each_job_ends_once_and_as_it_should_on_an_embedded_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_job_ends_once_and_as_it_should_on_a_redis() {
     let server = RedisServer::start();
-    let store = RedisStore::options().open(&server.url()).await.unwrap();
+    let store = RedisStore::options()
+        .open(&server.url().parse().unwrap())
+        .await
+        .unwrap();
     each_job_ends_once_and_as_it_should(Arc::new(store)).await;
 }
 
@@ -92,7 +95,7 @@ async fn each_job_ends_once_and_as_it_should(inner: Arc<dyn Store>) {
         let later = inner.job(&ns(), record.id).await.unwrap();
         assert_eq!(later.as_ref(), Some(record));
     }
-    assert_eq!(inner.count(&ns()).await.unwrap(), 0);
+    assert_eq!(inner.status(&ns()).await.unwrap().waiting(), 0);
     assert_eq!(
         inner.job(&ns(), JobId(JOBS as u64 + 1)).await.unwrap(),
         None

@@ -155,6 +155,7 @@ fn end(index: usize, done: &Completion, held: &Held, now_ms: u64) -> Result<End>
         result_bytes: None,
         expires_at_ms: None,
         cancel_requested: false,
+        cause: None,
     };
     let stopped = |attempts| {
         let ended = Ended {

@@ -8,6 +8,7 @@
 //! host ([`wake`]), one for the events that all hosts want to know ([`events`]).
 
 mod address;
+mod administer;
 mod claims;
 mod ends;
 mod events;
@@ -21,6 +22,7 @@ mod reply;
 mod script;
 mod shared;
 mod store;
+mod transfer;
 mod wake;
 
 use std::sync::Arc;

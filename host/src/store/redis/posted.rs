@@ -40,19 +40,26 @@ pub(super) fn encode_job(job: &NewJob) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The head of a job as it is stored, with or without the message.
+pub(super) fn decode_head(id: JobId, bytes: &[u8]) -> Result<&[u8]> {
+    let torn = || StoreError::Unreadable(format!("job {id}: its record is cut short"));
+    let length = digits(bytes, AT + RANK, LENGTH, 16).ok_or_else(torn)?;
+    let start = AT + RANK + LENGTH;
+    let end = usize::try_from(length)
+        .ok()
+        .and_then(|length| start.checked_add(length));
+    end.and_then(|end| bytes.get(start..end)).ok_or_else(torn)
+}
+
 /// A job as it is stored: when it was accepted, in ms, and the job.
 pub(super) fn decode_job(id: JobId, bytes: Vec<u8>) -> Result<(u64, NewJob)> {
     let what = format!("job {id}");
     let torn = || StoreError::Unreadable(format!("{what}: its record is cut short"));
     let bytes = Bytes::from(bytes);
     let at = digits(&bytes, 0, AT, 10).ok_or_else(torn)?;
-    let length = digits(&bytes, AT + RANK, LENGTH, 16).ok_or_else(torn)?;
-    let start = AT + RANK + LENGTH;
-    let end = usize::try_from(length)
-        .ok()
-        .and_then(|length| start.checked_add(length));
-    let end = end.filter(|end| *end <= bytes.len()).ok_or_else(torn)?;
-    let head: Head<'static> = decode(&what, bytes.get(start..end).unwrap_or_default())?;
+    let front = decode_head(id, &bytes)?;
+    let end = AT + RANK + LENGTH + front.len();
+    let head: Head<'static> = decode(&what, front)?;
     Ok((at, head.into_job(&what, bytes.slice(end..))?))
 }
 

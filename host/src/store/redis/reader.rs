@@ -48,7 +48,9 @@ impl RedisStore {
             fill_attempts(&mut record, attempts);
         }
         let detail = String::from_utf8_lossy(&detail);
-        if place == "scheduled" {
+        if place == "held" {
+            record.state = State::Scheduled;
+        } else if place == "scheduled" {
             let due = reply::number(Value::SimpleString(detail.into_owned()))?;
             if due > self.shared.clock.now_ms() {
                 record.state = State::Scheduled;

@@ -32,26 +32,33 @@ struct Lost {
 impl RedisStore {
     /// See [`crate::store::Store::reap`].
     pub(super) async fn take_back(&self) -> Result<usize> {
+        let cause = Cause::new(
+            CauseKind::HostLost,
+            "the host that ran this attempt stopped or was out of reach for longer than its lease",
+        );
         let reaper = Uuid::new_v4();
         let mut total = 0;
         for step in 1_u64.. {
             let mut command = self.link.command(script::REAP);
-            let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
-            command.arg(reaper.to_string()).arg(lease_ms).arg(BATCH);
+            command
+                .arg(reaper.to_string())
+                .arg(self.lease_ms())
+                .arg(BATCH);
             let mut answer = Reply::new(self.link.run(script::REAP, &command).await?)?;
             if !answer.truth()? {
                 break;
             }
-            let lost = read_lost(answer)?;
-            if !lost.is_empty() {
-                total += lost.len();
-                self.give_back(reaper, step, &lost).await?;
-            }
+            total += self.give_back(reaper, step, answer, &cause).await?;
         }
         if total > 0 {
             self.leave(reaper).await?;
         }
         Ok(total)
+    }
+
+    /// The lease of this store's incarnations, in ms.
+    pub(super) fn lease_ms(&self) -> u64 {
+        u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Ends an incarnation that holds nothing.
@@ -81,20 +88,40 @@ impl RedisStore {
         Ok(())
     }
 
-    async fn give_back(&self, reaper: Uuid, step: u64, lost: &[Lost]) -> Result<()> {
-        let held = self.read_held(lost).await?;
+    /// Gives back jobs that an incarnation of our own has just taken over; answers
+    /// how many.
+    pub(super) async fn give_back(
+        &self,
+        incarnation: Uuid,
+        step: u64,
+        taken: Reply,
+        cause: &Cause,
+    ) -> Result<usize> {
+        let lost = read_lost(taken)?;
+        if lost.is_empty() {
+            return Ok(0);
+        }
+        let held = self.read_held(&lost).await?;
         let now_ms = self.shared.clock.now_ms();
-        let unreadable =
-            (lost.iter().map(|lost| &lost.token)).filter(|token| !held.contains_key(token));
-        self.set_aside(reaper, unreadable).await?;
+        let unreadable = lost.iter().map(|lost| &lost.token);
+        let unreadable = unreadable.filter(|token| !held.contains_key(token));
+        self.set_aside(incarnation, unreadable).await?;
         let mut ends = Ends::new(now_ms);
         for (index, lost) in lost.iter().enumerate() {
             if let Some(held) = held.get(&lost.token) {
-                ends.add(index, &lost_attempt(lost, now_ms), held)?;
+                let mut held = held.clone();
+                if cause.kind == CauseKind::Released {
+                    // Who releases a job wants it run, also if this was its last attempt.
+                    let mut job = (*held.job).clone();
+                    job.max_attempts = u32::MAX;
+                    held.job = job.into();
+                }
+                ends.add(index, &lost_attempt(lost, now_ms, cause.clone()), &held)?;
             }
         }
-        let (command, _) = self.step(reaper, step, 0, &ends);
-        self.link.run(script::CYCLE, &command).await.map(drop)
+        let (command, _) = self.step(incarnation, step, 0, &ends);
+        self.link.run(script::CYCLE, &command).await?;
+        Ok(lost.len())
     }
 
     /// The jobs and histories of those that can be read.
@@ -143,11 +170,7 @@ impl RedisStore {
 }
 
 /// The end of an attempt that nobody could report on.
-fn lost_attempt(lost: &Lost, now_ms: u64) -> Completion {
-    let cause = Cause::new(
-        CauseKind::HostLost,
-        "the host that ran this attempt stopped or was out of reach for longer than its lease",
-    );
+fn lost_attempt(lost: &Lost, now_ms: u64, cause: Cause) -> Completion {
     Completion {
         token: lost.token.clone(),
         verdict: Verdict::Retry { cause, delay_ms: 0 },

@@ -10,11 +10,13 @@ use bytes::Bytes;
 use redis::Cmd;
 use uuid::Uuid;
 
-use crate::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
+use crate::job::{
+    Cause, Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress,
+};
 use crate::store::record::{Ended, Fate, decode, encode};
 use crate::store::{
-    CLAIMS_PER_YIELD, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Result, Step,
-    Store, StoreError, Stored, Token,
+    CLAIMS_PER_YIELD, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel,
+    QueueStatus, Result, Step, Store, StoreError, Stored, Token,
 };
 
 use super::claims::Claims;
@@ -88,6 +90,25 @@ impl RedisStore {
         Ok((command, sent, foreign))
     }
 
+    /// Starts a command that accepts jobs, each of `width` values.
+    pub(super) fn accept(&self, namespace: &Namespace, width: usize) -> Cmd {
+        let mut command = self.link.command(script::SUBMIT);
+        command
+            .arg(namespace.as_str())
+            .arg(Uuid::new_v4().to_string())
+            .arg(BATCH_REMEMBERED_MS)
+            .arg(width);
+        command
+    }
+
+    /// Accepts the jobs of a command; answers their ids.
+    pub(super) async fn accepted(&self, command: &Cmd) -> Result<Vec<JobId>> {
+        let ids = reply::text(self.link.run(script::SUBMIT, command).await?)?;
+        let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
+        let id = |id: &str| id.parse().map(JobId).map_err(odd);
+        ids.split(' ').map(id).collect()
+    }
+
     /// Takes in what a step was answered.
     fn take_in(&self, lease: Lease, step: &Step, sent: &[usize], read: Answer) -> Result<Cycle> {
         let mut hosts = self.shared.hosts();
@@ -117,7 +138,11 @@ impl RedisStore {
 
     /// What is to be recorded if a job that waits is cancelled, and the attempts
     /// behind it as Redis has them.
-    async fn end_of_waiting(&self, field: (&Namespace, JobId)) -> Result<(Vec<u8>, String)> {
+    pub(super) async fn end_of_waiting(
+        &self,
+        field: (&Namespace, JobId),
+        cause: Option<Cause>,
+    ) -> Result<(Vec<u8>, String)> {
         let (namespace, id) = field;
         let mut command = redis::cmd("HGET");
         command
@@ -139,10 +164,21 @@ impl RedisStore {
             content_type: None,
             result_bytes: None,
             expires_at_ms: None,
-            cancel_requested: true,
+            cancel_requested: cause.is_none(),
+            cause,
         };
         Ok((encode_end(&ended, None)?, behind))
     }
+}
+
+/// Adds a job to a command that accepts jobs.
+pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
+    command
+        .arg(rank(job))
+        .arg(job.delay_ms)
+        .arg(job.idempotency_key.as_deref().unwrap_or_default())
+        .arg(encode_job(job)?);
+    Ok(())
 }
 
 /// The answer to a step.
@@ -162,33 +198,17 @@ impl Store for RedisStore {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut command = self.link.command(script::SUBMIT);
-        command
-            .arg(namespace.as_str())
-            .arg(Uuid::new_v4().to_string())
-            .arg(BATCH_REMEMBERED_MS);
+        let mut command = self.accept(namespace, 4);
         for job in &jobs {
-            command
-                .arg(rank(job))
-                .arg(job.delay_ms)
-                .arg(job.idempotency_key.as_deref().unwrap_or_default())
-                .arg(encode_job(job)?);
+            add_job(&mut command, job)?;
         }
-        let ids = reply::text(self.link.run(script::SUBMIT, &command).await?)?;
-        let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
-        let ids: Vec<JobId> = ids
-            .split(' ')
-            .map(|id| id.parse().map(JobId).map_err(odd))
-            .collect::<Result<_>>()?;
-        Ok(ids)
+        self.accepted(&command).await
     }
 
     async fn register(&self) -> Result<Lease> {
         let incarnation = Uuid::new_v4();
         let mut command = self.link.command(script::REGISTER);
-        command
-            .arg(incarnation.to_string())
-            .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
+        command.arg(incarnation.to_string()).arg(self.lease_ms());
         self.link.run(script::REGISTER, &command).await?;
         self.shared.hosts().insert(incarnation, Host::default());
         Ok(Lease { incarnation })
@@ -198,7 +218,7 @@ impl Store for RedisStore {
         let mut command = self.link.command(script::RENEW);
         command
             .arg(lease.incarnation.to_string())
-            .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
+            .arg(self.lease_ms());
         match reply::number(self.link.run(script::RENEW, &command).await?)? {
             0 => {
                 self.shared.lost(lease.incarnation);
@@ -313,7 +333,7 @@ impl Store for RedisStore {
         };
         let (_, job) = decode_job(id, bytes)?;
         loop {
-            let (end, behind) = self.end_of_waiting((namespace, id)).await?;
+            let (end, behind) = self.end_of_waiting((namespace, id), None).await?;
             let mut command = self.link.command(script::CANCEL);
             command
                 .arg(namespace.as_str())
@@ -355,16 +375,6 @@ impl Store for RedisStore {
             }
             rung.await;
         }
-    }
-
-    async fn count(&self, namespace: &Namespace) -> Result<u64> {
-        let mut count = 0;
-        for set in ["q", "d", "idle", "aside"] {
-            let mut command = redis::cmd("ZCARD");
-            command.arg(self.link.key(&format!("n:{namespace}:{set}")));
-            count += reply::number(self.link.send(&command).await?)?;
-        }
-        Ok(count)
     }
 
     async fn put_data(
@@ -432,5 +442,59 @@ impl Store for RedisStore {
         command.arg(SWEPT);
         let dropped = reply::number(self.link.run(script::SWEEP, &command).await?)?;
         Ok(usize::try_from(dropped).unwrap_or(usize::MAX))
+    }
+
+    async fn status(&self, namespace: &Namespace) -> Result<QueueStatus> {
+        self.read_status(namespace).await
+    }
+
+    async fn pause(&self, namespace: &Namespace, paused: bool) -> Result<()> {
+        self.set_paused(namespace, paused).await
+    }
+
+    async fn release(&self, namespace: &Namespace) -> Result<usize> {
+        Ok(self.release_running(namespace).await? + self.release_held(namespace).await?)
+    }
+
+    async fn rezero(&self, namespace: &Namespace) -> Result<()> {
+        let mut command = self.link.command(script::REZERO);
+        command.arg(namespace.as_str());
+        self.link.run(script::REZERO, &command).await.map(drop)
+    }
+
+    async fn purge(&self, namespace: &Namespace) -> Result<usize> {
+        let purged = self.purge_waiting(namespace).await?;
+        self.rezero(namespace).await?;
+        Ok(purged)
+    }
+
+    async fn store_id(&self) -> Result<Uuid> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.link.key("meta")).arg("id");
+        let id = reply::text(self.link.send(&command).await?)?;
+        (id.parse()).map_err(|_| StoreError::Unreadable(format!("the store's id is {id:?}")))
+    }
+
+    async fn hold(&self, namespace: &Namespace, mover: Uuid, want: usize) -> Result<Vec<Parcel>> {
+        let mut parcels = self.parcels(namespace, JobId(0), Some(mover), want).await?;
+        parcels.sort_unstable_by_key(|parcel| parcel.origin.id);
+        Ok(parcels)
+    }
+
+    async fn let_go(
+        &self,
+        namespace: &Namespace,
+        mover: Uuid,
+        moved: Vec<(JobId, String)>,
+    ) -> Result<usize> {
+        self.end_moved(namespace, mover, moved).await
+    }
+
+    async fn peek(&self, namespace: &Namespace, after: JobId, want: usize) -> Result<Vec<Parcel>> {
+        self.parcels(namespace, after, None, want).await
+    }
+
+    async fn deliver(&self, namespace: &Namespace, parcels: Vec<Parcel>) -> Result<Vec<JobId>> {
+        self.accept_parcels(namespace, &parcels).await
     }
 }

@@ -17,6 +17,7 @@ if (call('HGET', N .. 'a', id) or '') ~= ARGV[4] then
 end
 local waited = call('ZREM', N .. 'q', member) + call('ZREM', N .. 'd', member)
   + call('ZREM', N .. 'idle', member) + call('ZREM', N .. 'aside', member)
+call('ZREM', N .. 't', member)
 if waited == 0 then
   call('SADD', P .. 'stop', field)
   tell('s', field)

@@ -176,6 +176,7 @@ local function promote()
       list[#list + 1] = member
     end
     many('ZREM', d, members)
+    many('ZREM', space(ns) .. 't', members)
     enqueue(ns, list)
     local first = call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
     if first then

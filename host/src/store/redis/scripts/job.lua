@@ -6,7 +6,7 @@
 -- Returns {} if it is unknown, else {when it was posted, rank, head, bytes of the message,
 -- place, detail, past attempts or '', progress or '', whether it is to be stopped}; place
 -- and detail: `ended` and the record of that, `queued` and '', `scheduled` and when it
--- is due, `running` and the value of its holder.
+-- is due, `held` and '' (for another store), `running` and the value of its holder.
 local N, id = space(ARGV[1]), ARGV[2]
 local field = ARGV[1] .. '/' .. id
 local J, E = P .. 'j:' .. field, P .. 'e:' .. field
@@ -35,6 +35,9 @@ local member = id .. ':' .. answer[2]
 local due = call('ZSCORE', N .. 'd', member)
 if due then
   return with('scheduled', due)
+end
+if call('HEXISTS', N .. 'm', id) == 1 then
+  return with('held', '')
 end
 if not call('ZSCORE', N .. 'q', member) then
   for _, inc in ipairs(call('ZRANGE', P .. 'hosts', 0, -1)) do

@@ -17,15 +17,20 @@
 --   ns          SET     the namespaces
 --   b:<batch>   STRING  the answer to a submit, for a minute
 --   c:<digest>  STRING  a component
---   n:<ns>:meta HASH    last (id), posted, completed, failed, cancelled, claims, paused, functions
+--   n:<ns>:meta HASH    last (id), claims, paused, functions (version of the whole); posted,
+--                       completed, failed, cancelled, purged, and what the first four
+--                       were at the last rezero (0:posted, ..)
 --   n:<ns>:q    ZSET    members that wait -> priority and id
 --   n:<ns>:idle ZSET    the same, of jobs that name no function while there is none
 --   n:<ns>:aside ZSET   the same, of jobs that no host of this version can read
 --   n:<ns>:d    ZSET    members that are delayed -> when they are due, ms
+--   n:<ns>:t    ZSET    the same members -> id
+--   n:<ns>:m    HASH    id -> `mover:due ms or 0:member`, of jobs held for another store
 --   n:<ns>:a    HASH    id -> attempts so far, of jobs with a history or a log
 --   n:<ns>:dead ZSET    id -> when it went to the dead letter, ms
 --   n:<ns>:f    HASH    function -> place:version:ms:record; fl: last version; fv: all versions
---   n:<ns>:u:<key>, x:<key>  STRING  an idempotency key's id; stored data
+--   n:<ns>:u:<key>, o:<origin>, x:<key>  STRING  the id of an idempotency key; that of a
+--                       job of another store; stored data
 --   j:<ns>/<id>, e:, h:, l:  STRING  a job, its end, its past attempts, its log
 --
 -- A member is `id:rank`; a rank is a priority and `*` if the job names no function,
@@ -114,7 +119,12 @@ end
 -- Lets members wait for their time; `list` is ms, member, ms, member, ..
 local function delay(ns, list)
   if #list > 0 then
+    local ids = {}
+    for i = 2, #list, 2 do
+      ids[i - 1], ids[i] = string.sub(list[i], 1, -4), list[i]
+    end
     many('ZADD', space(ns) .. 'd', list)
+    many('ZADD', space(ns) .. 't', ids)
     local first = call('ZRANGE', space(ns) .. 'd', 0, 0, 'WITHSCORES')[2]
     call('ZADD', P .. 'dues', first, ns)
     tell('d', first)

@@ -1,0 +1,33 @@
+-- Deletes jobs that wait.
+--
+-- ARGV[1]  namespace
+-- then for each job: member; idempotency key or ''
+--
+-- Returns how many still waited.
+local ns = ARGV[1]
+local N, purged, keys, fields = space(ns), 0, {}, {}
+for i = 2, #ARGV, 2 do
+  local member = ARGV[i]
+  local id = string.sub(member, 1, -4)
+  local field = ns .. '/' .. id
+  if call('ZREM', N .. 'q', member) + call('ZREM', N .. 'd', member) + call('ZREM', N .. 'idle', member) > 0 then
+    purged = purged + 1
+    call('ZREM', N .. 't', member)
+    call('HDEL', N .. 'a', id)
+    fields[#fields + 1] = field
+    for _, kind in ipairs({ 'j:', 'h:', 'l:' }) do
+      keys[#keys + 1] = P .. kind .. field
+    end
+    local key = N .. 'u:' .. ARGV[i + 1]
+    if ARGV[i + 1] ~= '' and call('GET', key) == id then
+      keys[#keys + 1] = key
+    end
+  end
+end
+many('UNLINK', nil, keys)
+if purged > 0 then
+  call('HINCRBY', N .. 'meta', 'purged', purged)
+  -- Whoever waits for one shall learn that it is gone.
+  tell('e', table.concat(fields, ' '))
+end
+return purged

@@ -1,0 +1,18 @@
+-- How a queue stands.
+--
+-- ARGV[1]  namespace
+--
+-- Returns {queued, scheduled, running, moving, posted, completed, failed, cancelled,
+-- paused}. What runs is what is nowhere else.
+local N = space(ARGV[1])
+local m = call('HMGET', N .. 'meta', 'posted', 'completed', 'failed', 'cancelled', 'purged', 'paused',
+  '0:posted', '0:completed', '0:failed', '0:cancelled')
+for i = 1, 10 do
+  m[i] = tonumber(m[i] or 0)
+end
+local due = call('ZCOUNT', N .. 'd', '-inf', now_ms())
+local scheduled = call('ZCARD', N .. 'd') - due
+local queued = call('ZCARD', N .. 'q') + call('ZCARD', N .. 'idle') + call('ZCARD', N .. 'aside') + due
+local moving = call('HLEN', N .. 'm')
+local running = m[1] - m[2] - m[3] - m[4] - m[5] - queued - scheduled - moving
+return { queued, scheduled, running, moving, m[1] - m[7], m[2] - m[8], m[3] - m[9], m[4] - m[10], m[6] }
