@@ -98,7 +98,11 @@ impl Case {
                 let message = json!({"data": "value", "key": key});
                 completes("store", message, format!("{key:?}"))
             }
-            15 => completes("echo", json!(["{skep}:", n]), format!("[\"{{skep}}:\",{n}]")),
+            15 => completes(
+                "echo",
+                json!(["{skep}:", n]),
+                format!("[\"{{skep}}:\",{n}]"),
+            ),
             _ => multiply(),
         }
     }
@@ -170,7 +174,10 @@ impl Case {
             End::Failed(kinds) => {
                 assert_eq!((record.state, text), (State::Failed, None), "{record:#?}");
                 let kind = record.cause.as_ref().map(|cause| cause.kind);
-                assert!(kind.is_some_and(|kind| kinds.contains(&kind)), "{record:#?}");
+                assert!(
+                    kind.is_some_and(|kind| kinds.contains(&kind)),
+                    "{record:#?}"
+                );
             }
             End::Cancelled => {
                 let ended = (record.state, text);

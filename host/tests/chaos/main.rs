@@ -49,7 +49,10 @@ const JOBS_PER_S: u64 = 80;
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number")),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
