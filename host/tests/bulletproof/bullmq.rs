@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use skep::job::{CauseKind, NewJob, State};
 
-use crate::guests::{LEASE, end_of, host, post, to};
+use crate::guests::{end_of, host, post, to};
 use crate::support::{World, completed, done, ids, job, now_ms, retry, soon};
 
 on_both!(
-    LEASE;
+    crate::guests::LEASE;
     twenty_thousand_jobs_due_at_once_all_run,
     thousands_of_jobs_are_taken_and_ended_in_one_step,
     busy_guests_do_not_keep_their_host_from_its_lease,

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use skep::job::{CauseKind, JobId, NewJob, Output, Payload, State};
 use skep::store::{Stored, Verdict};
 
-use crate::guests::{LEASE, end_of, host, post, to};
+use crate::guests::{end_of, host, post, to};
 use crate::support::{World, completed, done, job, namespace, ns, retry, trap};
 
 on_both!(
-    LEASE;
+    crate::guests::LEASE;
     one_host_serves_every_queue,
     what_was_delivered_and_lost_is_not_dropped,
     a_late_end_is_refused_and_its_host_goes_on,

@@ -23,9 +23,10 @@ pub(crate) async fn host(world: &World, slots: usize) -> Host {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/probe.wasm");
     let component = std::fs::read(path);
     let component = component.unwrap_or_else(|error| panic!("{path}: {error}; `make guests`"));
+    let ns = ns();
     let deployed = host
         .deployer
-        .deploy(&ns(), component.into(), None, Limits::default());
+        .deploy(&ns, component.into(), None, Limits::default());
     deployed.await.expect("the guest is deployed");
     host
 }

@@ -3,11 +3,11 @@
 use skep::job::{CauseKind, JobId, NewJob, State};
 use skep::store::{Stored, Verdict};
 
-use crate::guests::{LEASE, end_of, host, post, run, to};
+use crate::guests::{end_of, host, post, run, to};
 use crate::support::{World, completed, eventually, job, ns, output, soon, trap};
 
 on_both!(
-    LEASE;
+    crate::guests::LEASE;
     a_wait_for_a_job_that_had_finished_ends_at_once,
     an_attempt_that_asks_for_another_gets_it,
     a_healthy_long_job_is_not_run_twice,
@@ -24,7 +24,8 @@ async fn a_wait_for_a_job_that_had_finished_ends_at_once(world: World) {
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
     world.finish(lease, &claim, completed("1")).await;
-    let ended = world.store().ended(&ns(), JobId(1));
+    let ns = ns();
+    let ended = world.store().ended(&ns, JobId(1));
     soon("an end of before", ended).await.unwrap();
 }
 

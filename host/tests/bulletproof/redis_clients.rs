@@ -64,11 +64,12 @@ async fn a_slow_redis_is_waited_for() {
     let store = world.store().clone();
     server.freeze();
     let begun = Instant::now();
+    let ns = ns();
     let (ended, posted, renewed, read, ()) = tokio::join!(
         world.cycle(lease, vec![crate::support::done(&claim, completed("r"))], 0),
-        store.submit(&ns(), vec![job("2")]),
+        store.submit(&ns, vec![job("2")]),
         store.renew(lease),
-        store.job(&ns(), JobId(1)),
+        store.job(&ns, JobId(1)),
         async {
             tokio::time::sleep(Duration::from_secs(2)).await;
             server.thaw();
