@@ -141,7 +141,7 @@ mod with_guests {
             ("trap", CauseKind::Trap),
             ("panic", CauseKind::Trap),
             ("failed", CauseKind::Failed),
-            ("recurse", CauseKind::StackOverflow),
+            ("recurse", CauseKind::Trap),
         ] {
             let record = run(&host, to(function, "null")).await;
             let cause = record.cause.as_ref().map(|cause| cause.kind);

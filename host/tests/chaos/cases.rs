@@ -67,8 +67,8 @@ impl Case {
             }
             2 => retry(2),
             3 => retry(4),
-            4 | 5 => busy(40_000_000),
-            6 if n % 200 == 6 => busy(LONG),
+            4 | 5 => busy(20_000_000),
+            6 if n % 400 == 6 => busy(LONG),
             7 => Self {
                 max_attempts: 2,
                 timeout_ms: Some(150),

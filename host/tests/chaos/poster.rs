@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::cases::Case;
 
 /// How many post at once.
-const CLIENTS: u64 = 6;
+const CLIENTS: u64 = 16;
 
 /// How long a frozen host is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
