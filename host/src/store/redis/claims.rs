@@ -81,6 +81,7 @@ pub(super) fn read(claims: &str, mut jobs: Reply, mut pasts: Reply) -> Result<Cl
                     job,
                     value: value.to_owned(),
                     past,
+                    stopped: false,
                 };
                 read.held.push((token, held));
             }

@@ -108,6 +108,7 @@ impl RedisStore {
         self.set_aside(incarnation, unreadable).await?;
         let mut ends = Ends::new(now_ms);
         for (index, lost) in lost.iter().enumerate() {
+            self.shared.taken(&lost.token);
             if let Some(held) = held.get(&lost.token) {
                 let mut held = held.clone();
                 if cause.kind == CauseKind::Released {
@@ -157,6 +158,7 @@ impl RedisStore {
                         job: job.into(),
                         value: lost.value.clone(),
                         past,
+                        stopped: false,
                     };
                     held.insert(lost.token.clone(), entry);
                 }

@@ -45,6 +45,8 @@ pub(super) struct Held {
     pub(super) value: String,
     /// The attempts before this one.
     pub(super) past: Vec<Attempt>,
+    /// Whether its host has been, or will be, told to stop it.
+    pub(super) stopped: bool,
 }
 
 /// What an incarnation of this process knows.
@@ -173,18 +175,24 @@ impl Shared {
         let mut told = false;
         for host in self.hosts().values_mut() {
             let Host { held, stops, .. } = host;
-            let wanted = held
-                .keys()
-                .filter(|token| token.id == id && &token.namespace == namespace);
-            for token in wanted {
-                if !stops.contains(token) {
-                    stops.push(token.clone());
-                    told = true;
-                }
+            let wanted = held.iter_mut().filter(|(token, held)| {
+                token.id == id && &token.namespace == namespace && !held.stopped
+            });
+            for (token, held) in wanted {
+                held.stopped = true;
+                stops.push(token.clone());
+                told = true;
             }
         }
         if told {
             self.bell.notify_waiters();
+        }
+    }
+
+    /// Forgets a job that was taken from its host.
+    pub(super) fn taken(&self, token: &Token) {
+        for host in self.hosts().values_mut() {
+            host.held.remove(token);
         }
     }
 

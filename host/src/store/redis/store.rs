@@ -1,5 +1,6 @@
 //! The store's calls.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -80,10 +81,12 @@ impl RedisStore {
         let host = hosts.get(&lease.incarnation).ok_or(StoreError::LeaseLost)?;
         let mut foreign = Vec::new();
         let mut ends = Ends::new(self.shared.clock.now_ms());
+        // The first end of a job counts, and the script may see another one first.
+        let mut seen = HashSet::with_capacity(step.done.len());
         for (index, done) in step.done.iter().enumerate() {
             match host.held.get(&done.token) {
-                Some(held) => ends.add(index, done, held)?,
-                None => foreign.push(done.token.clone()),
+                Some(held) if seen.insert(&done.token) => ends.add(index, done, held)?,
+                _ => foreign.push(done.token.clone()),
             }
         }
         let (command, sent) = self.step(lease.incarnation, step.number, step.want, &ends);
@@ -345,7 +348,11 @@ impl Store for RedisStore {
             match answer.as_str() {
                 "ended" => return Ok(Cancelled::HadEnded),
                 "done" => return Ok(Cancelled::Done),
-                "requested" => return Ok(Cancelled::Requested),
+                "requested" => {
+                    // Others hear of it by the event.
+                    self.shared.stop(namespace, id);
+                    return Ok(Cancelled::Requested);
+                }
                 // An attempt has ended in between.
                 _ => {}
             }

@@ -19,8 +19,9 @@ local waited = call('ZREM', N .. 'q', member) + call('ZREM', N .. 'd', member)
   + call('ZREM', N .. 'idle', member) + call('ZREM', N .. 'aside', member)
 call('ZREM', N .. 't', member)
 if waited == 0 then
-  call('SADD', P .. 'stop', field)
-  tell('s', field)
+  if call('SADD', P .. 'stop', field) == 1 then
+    tell('s', field)
+  end
   return 'requested'
 end
 call('SET', P .. 'e:' .. field, ARGV[5])

@@ -4,7 +4,7 @@
 -- ARGV[2]  number of the step
 -- ARGV[3]  how many jobs to take
 -- ARGV[4]  every how manieth claim takes the lowest priority first
--- ARGV[5]  how many groups of ends follow, each of:
+-- ARGV[5]  how many groups of ends follow, no job twice, each of:
 --   namespace; number of plain ends; number of others;
 --   the plain ones, of jobs that completed at first try with nothing to log: id; the
 --   value that the incarnation holds the job under; the record of the end;
@@ -115,15 +115,14 @@ local function complete()
   end
   local held = gather('HMGET', W, fields)
   local stops = call('EXISTS', P .. 'stop') == 1 and gather('SMISMEMBER', P .. 'stop', fields)
-  local refused, seen, ends = {}, {}, P .. 'e:'
+  local refused, ends = {}, P .. 'e:'
   for _, group in ipairs(groups) do
     for n = group.first, group.last do
       local b, field = starts[n], fields[n]
       local stop = stops and stops[n] == 1
-      if held[n] ~= ARGV[b + 1] or seen[field] then
+      if held[n] ~= ARGV[b + 1] then
         refused[#refused + 1] = n
       else
-        seen[field] = true
         over[#over + 1] = field
         if stop then
           stopped[#stopped + 1] = field

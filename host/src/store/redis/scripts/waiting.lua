@@ -10,7 +10,8 @@
 --          before; '' to look only
 --
 -- Returns {member, when it is due in ms or 0, record, past attempts or '', ..}
-local ns, after, upto = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local ns = ARGV[1]
+local after, upto = math.min(ARGV[2], LANE - 1), math.min(ARGV[3], LANE - 1)
 local most, bytes, mover = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local N, prefix, answer = space(ns), P .. 'j:' .. ns .. '/', {}
 local taken, full = 0, false
