@@ -24,6 +24,7 @@
 //! - Durability of Redis itself (Jepsen): Redis's, as README says.
 
 #![allow(
+    clippy::cloned_ref_to_slice_refs,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
