@@ -39,16 +39,16 @@ pub(super) fn parse_value(value: &str) -> Option<(u32, u64, bool)> {
     Some((attempt, claimed_at_ms, parts.next()? == "1"))
 }
 
-/// Reads the claims of a step's answer: `ns/id value` of each, then their records,
-/// then the pasts of those that have one.
-pub(super) fn read(claims: &str, mut jobs: Reply, mut pasts: Reply) -> Result<Claims> {
-    let odd = || StoreError::Unreadable(format!("Redis answered odd claims: {claims}"));
+/// Reads the claims of a step's answer: the `ns/id` and the values of all, their
+/// records, and the pasts of those that have one.
+pub(super) fn read(mut claims: Reply, mut jobs: Reply, mut pasts: Reply) -> Result<Claims> {
+    let (fields, values) = (claims.text()?, claims.text()?);
+    let odd = || StoreError::Unreadable(format!("Redis answered odd claims: {fields}"));
     let mut read = Claims::default();
     // Most claims of a step are of one namespace, which is parsed once.
     let mut namespace: Option<Namespace> = None;
-    let mut words = claims.split_ascii_whitespace();
-    while let Some(field) = words.next() {
-        let value = words.next().ok_or_else(odd)?;
+    let values = values.split_ascii_whitespace();
+    for (field, value) in fields.split_ascii_whitespace().zip(values) {
         let (attempt, claimed_at_ms, has_past) = parse_value(value).ok_or_else(odd)?;
         let (name, id) = field.rsplit_once('/').ok_or_else(odd)?;
         let id = JobId(id.parse().map_err(|_| odd())?);

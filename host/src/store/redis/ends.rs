@@ -106,7 +106,8 @@ impl Ends {
             for end in &group.plain {
                 order.push(end.index);
                 let record = end.plain().unwrap_or_default();
-                command.arg(end.id).arg(&end.value).arg(record);
+                // A plain end is that of a first attempt.
+                command.arg(end.id).arg(1).arg(record);
             }
             for end in &group.others {
                 order.push(end.index);

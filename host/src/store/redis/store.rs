@@ -27,9 +27,9 @@ use super::reply::{self, Reply};
 use super::shared::{Host, NEVER, Shared};
 use super::{RedisStore, claims, script};
 
-/// How long Redis remembers what it answered to a submit, in ms: longer than any call
-/// is repeated for.
-const BATCH_REMEMBERED_MS: u64 = 60_000;
+/// How long Redis remembers what it answered to a submit, in ms: longer than a call
+/// waits for its answer and a new connection together.
+const BATCH_REMEMBERED_MS: u64 = 30_000;
 
 /// The longest sleep until a delayed job is due: then the clocks are compared again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -108,8 +108,11 @@ impl RedisStore {
     pub(super) async fn accepted(&self, command: &Cmd) -> Result<Vec<JobId>> {
         let ids = reply::text(self.link.run(script::SUBMIT, command).await?)?;
         let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
-        let id = |id: &str| id.parse().map(JobId).map_err(odd);
-        ids.split(' ').map(id).collect()
+        let id = |id: &str| id.parse::<u64>().map_err(odd);
+        match ids.split_once('-') {
+            Some((first, last)) => Ok((id(first)?..=id(last)?).map(JobId).collect()),
+            None => ids.split(' ').map(|one| id(one).map(JobId)).collect(),
+        }
     }
 
     /// Takes in what a step was answered.
@@ -261,8 +264,7 @@ impl Store for RedisStore {
                     .saturating_sub(1),
             );
         }
-        let claims = answer.text()?;
-        let mut claims = claims::read(&claims, answer.list()?, answer.list()?)?;
+        let mut claims = claims::read(answer.list()?, answer.list()?, answer.list()?)?;
         let mut versions = answer.list()?;
         while !versions.is_empty() {
             let (namespace, version) = (versions.text()?, versions.number()?);

@@ -8,7 +8,7 @@ for i = 2, #ARGV do
   local value = call('HGET', W, ARGV[i])
   if value then
     local ns, member = string.match(ARGV[i], '^(.*)/'), string.match(value, '^%d+:%d+:%d:(.*)$')
-    call('ZADD', space(ns) .. 'aside', score(member), member)
+    call('ZADD', space(ns) .. 'aside', id_of(member), member)
     call('HDEL', W, ARGV[i])
   end
 end

@@ -15,10 +15,7 @@ end
 if (call('HGET', N .. 'a', id) or '') ~= ARGV[4] then
   return 'changed'
 end
-local waited = call('ZREM', N .. 'q', member) + call('ZREM', N .. 'd', member)
-  + call('ZREM', N .. 'idle', member) + call('ZREM', N .. 'aside', member)
-call('ZREM', N .. 't', member)
-if waited == 0 then
+if not remove(N, member) then
   if call('SADD', P .. 'stop', field) == 1 then
     tell('s', field)
   end

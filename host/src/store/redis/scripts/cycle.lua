@@ -6,8 +6,8 @@
 -- ARGV[4]  every how manieth claim takes the lowest priority first
 -- ARGV[5]  how many groups of ends follow, no job twice, each of:
 --   namespace; number of plain ends; number of others;
---   the plain ones, of jobs that completed at first try with nothing to log: id; the
---   value that the incarnation holds the job under; the record of the end;
+--   the plain ones, of jobs that completed at first try with nothing to log: id; attempt
+--   (1); the record of the end;
 --   the others: id; value; verdict; pause, ms; when the result expires, ms, or '';
 --   the end to record if somebody has cancelled the job, or ''; number of pairs; the
 --   pairs: kind of key (e, h, l) and value
@@ -15,8 +15,9 @@
 --
 -- Returns {'lost'}, {'old'}, or {'ok', now ms, when the next job is due or '', whether
 -- jobs are left to take, indexes of refused ends, claims, jobs, histories, versions}:
--- claims are `ns/id value` of each, separated by spaces; then their records; then the
--- past attempts of those that have any; a version of functions is namespace, number.
+-- claims are the `ns/id` of all and the values of all, each separated by spaces; then
+-- come their records; then the past attempts of those that have any; a version of
+-- functions is namespace, number.
 local inc, step, want, every = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local W, S = P .. 'w:' .. inc, P .. 's:' .. inc
 if not call('ZSCORE', P .. 'hosts', inc) then
@@ -58,9 +59,12 @@ local function conclude(group, field, id, at, stop)
     end
   end
   if verdict == 'r' or verdict == 'l' then
-    local list = pause == '0' and group.ready or group.later
-    list[#list + 1] = pause == '0' and score(member) or now + pause
-    list[#list + 1] = member
+    if pause == '0' then
+      group.ready[#group.ready + 1] = member
+    else
+      group.later[#group.later + 1] = now + pause
+      group.later[#group.later + 1] = member
+    end
     if verdict == 'r' or has_log then
       group.attempts[#group.attempts + 1] = id
       group.attempts[#group.attempts + 1] = verdict == 'r' and attempt or attempt - 1
@@ -88,52 +92,60 @@ local function conclude(group, field, id, at, stop)
   end
 end
 
+-- Whether the incarnation holds a job under the attempt that begins a value.
+local function holds(value, attempt)
+  return value and string.match(value, '^%d+') == string.match(attempt, '^%d+')
+end
+
 -- Records the ends; answers the indexes of those that do not count.
 local function complete()
-  local fields, starts, groups, plain, at = {}, {}, {}, {}, 6
+  local fields, starts, groups, n, at = {}, {}, {}, 0, 6
   for g = 1, ARGV[5] do
-    local ns, short, long = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    local ns, short, long = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local slash = ns .. '/'
     local group = {
-      ns = ns, first = #fields + 1, ready = {}, later = {}, dead = {}, attempts = {}, forget = {},
-      c = 0, f = 0, x = 0,
+      ns = ns, first = n + 1, plain = n + short, last = n + short + long,
+      ready = {}, later = {}, dead = {}, attempts = {}, forget = {}, c = 0, f = 0, x = 0,
     }
+    groups[g] = group
     at = at + 3
     for _ = 1, short do
-      fields[#fields + 1] = slash .. ARGV[at]
-      starts[#fields] = at
-      plain[#fields] = true
+      n = n + 1
+      fields[n], starts[n] = slash .. ARGV[at], at
       at = at + 3
     end
     for _ = 1, long do
-      fields[#fields + 1] = slash .. ARGV[at]
-      starts[#fields] = at
+      n = n + 1
+      fields[n], starts[n] = slash .. ARGV[at], at
       at = at + 7 + 2 * ARGV[at + 6]
     end
-    group.last = #fields
-    groups[g] = group
   end
-  local held = gather('HMGET', W, fields)
+  -- Most often nobody has taken anything from the incarnation, and it knows what it holds.
+  local held = call('HEXISTS', W, '') == 0 and gather('HMGET', W, fields)
   local stops = call('EXISTS', P .. 'stop') == 1 and gather('SMISMEMBER', P .. 'stop', fields)
-  local refused, ends = {}, P .. 'e:'
+  local refused, ends, o, e, r = {}, P .. 'e:', 0, 0, 0
   for _, group in ipairs(groups) do
-    for n = group.first, group.last do
-      local b, field = starts[n], fields[n]
-      local stop = stops and stops[n] == 1
-      if held[n] ~= ARGV[b + 1] then
-        refused[#refused + 1] = n
+    for i = group.first, group.last do
+      local b, field = starts[i], fields[i]
+      local stop = stops and stops[i] == 1
+      if held and not holds(held[i], ARGV[b + 1]) then
+        refused[#refused + 1] = i
       else
-        over[#over + 1] = field
+        o = o + 1
+        over[o] = field
         if stop then
           stopped[#stopped + 1] = field
         end
-        if plain[n] then
-          ended[#ended + 1] = field
+        if i <= group.plain then
+          e = e + 1
+          ended[e] = field
           group.c = group.c + 1
-          records[#records + 1] = ends .. field
-          records[#records + 1] = stop and '1' .. string.sub(ARGV[b + 2], 2) or ARGV[b + 2]
+          records[r + 1] = ends .. field
+          records[r + 2] = stop and '1' .. string.sub(ARGV[b + 2], 2) or ARGV[b + 2]
+          r = r + 2
         else
           conclude(group, field, ARGV[b], b, stop)
+          e, r = #ended, #records
         end
       end
     end
@@ -169,14 +181,9 @@ local function promote()
   for _, ns in ipairs(call('ZRANGEBYSCORE', P .. 'dues', '-inf', now, 'LIMIT', 0, 16)) do
     local d = space(ns) .. 'd'
     local members = call('ZRANGEBYSCORE', d, '-inf', now, 'LIMIT', 0, 500)
-    local list = {}
-    for _, member in ipairs(members) do
-      list[#list + 1] = score(member)
-      list[#list + 1] = member
-    end
     many('ZREM', d, members)
     many('ZREM', space(ns) .. 't', members)
-    enqueue(ns, list)
+    enqueue(ns, members)
     local first = call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
     if first then
       call('ZADD', P .. 'dues', first, ns)
@@ -186,113 +193,118 @@ local function promote()
   end
 end
 
--- The lane of a member: its priority.
-local function lane(member)
-  return tonumber(string.sub(member, -2, -2))
-end
-
--- Takes `n` members in order, where every `every`th claim takes the oldest of the
+-- Takes up to `n` members in order, where every `every`th claim takes the oldest of the
 -- lowest priority that waits.
-local function pop(q, n, claims)
-  local yields = math.floor((claims + n) / every) - math.floor(claims / every)
-  local first, last = call('ZRANGE', q, 0, 0)[1], call('ZRANGE', q, -1, -1)[1]
-  if not first then
-    return {}
-  end
-  if yields == 0 or lane(first) == lane(last) then
-    local members = {}
-    local popped = call('ZPOPMIN', q, n)
-    for i = 1, #popped, 2 do
-      members[#members + 1] = popped[i]
+local function pop(N, n, claims)
+  local sizes, high, low = {}, nil, nil
+  for lane = 0, 3 do
+    sizes[lane] = call('ZCARD', N .. 'q' .. lane)
+    if sizes[lane] > 0 then
+      high, low = high or lane, lane
     end
+  end
+  local function shift(lane, count)
+    local q = N .. 'q' .. lane
+    local members = call('ZRANGE', q, 0, count - 1)
+    call('ZREMRANGEBYRANK', q, 0, count - 1)
     return members
   end
-  local pool = {}
-  for priority = 3, 0, -1 do
-    if yields > #pool then
-      local min, max = priority * LANE, '(' .. (priority + 1) * LANE
-      local low = call('ZRANGEBYSCORE', q, min, max, 'LIMIT', 0, yields - #pool)
-      if #low > 0 then
-        call('ZREM', q, unpack(low))
-        for _, member in ipairs(low) do
-          pool[#pool + 1] = { member, score(member) }
-        end
-      end
-    end
+  if not high then
+    return {}
+  elseif high == low then
+    return shift(high, n)
   end
-  if n > #pool then
-    local popped = call('ZPOPMIN', q, n - #pool)
-    for i = 1, #popped, 2 do
-      pool[#pool + 1] = { popped[i], tonumber(popped[i + 1]) }
+  local order, counts = {}, { [0] = 0, 0, 0, 0 }
+  for k = 1, n do
+    local lane, last, by = 0, 3, 1
+    if (claims + k) % every == 0 then
+      lane, last, by = 3, 0, -1
     end
+    while lane ~= last and sizes[lane] == counts[lane] do
+      lane = lane + by
+    end
+    if sizes[lane] == counts[lane] then
+      break
+    end
+    counts[lane] = counts[lane] + 1
+    order[k] = lane
   end
-  table.sort(pool, function(a, b) return a[2] < b[2] end)
-  local members = {}
-  while #pool > 0 do
-    local at = 1
-    if (claims + #members + 1) % every == 0 then
-      local lowest = lane(pool[#pool][1])
-      while lane(pool[at][1]) ~= lowest do
-        at = at + 1
-      end
-    end
-    members[#members + 1] = table.remove(pool, at)[1]
+  local lanes, next, members = {}, { [0] = 0, 0, 0, 0 }, {}
+  for lane = 0, 3 do
+    lanes[lane] = counts[lane] > 0 and shift(lane, counts[lane])
+  end
+  for k, lane in ipairs(order) do
+    next[lane] = next[lane] + 1
+    members[k] = lanes[lane][next[lane]]
   end
   return members
 end
 
--- Takes up to `n` jobs of a namespace into `held`, which is field, value, field,
--- value, ..; answers how many, and whether none are left.
-local function take(ns, n, held)
+-- What the claims of a step come to: fields, the values that they are held under, the
+-- keys of their records, and of the past attempts of those that have any.
+local fields, values, keys, pasts, versions = {}, {}, {}, {}, {}
+
+-- Takes up to `n` jobs of a namespace; answers how many, and whether none are left.
+local function take(ns, n)
   local N = space(ns)
-  local claimed = tonumber(call('HGET', N .. 'meta', 'claims') or 0)
-  local members, has_functions = {}, nil
-  while #members < n do
-    local popped = pop(N .. 'q', n - #members, claimed + #members)
+  local meta = call('HMGET', N .. 'meta', 'claims', 'functions')
+  local claimed = tonumber(meta[1] or 0)
+  local members, count = {}, 0
+  while count < n do
+    local popped = pop(N, n - count, claimed + count)
     if #popped == 0 then
       break
     end
-    for _, member in ipairs(popped) do
-      local runs = string.sub(member, -1) ~= '*'
-      if not runs then
-        if has_functions == nil then
-          has_functions = call('EXISTS', N .. 'f') == 1
-        end
-        runs = has_functions
+    local idle, has_functions = {}, nil
+    for i = 1, #popped do
+      local member = popped[i]
+      if is_nameless(member) and has_functions == nil then
+        has_functions = call('EXISTS', N .. 'f') == 1
       end
-      if runs then
-        members[#members + 1] = member
+      if has_functions == false and is_nameless(member) then
+        idle[#idle + 1] = member
       else
-        call('ZADD', N .. 'idle', score(member), member)
+        count = count + 1
+        members[count] = member
       end
     end
+    add('i', N, idle)
   end
-  if #members > 0 then
-    call('HINCRBY', N .. 'meta', 'claims', #members)
-    local slash, fresh, ids = ns .. '/', '1:' .. now .. ':0:', {}
-    for i, member in ipairs(members) do
-      ids[i] = string.sub(member, 1, -4)
+  if count > 0 then
+    call('HINCRBY', N .. 'meta', 'claims', count)
+    versions[#versions + 1] = ns
+    versions[#versions + 1] = meta[2] or '0'
+    local slash, records, fresh = ns .. '/', P .. 'j:' .. ns .. '/', '1:' .. now .. ':0:'
+    local ids = {}
+    for i = 1, count do
+      ids[i] = id_of(members[i])
     end
     local attempts = call('EXISTS', N .. 'a') == 1 and gather('HMGET', N .. 'a', ids)
-    for i, member in ipairs(members) do
+    local at = #fields
+    for i = 1, count do
       local past = attempts and attempts[i]
-      held[#held + 1] = slash .. ids[i]
-      held[#held + 1] = past and (past + 1) .. ':' .. now .. ':1:' .. member or fresh .. member
+      fields[at + i], keys[at + i] = slash .. ids[i], records .. ids[i]
+      if past then
+        values[at + i] = (past + 1) .. ':' .. now .. ':1:' .. members[i]
+        pasts[#pasts + 1] = P .. 'h:' .. slash .. ids[i]
+      else
+        values[at + i] = fresh .. members[i]
+      end
     end
   end
-  return #members, call('EXISTS', N .. 'q') == 0
+  return count, queues('q', N) == 0
 end
 
 -- Takes up to `want` jobs; the namespaces take turns.
 local function claim()
-  local held, left = {}, want
+  local left = want
   while left > 0 do
     local spaces = call('ZRANGE', P .. 'active', 0, 63)
     if #spaces == 0 then
       break
     end
     for i, ns in ipairs(spaces) do
-      local taken, dry = take(ns, math.ceil(left / (#spaces - i + 1)), held)
+      local taken, dry = take(ns, math.ceil(left / (#spaces - i + 1)))
       left = left - taken
       if dry then
         call('ZREM', P .. 'active', ns)
@@ -304,57 +316,51 @@ local function claim()
       end
     end
   end
+  local held = {}
+  for i = 1, #fields do
+    held[2 * i - 1], held[2 * i] = fields[i], values[i]
+  end
   many('HSET', W, held)
-  return held
 end
 
-local refused, claims = {}, {}
+-- The claims of a step that was made before, as far as they are still held.
+local function claimed_before(list)
+  for field in string.gmatch(list, '%S+') do
+    local value = call('HGET', W, field)
+    if value then
+      local n = #fields + 1
+      fields[n], values[n], keys[n] = field, value, P .. 'j:' .. field
+      if string.find(value, '^%d+:%d+:1') then
+        pasts[#pasts + 1] = P .. 'h:' .. field
+      end
+    end
+  end
+end
+
+local refused = {}
 if step == made then
   for index in string.gmatch(made_refused, '%d+') do
     refused[#refused + 1] = tonumber(index)
   end
-  for field in string.gmatch(made_claims, '%S+') do
-    local value = call('HGET', W, field)
-    if value then
-      claims[#claims + 1] = field
-      claims[#claims + 1] = value
-    end
-  end
+  claimed_before(made_claims)
 else
   if ARGV[5] ~= '0' then
     refused = complete()
   end
   promote()
-  claims = claim()
+  claim()
+  call('SET', S, step .. '|' .. table.concat(fields, ' ') .. '|' .. table.concat(refused, ' '))
 end
-
-local jobs, histories, versions = {}, {}, {}
-if #claims > 0 then
-  local fields, keys, spaces, last, prefix = {}, {}, {}, nil, P .. 'j:'
-  for i = 1, #claims, 2 do
-    local field = claims[i]
-    fields[#fields + 1] = field
-    keys[#keys + 1] = prefix .. field
-    local ns = string.match(field, '^[^/]*')
-    if ns ~= last and not spaces[ns] then
-      last, spaces[ns] = ns, true
-      versions[#versions + 1] = ns
-      versions[#versions + 1] = call('HGET', space(ns) .. 'meta', 'functions') or '0'
-    end
-    if string.find(claims[i + 1], '^%d+:%d+:1') then
-      histories[#histories + 1] = call('GET', P .. 'h:' .. field) or ''
-    end
-  end
+local jobs, histories = {}, {}
+if #fields > 0 then
   jobs = gather('MGET', nil, keys)
+  -- A nil ends a list of Lua's.
   for i = 1, #keys do
     jobs[i] = jobs[i] or ''
   end
-  made_claims = table.concat(fields, ' ')
-else
-  made_claims = ''
-end
-if step ~= made then
-  call('SET', S, step .. '|' .. made_claims .. '|' .. table.concat(refused, ' '))
+  for i = 1, #pasts do
+    histories[i] = call('GET', pasts[i]) or ''
+  end
 end
 local left = call('EXISTS', P .. 'active')
 if left == 1 then
@@ -363,4 +369,5 @@ else
   call('DEL', P .. 'wake')
 end
 local due = call('ZRANGE', P .. 'dues', 0, 0, 'WITHSCORES')[2] or ''
-return { 'ok', now, due, left, refused, table.concat(claims, ' '), jobs, histories, versions }
+local claims = { table.concat(fields, ' '), table.concat(values, ' ') }
+return { 'ok', now, due, left, refused, claims, jobs, histories, versions }

@@ -20,9 +20,12 @@ for i = 2, #ARGV, 2 do
 end
 call('SADD', P .. 'ns', ns)
 -- What waited for a function need wait no longer.
-if call('EXISTS', N .. 'idle') == 1 then
-  call('ZUNIONSTORE', N .. 'q', 2, N .. 'q', N .. 'idle')
-  call('UNLINK', N .. 'idle')
+if queues('i', N) > 0 then
+  for lane = 0, 3 do
+    local q, idle = N .. 'q' .. lane, N .. 'i' .. lane
+    call('ZUNIONSTORE', q, 2, q, idle)
+    call('UNLINK', idle)
+  end
   activate(ns)
 end
 tell('f', ns .. ' ' .. whole)

@@ -39,7 +39,7 @@ end
 if call('HEXISTS', N .. 'm', id) == 1 then
   return with('held', '')
 end
-if not call('ZSCORE', N .. 'q', member) then
+if not call('ZSCORE', N .. 'q' .. lane_of(member), member) then
   for _, inc in ipairs(call('ZRANGE', P .. 'hosts', 0, -1)) do
     local value = call('HGET', P .. 'w:' .. inc, field)
     if value then

@@ -22,9 +22,12 @@ for i = 3, #ARGV, 2 do
       call('HDEL', N .. 'a', id)
       call('UNLINK', P .. 'h:' .. field)
     else
-      local list = due == '0' and ready or later
-      list[#list + 1] = due == '0' and score(member) or due
-      list[#list + 1] = member
+      if due == '0' then
+        ready[#ready + 1] = member
+      else
+        later[#later + 1] = due
+        later[#later + 1] = member
+      end
     end
   end
 end

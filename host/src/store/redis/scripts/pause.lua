@@ -9,7 +9,7 @@ if ARGV[2] == '1' then
   call('ZREM', P .. 'active', ns)
 else
   call('HDEL', space(ns) .. 'meta', 'paused')
-  if call('EXISTS', space(ns) .. 'q') == 1 then
+  if queues('q', space(ns)) > 0 then
     activate(ns)
   end
 end

@@ -4,8 +4,9 @@
 --   meta        HASH    schema, id (of this store), events (the last one's number), turn
 --   hosts       ZSET    incarnation -> when its lease ends, ms
 --   w:<inc>     HASH    what an incarnation holds: `ns/id` -> `attempt:claimed ms:past:member`;
---                       and '' -> a filler, too long for the encoding that is searched
---                       from its beginning, which cost 3 us a job
+--                       and '' as long as nobody has taken any of it away. Its value is a
+--                       filler, too long for the encoding of small hashes, which is
+--                       searched from its beginning
 --   s:<inc>     STRING  the last step of an incarnation: `number|ns/id ..|refused ..`
 --   g:<inc>     HASH    the progress of what it holds: `ns/id` -> record
 --   active      ZSET    namespaces with jobs to take -> turn
@@ -15,20 +16,21 @@
 --   wake        LIST    at most one token, there while a sleeping host may find work
 --   events      STREAM  what all hosts want to know at once; entries are numbered n-1
 --   ns          SET     the namespaces
---   b:<batch>   STRING  the answer to a submit, for a minute
+--   b:<batch>   STRING  the answer to a submit, for some seconds
 --   c:<digest>  STRING  a component
 --   n:<ns>:meta HASH    last (id), claims, paused, functions (version of the whole); posted,
 --                       completed, failed, cancelled, purged, and what the first four
 --                       were at the last rezero (0:posted, ..)
---   n:<ns>:q    ZSET    members that wait -> priority and id
---   n:<ns>:idle ZSET    the same, of jobs that name no function while there is none
---   n:<ns>:aside ZSET   the same, of jobs that no host of this version can read
+--   n:<ns>:q0 .. q3 ZSET  members that wait, by priority -> id
+--   n:<ns>:i0 .. i3 ZSET  the same, of jobs that name no function while there is none
+--   n:<ns>:aside ZSET   the same of all priorities, of jobs that cannot be read
 --   n:<ns>:d    ZSET    members that are delayed -> when they are due, ms
 --   n:<ns>:t    ZSET    the same members -> id
 --   n:<ns>:m    HASH    id -> `mover:due ms or 0:member`, of jobs held for another store
 --   n:<ns>:a    HASH    id -> attempts so far, of jobs with a history or a log
 --   n:<ns>:dead ZSET    id -> when it went to the dead letter, ms
---   n:<ns>:f    HASH    function -> place:version:ms:record; fl: last version; fv: all versions
+--   n:<ns>:f    HASH    function -> `place:version:ms:record`, of those that are bound;
+--                       fl: last version; fp: place; fv: `name:version` -> record
 --   n:<ns>:u:<key>, o:<origin>, x:<key>  STRING  the id of an idempotency key; that of a
 --                       job of another store; stored data
 --   j:<ns>/<id>, e:, h:, l:  STRING  a job, its end, its past attempts, its log
@@ -41,15 +43,21 @@ local call = redis.call
 -- Lua refuses to unpack more than about 8,000 values.
 local CHUNK = 4000
 
--- Members are ordered by priority, then by id.
-local LANE = 10000000000000
-
 local function space(ns)
   return P .. 'n:' .. ns .. ':'
 end
 
-local function score(member)
-  return string.sub(member, -2, -2) * LANE + string.sub(member, 1, -4)
+-- The id of a member, its priority, and whether it names no function.
+local function id_of(member)
+  return string.sub(member, 1, -4)
+end
+
+local function lane_of(member)
+  return string.sub(member, -2, -2)
+end
+
+local function is_nameless(member)
+  return string.sub(member, -1) == '*'
 end
 
 -- Redis's clock is the only one that counts.
@@ -108,12 +116,45 @@ local function activate(ns)
   end
 end
 
--- Lets members wait; `list` is score, member, score, member, ..
-local function enqueue(ns, list)
-  if #list > 0 then
-    many('ZADD', space(ns) .. 'q', list)
+-- How many of a namespace's four queues of a kind have members.
+local function queues(kind, N)
+  return call('EXISTS', N .. kind .. '0', N .. kind .. '1', N .. kind .. '2', N .. kind .. '3')
+end
+
+-- Adds members to a namespace's queues of a kind, q or i.
+local function add(kind, N, members)
+  local lanes = {}
+  for i = 1, #members do
+    local member = members[i]
+    local priority = lane_of(member)
+    local list = lanes[priority]
+    if not list then
+      list = { n = 0 }
+      lanes[priority] = list
+    end
+    list[list.n + 1], list[list.n + 2] = id_of(member), member
+    list.n = list.n + 2
+  end
+  for priority, list in pairs(lanes) do
+    many('ZADD', N .. kind .. priority, list)
+  end
+end
+
+-- Lets members wait.
+local function enqueue(ns, members)
+  if #members > 0 then
+    add('q', space(ns), members)
     activate(ns)
   end
+end
+
+-- Takes a member out of wherever it waits; answers whether it did.
+local function remove(N, member)
+  local lane = lane_of(member)
+  local waited = call('ZREM', N .. 'q' .. lane, member) + call('ZREM', N .. 'i' .. lane, member)
+    + call('ZREM', N .. 'd', member) + call('ZREM', N .. 'aside', member)
+  call('ZREM', N .. 't', member)
+  return waited > 0
 end
 
 -- Lets members wait for their time; `list` is ms, member, ms, member, ..
@@ -121,7 +162,7 @@ local function delay(ns, list)
   if #list > 0 then
     local ids = {}
     for i = 2, #list, 2 do
-      ids[i - 1], ids[i] = string.sub(list[i], 1, -4), list[i]
+      ids[i - 1], ids[i] = id_of(list[i]), list[i]
     end
     many('ZADD', space(ns) .. 'd', list)
     many('ZADD', space(ns) .. 't', ids)

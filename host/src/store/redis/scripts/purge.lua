@@ -8,11 +8,10 @@ local ns = ARGV[1]
 local N, purged, keys, fields = space(ns), 0, {}, {}
 for i = 2, #ARGV, 2 do
   local member = ARGV[i]
-  local id = string.sub(member, 1, -4)
+  local id = id_of(member)
   local field = ns .. '/' .. id
-  if call('ZREM', N .. 'q', member) + call('ZREM', N .. 'd', member) + call('ZREM', N .. 'idle', member) > 0 then
+  if remove(N, member) then
     purged = purged + 1
-    call('ZREM', N .. 't', member)
     call('HDEL', N .. 'a', id)
     fields[#fields + 1] = field
     for _, kind in ipairs({ 'j:', 'h:', 'l:' }) do

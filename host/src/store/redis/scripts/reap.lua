@@ -8,6 +8,10 @@
 -- Returns {whether there may be more, `ns/id`, value, `ns/id`, value, ..}
 local now = now_ms()
 local reaper = ARGV[1]
+-- It must not be its own victim, however slow it is.
+if call('ZSCORE', P .. 'hosts', reaper) then
+  call('ZADD', P .. 'hosts', now + ARGV[2], reaper)
+end
 local victim = call('ZRANGEBYSCORE', P .. 'hosts', '-inf', now, 'LIMIT', 0, 1)[1]
 if not victim then
   return { 0 }

@@ -19,7 +19,11 @@ for _, host in ipairs(call('ZRANGE', P .. 'hosts', 0, -1)) do
         answer[#answer + 1] = call('HGET', W, field)
       end
     end
-    many('HDEL', W, fields)
+    if #fields > 0 then
+      many('HDEL', W, fields)
+      -- It must look from now on whether it still holds what it thinks it holds.
+      call('HDEL', W, '')
+    end
   end
 end
 if #answer > 0 then

@@ -12,7 +12,10 @@ for i = 1, 10 do
 end
 local due = call('ZCOUNT', N .. 'd', '-inf', now_ms())
 local scheduled = call('ZCARD', N .. 'd') - due
-local queued = call('ZCARD', N .. 'q') + call('ZCARD', N .. 'idle') + call('ZCARD', N .. 'aside') + due
+local queued = call('ZCARD', N .. 'aside') + due
+for lane = 0, 3 do
+  queued = queued + call('ZCARD', N .. 'q' .. lane) + call('ZCARD', N .. 'i' .. lane)
+end
 local moving = call('HLEN', N .. 'm')
 local running = m[1] - m[2] - m[3] - m[4] - m[5] - queued - scheduled - moving
 return { queued, scheduled, running, moving, m[1] - m[7], m[2] - m[8], m[3] - m[9], m[4] - m[10], m[6] }

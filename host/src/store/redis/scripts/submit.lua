@@ -8,7 +8,7 @@
 --   and of a job of another store: where it came from; the number of its last attempt
 --   or ''; its past attempts
 --
--- Returns the ids, separated by spaces. The first write is one that Redis refuses
+-- Returns the ids: `first-last` if all are new, else each, separated by spaces. The first write is one that Redis refuses
 -- when it is out of memory, and then nothing is written.
 local ns, batch, width = ARGV[1], P .. 'b:' .. ARGV[2], tonumber(ARGV[4])
 local answered = call('GET', batch)
@@ -20,51 +20,57 @@ local at = string.format('%013.0f', now)
 local before = tonumber(call('HGET', N .. 'meta', 'last') or 0)
 local last = before
 local ids, records, ready, later, attempts, known = {}, {}, {}, {}, {}, {}
+local n, r, w = 0, 0, 0
 
 -- The id under a key, also if it was given a moment ago.
-local function id_of(key)
+local function under(key)
   return known[key] or call('GET', key)
 end
 
 local function remember(key, id)
   known[key] = id
-  records[#records + 1] = key
-  records[#records + 1] = id
+  records[r + 1], records[r + 2] = key, id
+  r = r + 2
 end
 
 for i = 5, #ARGV, width do
   local key = ARGV[i + 2] ~= '' and N .. 'u:' .. ARGV[i + 2]
   local origin = width == 7 and N .. 'o:' .. ARGV[i + 4]
-  local id = origin and id_of(origin)
+  local id = origin and under(origin)
   if not id then
-    id = key and id_of(key)
+    id = key and under(key)
     if not id then
       last = last + 1
       id = tostring(last)
       if key then
         remember(key, id)
       end
-      records[#records + 1] = prefix .. id
-      records[#records + 1] = at .. ARGV[i + 3]
+      records[r + 1], records[r + 2] = prefix .. id, at .. ARGV[i + 3]
+      r = r + 2
       local member = id .. ':' .. ARGV[i]
-      local list = ARGV[i + 1] == '0' and ready or later
-      list[#list + 1] = ARGV[i + 1] == '0' and score(member) or now + ARGV[i + 1]
-      list[#list + 1] = member
+      if ARGV[i + 1] == '0' then
+        w = w + 1
+        ready[w] = member
+      else
+        later[#later + 1] = now + ARGV[i + 1]
+        later[#later + 1] = member
+      end
       if origin and ARGV[i + 5] ~= '' then
         attempts[#attempts + 1] = id
         attempts[#attempts + 1] = ARGV[i + 5]
-        records[#records + 1] = P .. 'h:' .. ns .. '/' .. id
-        records[#records + 1] = ARGV[i + 6]
+        records[r + 1], records[r + 2] = P .. 'h:' .. ns .. '/' .. id, ARGV[i + 6]
+        r = r + 2
       end
     end
     if origin then
       remember(origin, id)
     end
   end
-  ids[#ids + 1] = id
+  n = n + 1
+  ids[n] = id
 end
-local answer = table.concat(ids, ' ')
-if #records > 0 then
+local answer = last - before == n and (before + 1) .. '-' .. last or table.concat(ids, ' ')
+if r > 0 then
   call('HSET', N .. 'meta', 'last', last)
   call('HINCRBY', N .. 'meta', 'posted', last - before)
   call('SADD', P .. 'ns', ns)

@@ -11,18 +11,18 @@
 --
 -- Returns {member, when it is due in ms or 0, record, past attempts or '', ..}
 local ns = ARGV[1]
-local after, upto = math.min(ARGV[2], LANE - 1), math.min(ARGV[3], LANE - 1)
+local after, upto = ARGV[2], ARGV[3]
 local most, bytes, mover = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local N, prefix, answer = space(ns), P .. 'j:' .. ns .. '/', {}
 local taken, full = 0, false
 
 -- Adds a job to the answer; `false` if there is no room for it.
-local function add(member, due)
+local function put(member, due)
   if taken == most then
     full = true
     return false
   end
-  local id = string.sub(member, 1, -4)
+  local id = id_of(member)
   local J = prefix .. id
   local front = call('GETRANGE', J, 0, 22)
   local head = tonumber(string.sub(front, 16), 16) or 0
@@ -56,29 +56,24 @@ if mover ~= '' then
   end
   table.sort(mine, function(a, b) return a[1] < b[1] end)
   for _, job in ipairs(mine) do
-    if not add(job[2], job[3]) then
+    if not put(job[2], job[3]) then
       break
     end
   end
 end
 if not full and taken < most then
   local found = {}
-  local function look(set, low)
-    local members = call('ZRANGEBYSCORE', N .. set, '(' .. (low + after), low + upto, 'LIMIT', 0, most)
+  for _, set in ipairs({ 'q0', 'q1', 'q2', 'q3', 'i0', 'i1', 'i2', 'i3', 't' }) do
+    local members = call('ZRANGEBYSCORE', N .. set, '(' .. after, upto, 'LIMIT', 0, most)
     for _, member in ipairs(members) do
-      found[#found + 1] = { tonumber((string.sub(member, 1, -4))), member, set }
+      found[#found + 1] = { tonumber((id_of(member))), member, set }
     end
   end
-  for priority = 0, 3 do
-    look('q', priority * LANE)
-    look('idle', priority * LANE)
-  end
-  look('t', 0)
   table.sort(found, function(a, b) return a[1] < b[1] end)
   for _, job in ipairs(found) do
     local member, set = job[2], job[3]
     local due = set == 't' and call('ZSCORE', N .. 'd', member) or '0'
-    if not add(member, due) then
+    if not put(member, due) then
       break
     end
     if mover ~= '' then
