@@ -151,7 +151,7 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
             ["e", "default", id, ""] => drop(ends.insert(id_of(id))),
             ["l", "default", id, ""] if posted.contains_key(&id_of(id)) => {}
             // Also what is right only while a job waits or runs, or a host lives:
-            // q, d, t, a, m, idle, aside, active, dues, stop, hosts, w, s, g, h.
+            // q0, i0, aside, d, t, a, m, active, dues, stop, hosts, w, s, g, h.
             _ => strangers.push(format!("{key}: {}", server.cli(&["TYPE", key]))),
         }
     }
