@@ -1,11 +1,12 @@
 //! The stores that are tested: how each is opened, and what a crash is to it.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use skep::store::embedded::EmbeddedStore;
+use skep::store::embedded::{EmbeddedStore, Options};
 use skep::store::redis::RedisStore;
-use skep::store::{Lease, Store, StoreError};
+use skep::store::{Lease, Result, Store, StoreError};
 use skep_testkit::{RedisCluster, RedisServer};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -65,7 +66,10 @@ impl Backend {
     /// Opens the store.
     pub(crate) async fn open(&self, lease: Duration) -> Arc<dyn Store> {
         match self {
-            Self::Embedded(directory) => Arc::new(open_embedded(directory, lease)),
+            Self::Embedded(directory) => {
+                let options = EmbeddedStore::options().lease(lease);
+                Arc::new(open_again(options, directory.path()).expect("the store opens"))
+            }
             Self::Redis { .. } => Arc::new(self.open_redis(lease).await),
         }
     }
@@ -102,14 +106,14 @@ impl Backend {
     }
 }
 
-fn open_embedded(directory: &TempDir, lease: Duration) -> EmbeddedStore {
-    // Another test that starts a process holds a copy of every lock from its fork to
-    // its exec.
+/// Opens a directory that was open a moment ago. Another test that starts a process
+/// holds a copy of every lock from its fork to its exec.
+pub(crate) fn open_again(options: Options, directory: &Path) -> Result<EmbeddedStore> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match EmbeddedStore::options().lease(lease).open(directory.path()) {
+        match options.open(directory) {
             Err(StoreError::InUse(_)) if Instant::now() < deadline => std::thread::yield_now(),
-            opened => break opened.expect("the store opens"),
+            opened => break opened,
         }
     }
 }

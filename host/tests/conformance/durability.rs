@@ -11,6 +11,7 @@ use skep::job::{JobId, NewJob, Payload, State};
 use skep::store::embedded::EmbeddedStore;
 use skep::store::{Step, Store, StoreError, Stored};
 
+use crate::backend::open_again;
 use crate::support::{completed, done, job, ns, output};
 
 const DIRECTORY: &str = "SKEP_CONFORMANCE_DIRECTORY";
@@ -132,7 +133,7 @@ async fn what_was_answered_survives_kill_9() {
     let mut said = Said::default();
     for round in 0..KILLS {
         run_and_kill(directory.path(), 1 + round * 97, &mut said);
-        let store = EmbeddedStore::open(directory.path()).unwrap();
+        let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
         let mut open = 0;
         for id in &said.posted {
             let record = store.job(&ns(), JobId(*id)).await.unwrap();
@@ -195,7 +196,7 @@ async fn a_directory_that_cannot_be_made_is_named() {
 async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
     for pragma in ["PRAGMA user_version = 1000000", "PRAGMA application_id = 7"] {
         let directory = tempfile::tempdir().unwrap();
-        let store = EmbeddedStore::open(directory.path()).unwrap();
+        let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
         store.submit(&ns(), vec![job("1")]).await.unwrap();
         drop(store);
         let path = directory.path().join("skep.db");
@@ -204,7 +205,9 @@ async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
             .execute_batch(pragma)
             .unwrap();
         let before = std::fs::read(&path).unwrap();
-        let error = EmbeddedStore::open(directory.path()).err().unwrap();
+        let error = open_again(EmbeddedStore::options(), directory.path())
+            .err()
+            .unwrap();
         assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
@@ -224,14 +227,14 @@ async fn a_store_of_the_first_version_is_upgraded_with_what_it_holds() {
     )
     .unwrap();
     drop(db);
-    let store = EmbeddedStore::open(directory.path()).unwrap();
+    let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
     let id = store.store_id().await.unwrap();
     let next = store.submit(&ns(), vec![job("3")]).await.unwrap();
     assert_eq!(next, [JobId(3)]);
     let status = store.status(&ns()).await.unwrap();
     assert_eq!((status.queued, status.posted), (3, 1));
     drop(store);
-    let store = EmbeddedStore::open(directory.path()).unwrap();
+    let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
     assert_eq!(store.store_id().await.unwrap(), id);
 }
 
@@ -240,7 +243,9 @@ async fn a_file_of_noise_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("skep.db");
     std::fs::write(&path, vec![0xa5; 20_000]).unwrap();
-    let error = EmbeddedStore::open(directory.path()).err().unwrap();
+    let error = open_again(EmbeddedStore::options(), directory.path())
+        .err()
+        .unwrap();
     assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), vec![0xa5; 20_000]);
 }
@@ -263,7 +268,7 @@ async fn a_corrupt_job_is_unreadable_and_does_not_stop_the_others() {
     )
     .unwrap();
     drop(db);
-    let store = EmbeddedStore::open(directory.path()).unwrap();
+    let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
     let lease = store.register().await.unwrap();
     let cycle = store.cycle(lease, Arc::new(take(9))).await.unwrap();
     assert_eq!(crate::support::ids(&cycle.claimed), [1, 3]);

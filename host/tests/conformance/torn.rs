@@ -7,6 +7,7 @@ use skep::job::JobId;
 use skep::store::Store;
 use skep::store::embedded::EmbeddedStore;
 
+use crate::backend::open_again;
 use crate::support::{job, ns};
 
 const LOG: &str = "skep.db-wal";
@@ -26,7 +27,7 @@ async fn jobs_after(directory: &Path, jobs: u64, harm: impl FnOnce(&mut Vec<u8>)
     let mut log = std::fs::read(&path).unwrap();
     harm(&mut log);
     std::fs::write(&path, log).unwrap();
-    let store = EmbeddedStore::open(harmed.path()).expect("a torn log opens");
+    let store = open_again(EmbeddedStore::options(), harmed.path()).expect("a torn log opens");
     let mut found = 0;
     for id in 1..=jobs {
         let there = store.job(&ns(), JobId(id)).await.unwrap().is_some();

@@ -18,6 +18,7 @@ mod host_calls;
 mod limits;
 mod main_job;
 mod moving;
+mod moving_to_redis;
 mod queue;
 mod refused_uploads;
 mod restart;
