@@ -74,7 +74,7 @@ async fn busy_guests_do_not_keep_their_host_from_its_lease(world: World) {
     let other = host(&world, 1).await;
     let spin = || {
         let mut request = to("spin", "null");
-        request.timeout_ms = Some(2_500);
+        request.timeout_ms = Some(4_000);
         request.max_attempts = Some(1);
         request
     };

@@ -10,7 +10,7 @@ use crate::support::{World, ns, soon};
 
 /// A lease for hosts that run guests: some are waited for, and none may end by itself
 /// on a busy machine.
-pub(crate) const LEASE: Option<Duration> = Some(Duration::from_secs(1));
+pub(crate) const LEASE: Option<Duration> = Some(Duration::from_millis(1500));
 
 /// Starts a host. All share what is compiled, so that it is once.
 pub(crate) async fn host(world: &World, slots: usize) -> Host {

@@ -41,7 +41,7 @@ async fn an_attempt_that_asks_for_another_gets_it(world: World) {
 async fn a_healthy_long_job_is_not_run_twice(world: World) {
     let hosts = [host(&world, 1).await, host(&world, 1).await];
     let mut long = to("spin", "null");
-    long.timeout_ms = Some(2_500);
+    long.timeout_ms = Some(4_000);
     long.max_attempts = Some(1);
     let id = post(&hosts[0], vec![long]).await[0];
     let record = end_of(&hosts[1], id).await;

@@ -2,8 +2,8 @@
 //! at whichever host, until it is answered.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -16,6 +16,9 @@ const CLIENTS: u64 = 16;
 
 /// How long a frozen host is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the last posts may take once nothing breaks any more.
+const LAST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// With more jobs waiting than this, posters pause, so that the end is not far.
 const ENOUGH: u64 = 150;
@@ -37,6 +40,8 @@ struct Shared {
     next: AtomicU64,
     most: u64,
     stop: AtomicBool,
+    /// The last answer that was none.
+    refusal: Mutex<String>,
 }
 
 impl Poster {
@@ -48,6 +53,7 @@ impl Poster {
             next: AtomicU64::new(0),
             most,
             stop: AtomicBool::new(false),
+            refusal: Mutex::default(),
         });
         let clients = (0..CLIENTS)
             .map(|n| shared.clone().post_all(fastrand::Rng::with_seed(seed ^ n)))
@@ -58,7 +64,12 @@ impl Poster {
     /// Ends it, once everything that was begun is answered.
     pub(crate) async fn stop(self) -> Posted {
         self.shared.stop.store(true, Ordering::SeqCst);
-        let posted: Vec<_> = self.clients.join_all().await.concat();
+        let posted = tokio::time::timeout(LAST_PATIENCE, self.clients.join_all()).await;
+        let posted = posted.unwrap_or_else(|_| {
+            let refusal = self.shared.refusal.lock().unwrap();
+            panic!("a poster gets no answer but: {refusal}");
+        });
+        let posted = posted.concat();
         let count = posted.len();
         let posted: Posted = posted.into_iter().collect();
         assert_eq!(posted.len(), count, "an id was given twice");
@@ -130,7 +141,10 @@ impl Shared {
                 let settled = status.is_success() || status == StatusCode::CONFLICT;
                 match answer.text().await {
                     Ok(text) if settled => return text,
-                    Ok(text) => assert!(status.is_server_error(), "{path}: {status}: {text}"),
+                    Ok(text) => {
+                        assert!(status.is_server_error(), "{path}: {status}: {text}");
+                        *self.refusal.lock().unwrap() = format!("{path}: {status}: {text}");
+                    }
                     Err(_) => {}
                 }
             }
