@@ -21,6 +21,10 @@ test: build redis ## Run every test (installs redis-server where it is missing)
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
 
+.PHONY: soak
+soak: build redis ## Break hosts, Redis and the network for ten minutes (SKEP_SOAK_S=600); nothing may be lost
+	SKEP_SOAK_S=$${SKEP_SOAK_S:-600} cargo test --release -p skep --test chaos -- --nocapture
+
 .PHONY: redis
 redis: ## Make sure that there is a redis-server for the tests
 	@scripts/redis-server

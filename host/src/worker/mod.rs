@@ -2,7 +2,8 @@
 //! became of them, and keep the lease on them alive meanwhile.
 //!
 //! Guests run on threads of their own ([`Workers::start`] makes a runtime for
-//! them), so that a host full of busy guests still answers HTTP.
+//! them), so that a host full of busy guests still answers HTTP, and still renews its
+//! lease: a thread that runs guests looks at its timers only now and then.
 
 mod dispatch;
 mod housekeeping;
@@ -12,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::sandbox::{ProgressBoard, Sandbox};
 use crate::store::Store;
@@ -42,10 +43,12 @@ pub struct Workers {
     runtime: Option<Runtime>,
     phase: watch::Sender<Phase>,
     dispatcher: JoinHandle<()>,
+    /// Ends with this.
+    _housekeeping: JoinSet<()>,
 }
 
 impl Workers {
-    /// Starts them, on one thread a core.
+    /// Starts them, on one thread a core, and the housekeeping on the caller's.
     pub(crate) fn start(tools: Tools) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("skep-guest")
@@ -54,19 +57,20 @@ impl Workers {
             .context("starting the guests' threads")?;
         let (phase, watched) = watch::channel(Phase::Working);
         let (lease, leases) = watch::channel(None);
-        runtime.spawn(housekeeping::renew(tools.store.clone(), leases));
-        runtime.spawn(housekeeping::reap(tools.store.clone()));
-        runtime.spawn(housekeeping::sweep(tools.store.clone()));
-        runtime.spawn(housekeeping::flush_progress(
-            tools.store.clone(),
-            tools.progress.clone(),
-            lease.subscribe(),
-        ));
+        let here = Handle::try_current().context("starting the housekeeping")?;
+        let mut housekeeping = JoinSet::new();
+        housekeeping.spawn_on(housekeeping::renew(tools.store.clone(), leases), &here);
+        housekeeping.spawn_on(housekeeping::reap(tools.store.clone()), &here);
+        housekeeping.spawn_on(housekeeping::sweep(tools.store.clone()), &here);
+        let board = tools.progress.clone();
+        let progress = housekeeping::flush_progress(tools.store.clone(), board, lease.subscribe());
+        housekeeping.spawn_on(progress, &here);
         let dispatcher = runtime.spawn(dispatch::run(tools, watched, lease));
         Ok(Self {
             runtime: Some(runtime),
             phase,
             dispatcher,
+            _housekeeping: housekeeping,
         })
     }
 

@@ -98,7 +98,7 @@ struct State {
 }
 
 struct Failed {
-    error: String,
+    error: StoreError,
     until: Instant,
     pause: Duration,
 }
@@ -194,7 +194,7 @@ impl Link {
         if let Some(failed) = &state.failed
             && Instant::now() < failed.until
         {
-            return Err(StoreError::Unavailable(failed.error.clone()));
+            return Err(same(&failed.error));
         }
         match self.open(ANSWER_TIMEOUT).await {
             Ok(connection) => {
@@ -209,11 +209,7 @@ impl Link {
                 let pause = (state.failed.as_ref()).map_or(FIRST_PAUSE, |failed| failed.pause * 2);
                 let pause = pause.min(MAX_PAUSE);
                 state.failed = Some(Failed {
-                    error: match &error {
-                        // The rest of its text is said again.
-                        StoreError::Unavailable(text) => text.clone(),
-                        other => other.to_string(),
-                    },
+                    error: same(&error),
                     until: Instant::now() + pause,
                     pause,
                 });
@@ -327,6 +323,16 @@ pub(super) fn is_broken(error: &RedisError) -> bool {
         )
 }
 
+/// An error of a connection, for another caller.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
+        StoreError::Refused(text) => StoreError::Refused(text.clone()),
+        StoreError::Unreadable(text) => StoreError::Unreadable(text.clone()),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
 fn target(address: &Address) -> std::result::Result<Target, RedisError> {
     Ok(match &address.place {
         Place::Server(server) => Target::Server(redis::Client::open(server.clone())?),
@@ -362,4 +368,18 @@ fn target(address: &Address) -> std::result::Result<Target, RedisError> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn while_a_connection_is_not_tried_again_the_error_stays_the_same() {
+        // Nobody listens there.
+        let address = "redis://127.0.0.1:1/0".parse().unwrap();
+        let link = Arc::new(Link::new(&address, "skep", Arc::default()).unwrap());
+        let first = link.connection().await.err().unwrap().to_string();
+        assert_eq!(link.connection().await.err().unwrap().to_string(), first);
+    }
 }

@@ -1,0 +1,182 @@
+//! What must hold in the end, read from Redis itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use skep::job::{CauseKind, JobId, Namespace, State};
+use skep::store::{Store, StoreError};
+use skep_testkit::RedisServer;
+
+use crate::hosts::LEASE;
+use crate::poster::Posted;
+
+/// How long the last jobs may take once nothing breaks any more. Far longer than they
+/// do, unless one is lost: those that were lost with a host wait for its lease to end,
+/// and a store that failed a handler is tried again in seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What every key begins with.
+const PREFIX: &str = "{skep}:";
+
+/// What hosts that were lost have cost.
+pub(crate) struct Runs {
+    pub(crate) lost_attempts: usize,
+    pub(crate) run_again: usize,
+}
+
+/// Posted = finished.
+pub(crate) async fn all_ended(store: &Arc<dyn Store>, posted: &Posted) {
+    let ns = Namespace::default();
+    let deadline = Instant::now() + PATIENCE;
+    for id in posted.keys().map(|id| JobId(*id)) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if tokio::time::timeout(left, store.ended(&ns, id))
+            .await
+            .is_err()
+        {
+            let status = store.status(&ns).await.unwrap();
+            let record = store.job(&ns, id).await.unwrap();
+            panic!("does not end: {record:#?}\nin a queue of {status:?}");
+        }
+    }
+}
+
+/// Every host that has stopped is forgotten a lease later, and held nothing.
+pub(crate) async fn hosts_forgotten(server: &RedisServer, store: &Arc<dyn Store>) {
+    let deadline = Instant::now() + 10 * LEASE;
+    loop {
+        let reaped = store.reap().await.unwrap();
+        assert_eq!(reaped, 0, "hosts that stopped in an orderly way held jobs");
+        if server.cli(&["EXISTS", "{skep}:hosts"]) == "0" {
+            return;
+        }
+        let hosts = server.cli(&["ZRANGE", "{skep}:hosts", "0", "-1"]);
+        assert!(Instant::now() < deadline, "hosts stay for ever: {hosts}");
+        tokio::time::sleep(LEASE / 10).await;
+    }
+}
+
+/// Each job has one outcome, the right one.
+pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
+    let ns = Namespace::default();
+    let records = posted.iter().map(|(id, case)| {
+        let (ns, id) = (&ns, JobId(*id));
+        async move {
+            let record = store.job(ns, id).await?;
+            Ok::<_, StoreError>((id, case, record, store.output(ns, id).await?))
+        }
+    });
+    let mut records = stream::iter(records).buffered(16);
+    let mut runs = Runs {
+        lost_attempts: 0,
+        run_again: 0,
+    };
+    let mut ended = BTreeMap::new();
+    while let Some(read) = records.next().await {
+        let (id, case, record, output) = read.unwrap();
+        let record = record.unwrap_or_else(|| panic!("job {id} is lost"));
+        assert_eq!(record.idempotency_key, Some(case.key()));
+        case.check(&record, output);
+        let lost = (record.attempts.iter())
+            .filter(|attempt| {
+                (attempt.cause.as_ref()).is_some_and(|c| c.kind == CauseKind::HostLost)
+            })
+            .count();
+        runs.lost_attempts += lost;
+        runs.run_again += usize::from(lost > 0);
+        *ended.entry(format!("{:?}", record.state)).or_insert(0) += 1;
+    }
+    // A job that ended twice would be counted twice.
+    let status = store.status(&ns).await.unwrap();
+    let of = |state: State| ended.get(&format!("{state:?}")).copied().unwrap_or(0);
+    let totals = [status.completed, status.failed, status.cancelled];
+    let counted = [State::Completed, State::Failed, State::Cancelled].map(of);
+    assert_eq!(totals, counted, "totals, and what there is");
+    assert_eq!(
+        status.posted,
+        posted.len() as u64,
+        "posted, and what was answered"
+    );
+    let left = [
+        status.queued,
+        status.scheduled,
+        status.running,
+        status.moving,
+    ];
+    assert_eq!(left, [0; 4], "left over");
+    runs
+}
+
+/// Every key has an owner; answers how many there are.
+pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
+    let words = |words: &[&str]| -> Vec<String> { server.command(words) };
+    let mut jobs = BTreeSet::new();
+    let mut ends = BTreeSet::new();
+    let mut data = BTreeSet::new();
+    let mut idempotency = BTreeMap::new();
+    let mut strangers = Vec::new();
+    let keys = words(&["KEYS", "*"]);
+    let id_of = |text: &str| text.parse::<u64>().expect("an id");
+    for key in &keys {
+        let name = key.strip_prefix(PREFIX).unwrap_or("?");
+        let mut parts = name.splitn(4, [':', '/']);
+        let parts: [&str; 4] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+        match parts {
+            ["meta" | "events" | "ns" | "expire", "", "", ""] => {}
+            ["wake", "", "", ""] => assert_eq!(server.cli(&["LLEN", key]), "1"),
+            ["c", _, "", ""] => {}
+            // What a post was answered is remembered for a minute.
+            ["b", _, "", ""] => {
+                let ttl: i64 = server.command(&["TTL", key]);
+                // -2: gone by now.
+                assert!(
+                    (0..=60).contains(&ttl) || ttl == -2,
+                    "{key} lives for {ttl} s"
+                );
+            }
+            [
+                "n",
+                "default",
+                "meta" | "dead" | "f" | "fl" | "fv" | "fp",
+                "",
+            ] => {}
+            ["n", "default", "u", text] => {
+                let id: String = server.command(&["GET", key]);
+                idempotency.insert(id_of(&id), text.to_owned());
+            }
+            ["n", "default", "x", text] => drop(data.insert(text.to_owned())),
+            ["j", "default", id, ""] => drop(jobs.insert(id_of(id))),
+            ["e", "default", id, ""] => drop(ends.insert(id_of(id))),
+            ["l", "default", id, ""] if posted.contains_key(&id_of(id)) => {}
+            // Also what is right only while a job waits or runs, or a host lives:
+            // q0, i0, aside, d, t, a, m, active, dues, stop, hosts, w, s, g, h.
+            _ => strangers.push(format!("{key}: {}", server.cli(&["TYPE", key]))),
+        }
+    }
+    assert!(
+        strangers.is_empty(),
+        "keys without an owner: {strangers:#?}"
+    );
+    let ids: BTreeSet<u64> = posted.keys().copied().collect();
+    assert_eq!(
+        jobs, ids,
+        "the jobs that are there, and those that were posted"
+    );
+    assert_eq!(ends, ids, "the ends that are there, and the jobs");
+    let expected = posted.iter().map(|(id, case)| (*id, case.key())).collect();
+    assert_eq!(idempotency, expected, "idempotency keys");
+    let stored: Vec<_> = posted.values().filter_map(|case| case.data_key()).collect();
+    let stored: BTreeSet<_> = stored.into_iter().map(ToOwned::to_owned).collect();
+    assert_eq!(data, stored, "data");
+    let expire = words(&["ZRANGE", "{skep}:expire", "0", "-1"]);
+    let expire: BTreeSet<_> = expire.into_iter().collect();
+    let expected = posted.iter().filter(|(_, case)| case.expires());
+    let expected = expected.map(|(id, _)| format!("default/{id}")).collect();
+    assert_eq!(expire, expected, "results that expire");
+    let failed = server.cli(&["HGET", "{skep}:n:default:meta", "failed"]);
+    let dead = server.cli(&["ZCARD", "{skep}:n:default:dead"]);
+    assert_eq!(dead, failed, "the dead letter, and how many failed");
+    keys.len()
+}
