@@ -106,7 +106,7 @@ struct Parts {
 /// The store to measure on.
 fn store_url(options: &BenchOptions, directory: &Path) -> StoreUrl {
     match &options.redis {
-        Some(address) => StoreUrl::Redis(address.clone()),
+        Some(address) => StoreUrl::Redis(Box::new(address.clone())),
         None => StoreUrl::Embedded(directory.join("store")),
     }
 }

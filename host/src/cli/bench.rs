@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         binary: this_binary()?,
         redis: match &args.store {
             None => None,
-            Some(StoreUrl::Redis(address)) => Some(address.clone()),
+            Some(StoreUrl::Redis(address)) => Some((**address).clone()),
             Some(StoreUrl::Embedded(_)) => {
                 return Err(Failure::usage(
                     "the built-in store is measured by default, in a directory of its own: leave --store out, or name a Redis",

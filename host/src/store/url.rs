@@ -18,7 +18,7 @@ pub enum StoreUrl {
     /// `embedded:DIRECTORY`.
     Embedded(PathBuf),
     /// A Redis, see [`Address`].
-    Redis(Address),
+    Redis(Box<Address>),
 }
 
 impl StoreUrl {
@@ -89,7 +89,7 @@ impl FromStr for StoreUrl {
             }
             Some((scheme, _)) if scheme.starts_with("redis") => given
                 .parse()
-                .map(Self::Redis)
+                .map(|address| Self::Redis(Box::new(address)))
                 .map_err(|error: AddressError| error.to_string()),
             _ => Err(
                 "write embedded:DIRECTORY, such as embedded:skep-data, or redis://HOST:PORT/DB"

@@ -84,8 +84,8 @@ enum Target {
     Server(redis::Client),
     Sentinels(Mutex<SentinelClient>),
     Cluster {
-        quick: ClusterClient,
-        blocking: ClusterClient,
+        quick: Box<ClusterClient>,
+        blocking: Box<ClusterClient>,
     },
 }
 
@@ -361,6 +361,7 @@ fn target(address: &Address) -> std::result::Result<Target, RedisError> {
                     .connection_timeout(CONNECT_TIMEOUT)
                     .response_timeout(timeout)
                     .build()
+                    .map(Box::new)
             };
             Target::Cluster {
                 quick: client(ANSWER_TIMEOUT)?,
