@@ -33,13 +33,10 @@ lint: ## Check the formatting, clippy without warnings, and the licences of what
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml -p skep-sdk -p skep-sdk-macros --all-targets -- -D warnings
 	scripts/deny
 
-.PHONY: bench
-bench: build ## Measure, and print a table
-	$(SKEP) bench target/guests/multiply.wasm
-
 # A peer that could not be installed has its reason in the table, which comes all the same.
-.PHONY: bench-peers
-bench-peers: build ## Measure skep beside Celery, RQ, BullMQ and MLQ's design, on one Redis
+.PHONY: bench
+bench: build redis ## Measure, and print a table; then skep beside Celery, RQ, BullMQ and MLQ's design
+	$(SKEP) bench target/guests/multiply.wasm
 	bench/peers/install; bench/peers/run
 
 .PHONY: build

@@ -21,6 +21,7 @@ mod limits;
 mod main_job;
 mod many_hosts;
 mod moving;
+mod moving_to_redis;
 mod process;
 mod queue;
 mod redis_kinds;

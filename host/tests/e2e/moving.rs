@@ -22,11 +22,11 @@ const JOBS: usize = 6_000;
 /// second it opens the stores, carries the function, and moves.
 const KILLS_MS: [u64; 8] = [15, 40, 25, 60, 90, 35, 130, 70];
 
-fn url(directory: &Path) -> String {
+pub(crate) fn url(directory: &Path) -> String {
     format!("embedded:{}", directory.join("store").display())
 }
 
-async fn queue(arguments: &[&str]) -> Output {
+pub(crate) async fn queue(arguments: &[&str]) -> Output {
     let output = skep().arg("queue").args(arguments).output();
     tokio::time::timeout(PATIENCE, output)
         .await
@@ -38,7 +38,7 @@ fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -56,7 +56,7 @@ fn open(directory: &Path) -> Arc<EmbeddedStore> {
 }
 
 /// A store with a function and jobs that wait, whose server has stopped.
-async fn stopped_with_jobs(jobs: usize) -> TempDir {
+pub(crate) async fn stopped_with_jobs(jobs: usize) -> TempDir {
     let server = Server::start().await;
     server.upload(guest_bytes("multiply")).await.expect(200);
     let (_, directory) = server.terminate().await;

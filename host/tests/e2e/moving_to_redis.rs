@@ -1,0 +1,66 @@
+//! `skep queue mv` from a directory to a Redis and back to another directory, killed at
+//! any moment on both ways.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+use skep_testkit::RedisServer;
+use tempfile::TempDir;
+
+use crate::moving::{err, queue, stopped_with_jobs, url};
+use crate::server::{Server, skep};
+
+const JOBS: usize = 3_000;
+
+/// When a move is killed, in ms after its start.
+const KILLS_MS: [u64; 6] = [20, 45, 30, 70, 55, 100];
+
+/// Moves, killed again and again, and then to its end; answers how often it was cut
+/// off.
+async fn move_with_kills(source: &str, destination: &str) -> usize {
+    let mut cut_off = 0;
+    for after in KILLS_MS {
+        let mut child = skep()
+            .args(["queue", "mv", source, destination])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ended = tokio::time::timeout(Duration::from_millis(after), child.wait()).await;
+        if ended.is_err() {
+            child.kill().await.unwrap();
+            cut_off += 1;
+        }
+    }
+    let output = queue(&["mv", source, destination]).await;
+    assert!(output.status.success(), "{}", err(&output));
+    cut_off
+}
+
+#[tokio::test]
+async fn jobs_move_to_a_redis_and_back() {
+    let (from, to) = (stopped_with_jobs(JOBS).await, TempDir::new().unwrap());
+    let redis = RedisServer::start();
+    let there = move_with_kills(&url(from.path()), &redis.url()).await;
+    let queued: String = redis.cli(&["ZCARD", "{skep}:n:default:q2"]);
+    assert_eq!(queued.trim(), JOBS.to_string());
+    let back = move_with_kills(&redis.url(), &url(to.path())).await;
+    assert!(
+        there + back > 3,
+        "only {there} and {back} moves were cut off"
+    );
+
+    let server = Server::start_in(to).await;
+    let mut results = BTreeSet::new();
+    for id in 1..=JOBS {
+        let record = server.ended(&id.to_string()).await;
+        assert_eq!(record["state"], "completed", "{record}");
+        let result = server.get(&format!("/jobs/{id}/result")).await;
+        results.insert(result.expect(200).text().parse::<usize>().unwrap());
+    }
+    assert_eq!(results, (0..JOBS).map(|n| n * 2).collect());
+    let status = server.json("/queue").await;
+    assert_eq!(status["posted"], json!(JOBS));
+}
