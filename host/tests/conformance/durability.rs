@@ -239,6 +239,22 @@ async fn a_store_of_the_first_version_is_upgraded_with_what_it_holds() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_just_being_made_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("skep.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    // What the first statement of a process leaves that is killed after it.
+    db.pragma_update(None, "journal_mode", "wal").unwrap();
+    drop(db);
+    assert!(std::fs::metadata(&path).unwrap().len() > 0);
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    assert_eq!(
+        store.submit(&ns(), vec![job("1")]).await.unwrap(),
+        [JobId(1)]
+    );
+}
+
+#[tokio::test]
 async fn a_file_of_noise_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("skep.db");

@@ -153,5 +153,6 @@ all_methods! {
     deploy(namespace: &Namespace, functions: Vec<NewDeployment>) -> Vec<Arc<Deployment>>;
     undeploy(namespace: &Namespace, functions: &[FunctionName]) -> usize;
     functions(namespace: &Namespace) -> Arc<Functions>;
+    functions_now(namespace: &Namespace) -> Arc<Functions>;
     sweep() -> usize;
 }

@@ -145,11 +145,13 @@ fn check_version(db: &Connection, path: &Path) -> Result<i32> {
         db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0))
             .map_err(|error| at_path(path, error))
     };
-    match (
-        number("application_id")?,
-        number("user_version")?,
-        number("page_count")?,
-    ) {
+    // A process that was killed while it made the file may have left one with a mode
+    // and no table yet.
+    let tables = "SELECT count(*) FROM sqlite_master";
+    let tables: i32 = db
+        .query_row(tables, [], |row| row.get(0))
+        .map_err(|error| at_path(path, error))?;
+    match (number("application_id")?, number("user_version")?, tables) {
         (APPLICATION_ID, version @ 1..=SCHEMA_VERSION, _) => Ok(version),
         (0, 0, 0) => Ok(0),
         (APPLICATION_ID, version, _) => Err(StoreError::Unreadable(format!(
