@@ -67,9 +67,10 @@ struct Dispatcher {
     running: HashMap<Token, CancelFlag>,
     /// What has ended since the last step.
     ended: Vec<Completion>,
-    /// The last step; repeated until the store has answered it.
-    step: Arc<Step>,
-    answered: bool,
+    /// How many steps this lease has made.
+    steps: u64,
+    /// A step that the store has not answered: it is repeated until it has.
+    pending: Option<Arc<Step>>,
     last_cycle: Instant,
     /// A moving average of the time a slot spends on a job, in µs.
     job_us: f64,
@@ -88,8 +89,8 @@ pub(super) async fn run(
         tasks: JoinSet::new(),
         running: HashMap::new(),
         ended: Vec::new(),
-        step: first_step(),
-        answered: true,
+        steps: 0,
+        pending: None,
         last_cycle: Instant::now(),
         job_us: TAKE_AHEAD.as_micros() as f64,
     };
@@ -132,21 +133,22 @@ impl Dispatcher {
     /// is still to be answered.
     async fn cycle(&mut self, want: usize) -> Result<usize, StoreError> {
         let lease = self.lease().await?;
-        if self.answered {
-            self.step = Arc::new(Step {
-                number: self.step.number + 1,
-                done: std::mem::take(&mut self.ended),
+        let (steps, ended) = (&mut self.steps, &mut self.ended);
+        let step = self.pending.get_or_insert_with(|| {
+            *steps += 1;
+            Arc::new(Step {
+                number: *steps,
+                done: std::mem::take(ended),
                 want,
-            });
-            self.answered = false;
-        }
+            })
+        });
         self.last_cycle = Instant::now();
         let Cycle {
             claimed,
             refused,
             cancelled,
-        } = self.tools.store.cycle(lease, self.step.clone()).await?;
-        self.answered = true;
+        } = self.tools.store.cycle(lease, step.clone()).await?;
+        self.pending = None;
         for token in refused {
             tracing::warn!(
                 namespace = %token.namespace, job = %token.id, attempt = token.attempt,
@@ -243,8 +245,8 @@ impl Dispatcher {
         self.outbox.take();
         self.running.clear();
         self.ended.clear();
-        self.step = first_step();
-        self.answered = true;
+        self.steps = 0;
+        self.pending = None;
         self.lease.send_replace(None);
     }
 
@@ -278,7 +280,7 @@ impl Dispatcher {
             // A step that was not answered before may bring more of them.
             let held = self.running.drain();
             self.ended.extend(held.map(|(token, _)| released(token)));
-            if self.answered && self.ended.is_empty() {
+            if self.pending.is_none() && self.ended.is_empty() {
                 break;
             }
             let Err(error) = self.cycle(0).await else {
@@ -291,15 +293,6 @@ impl Dispatcher {
             sleep(STORE_PAUSE).await;
         }
     }
-}
-
-/// What comes before the first step of a lease.
-fn first_step() -> Arc<Step> {
-    Arc::new(Step {
-        number: 0,
-        done: Vec::new(),
-        want: 0,
-    })
 }
 
 fn released(token: Token) -> Completion {

@@ -74,6 +74,25 @@ pub(crate) async fn stopped_with_jobs(jobs: usize) -> TempDir {
     directory
 }
 
+/// A server on the destination, which has run each of `jobs` jobs, once.
+pub(crate) async fn runs_each_once(directory: TempDir, jobs: usize) -> Server {
+    let server = Server::start_in(directory).await;
+    let mut results = BTreeSet::new();
+    for id in 1..=jobs {
+        let record = server.ended(&id.to_string()).await;
+        assert_eq!(record["state"], "completed", "{record}");
+        let result = server.get(&format!("/jobs/{id}/result")).await;
+        results.insert(result.expect(200).text().parse::<usize>().unwrap());
+    }
+    assert_eq!(results, (0..jobs).map(|n| n * 2).collect());
+    let status = server.json("/queue").await;
+    assert_eq!(
+        (&status["posted"], &status["completed"]),
+        (&json!(jobs), &json!(jobs))
+    );
+    server
+}
+
 #[tokio::test]
 async fn a_move_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let (from, to) = (stopped_with_jobs(JOBS).await, TempDir::new().unwrap());
@@ -108,21 +127,7 @@ async fn a_move_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let left = left.unwrap();
     assert_eq!((left.waiting(), left.moving), (0, 0));
 
-    // A server on the destination runs each of them, once.
-    let server = Server::start_in(to).await;
-    let mut results = BTreeSet::new();
-    for id in 1..=JOBS {
-        let record = server.ended(&id.to_string()).await;
-        assert_eq!(record["state"], "completed", "{record}");
-        let result = server.get(&format!("/jobs/{id}/result")).await;
-        results.insert(result.expect(200).text().parse::<usize>().unwrap());
-    }
-    assert_eq!(results, (0..JOBS).map(|n| n * 2).collect());
-    let status = server.json("/queue").await;
-    assert_eq!(
-        (&status["posted"], &status["completed"]),
-        (&json!(JOBS), &json!(JOBS))
-    );
+    let server = runs_each_once(to, JOBS).await;
     // The keys have come along.
     let body = json!({"msg": {"arg1": 0, "arg2": 2}, "functions": ["multiply"], "idempotency_key": "key 0"});
     let id = server.post_text(body.to_string()).await.expect(200).text();

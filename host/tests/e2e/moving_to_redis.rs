@@ -1,16 +1,14 @@
 //! `skep queue mv` from a directory to a Redis and back to another directory, killed at
 //! any moment on both ways.
 
-use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::json;
 use skep_testkit::RedisServer;
 use tempfile::TempDir;
 
-use crate::moving::{err, queue, stopped_with_jobs, url};
-use crate::server::{Server, skep};
+use crate::moving::{err, queue, runs_each_once, stopped_with_jobs, url};
+use crate::server::skep;
 
 const JOBS: usize = 3_000;
 
@@ -48,16 +46,5 @@ async fn jobs_move_to_a_redis_and_back() {
     assert_eq!(queued.trim(), JOBS.to_string());
     let back = move_with_kills(&redis.url(), &url(to.path())).await;
     assert!(there + back > 0, "no move was cut off");
-
-    let server = Server::start_in(to).await;
-    let mut results = BTreeSet::new();
-    for id in 1..=JOBS {
-        let record = server.ended(&id.to_string()).await;
-        assert_eq!(record["state"], "completed", "{record}");
-        let result = server.get(&format!("/jobs/{id}/result")).await;
-        results.insert(result.expect(200).text().parse::<usize>().unwrap());
-    }
-    assert_eq!(results, (0..JOBS).map(|n| n * 2).collect());
-    let status = server.json("/queue").await;
-    assert_eq!(status["posted"], json!(JOBS));
+    runs_each_once(to, JOBS).await;
 }

@@ -82,9 +82,11 @@ impl RedisStore {
         for ids in ids.chunks(BATCH) {
             let mut command = self.link.command(script::LET_GO);
             command.arg(namespace.as_str()).arg("");
-            for id in ids {
-                let (end, _) = self.end_of_waiting((namespace, *id), None).await?;
-                command.arg(id.0).arg(end);
+            let pasts = self.pasts(namespace, ids).await?;
+            for (id, past) in ids.iter().zip(pasts) {
+                command
+                    .arg(id.0)
+                    .arg(self.end_of_waiting(*id, &past, None)?);
             }
             released += reply::number(self.link.run(script::LET_GO, &command).await?)?;
         }

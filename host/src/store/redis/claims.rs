@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use crate::job::{JobId, Namespace};
-use crate::store::record::decode;
 use crate::store::{Claim, Result, StoreError, Token};
 
-use super::posted::decode_job;
+use super::posted::{decode_job, decode_past};
 use super::reply::Reply;
 use super::shared::Held;
 
@@ -62,12 +61,8 @@ pub(super) fn read(mut claims: Reply, mut jobs: Reply, mut pasts: Reply) -> Resu
             attempt,
         };
         let job = decode_job(id, jobs.bytes()?);
-        let past = match has_past.then(|| pasts.bytes()).transpose()? {
-            Some(bytes) if !bytes.is_empty() => {
-                decode(format_args!("the attempts of job {id}"), &bytes)
-            }
-            _ => Ok(Vec::new()),
-        };
+        let past = has_past.then(|| pasts.bytes()).transpose()?;
+        let past = decode_past(id, &past.unwrap_or_default());
         match job.and_then(|job| Ok((job, past?))) {
             Ok(((posted_at_ms, job), past)) => {
                 let job = Arc::new(job);

@@ -1,8 +1,10 @@
 //! The way to Redis: connects, says what Redis must be, sends, and connects anew when
 //! a connection breaks.
 //!
-//! Everything that is sent may be sent twice (see the scripts), so that a call whose
-//! connection breaks is sent again, once.
+//! A call whose connection breaks is sent again, once. Accepting jobs, and steps, know
+//! what was carried out before; of the rest, what is done twice is done once, but for a
+//! deployment, which then counts a version more, and for calls that tell how much they
+//! did, which may then tell less.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use crate::job::{JobId, NewJob, Output, Payload};
-use crate::store::record::{Ended, Fate, Head, decode, encode};
+use crate::store::record::{Attempt, Ended, Fate, Head, decode, encode};
 use crate::store::{Result, StoreError, Stored};
 
 const AT: usize = 13;
@@ -21,11 +21,6 @@ const MARK: usize = 1;
 pub(super) fn rank(job: &NewJob) -> String {
     let kind = if job.functions.is_empty() { '*' } else { '.' };
     format!("{}{kind}", u8::from(job.priority))
-}
-
-/// The member of a job in every queue.
-pub(super) fn member(id: JobId, job: &NewJob) -> String {
-    format!("{id}:{}", rank(job))
 }
 
 /// A job to be accepted, but for the time of that.
@@ -61,6 +56,14 @@ pub(super) fn decode_job(id: JobId, bytes: Vec<u8>) -> Result<(u64, NewJob)> {
     let end = AT + RANK + LENGTH + front.len();
     let head: Head<'static> = decode(&what, front)?;
     Ok((at, head.into_job(&what, bytes.slice(end..))?))
+}
+
+/// The past attempts of a job; none if there is nothing.
+pub(super) fn decode_past(id: JobId, bytes: &[u8]) -> Result<Vec<Attempt>> {
+    match bytes {
+        [] => Ok(Vec::new()),
+        bytes => decode(format_args!("the attempts of job {id}"), bytes),
+    }
 }
 
 /// An end, and the result if there is one.

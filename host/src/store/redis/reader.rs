@@ -11,7 +11,7 @@ use crate::store::{Result, Stored};
 
 use super::RedisStore;
 use super::claims::parse_value;
-use super::posted::{decode_end, decode_output};
+use super::posted::{decode_end, decode_output, decode_past};
 use super::reply::{self, Reply};
 use super::script;
 
@@ -44,8 +44,7 @@ impl RedisStore {
         }
         record.cancel_requested = answer.truth()?;
         if !past.is_empty() {
-            let attempts = decode(format_args!("the attempts of {what}"), &past)?;
-            fill_attempts(&mut record, attempts);
+            fill_attempts(&mut record, decode_past(id, &past)?);
         }
         let detail = String::from_utf8_lossy(&detail);
         if place == "held" {

@@ -4,17 +4,15 @@
 
 use std::collections::HashMap;
 
-use redis::Value;
 use uuid::Uuid;
 
 use crate::job::{Cause, CauseKind, JobId, Namespace, Usage};
-use crate::store::record::decode;
 use crate::store::{Completion, Result, Token, Verdict};
 
 use super::RedisStore;
 use super::claims::{parse_field, parse_value};
 use super::ends::Ends;
-use super::posted::decode_job;
+use super::posted::{decode_job, decode_past};
 use super::reply::Reply;
 use super::script;
 use super::shared::Held;
@@ -134,24 +132,12 @@ impl RedisStore {
                 .arg(self.link.key(&format!("j:{namespace}/{id}")))
                 .arg(self.link.key(&format!("h:{namespace}/{id}")));
         }
-        let Value::Array(values) = self.link.send(&command).await? else {
-            return Ok(HashMap::new());
-        };
-        let mut values = values.into_iter();
+        let mut answer = Reply::new(self.link.send(&command).await?)?;
         let mut held = HashMap::new();
         for lost in lost {
-            let (record, past) = (values.next(), values.next());
             let id = lost.token.id;
-            let job = match record {
-                Some(Value::BulkString(bytes)) => decode_job(id, bytes),
-                _ => decode_job(id, Vec::new()),
-            };
-            let past = match past {
-                Some(Value::BulkString(bytes)) => {
-                    decode(format_args!("the attempts of job {id}"), &bytes)
-                }
-                _ => Ok(Vec::new()),
-            };
+            let job = decode_job(id, answer.maybe_bytes()?);
+            let past = decode_past(id, &answer.maybe_bytes()?);
             match job.and_then(|(_, job)| Ok((job, past?))) {
                 Ok((job, past)) => {
                     let entry = Held {

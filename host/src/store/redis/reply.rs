@@ -40,6 +40,14 @@ impl Reply {
         bytes(self.next()?)
     }
 
+    /// The next one, bytes, or none where there is nothing.
+    pub(super) fn maybe_bytes(&mut self) -> Result<Vec<u8>> {
+        match self.next()? {
+            Value::Nil => Ok(Vec::new()),
+            value => bytes(value),
+        }
+    }
+
     /// The next one, text.
     pub(super) fn text(&mut self) -> Result<String> {
         text(self.next()?)

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::job::{
     Cause, Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress,
 };
-use crate::store::record::{Ended, Fate, decode, encode};
+use crate::store::record::{Ended, Fate, encode};
 use crate::store::{
     CLAIMS_PER_YIELD, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel,
     QueueStatus, Result, Step, Store, StoreError, Stored, Token,
@@ -22,7 +22,7 @@ use crate::store::{
 
 use super::claims::Claims;
 use super::ends::Ends;
-use super::posted::{decode_job, encode_end, encode_job, member, rank};
+use super::posted::{decode_past, encode_end, encode_job, rank};
 use super::reply::{self, Reply};
 use super::shared::{Host, NEVER, Shared};
 use super::{RedisStore, claims, script};
@@ -142,30 +142,28 @@ impl RedisStore {
         Ok(cycle)
     }
 
-    /// What is to be recorded if a job that waits is cancelled, and the attempts
-    /// behind it as Redis has them.
-    pub(super) async fn end_of_waiting(
+    /// The past attempts of jobs as they are stored; nothing where there are none.
+    pub(super) async fn pasts(&self, namespace: &Namespace, ids: &[JobId]) -> Result<Vec<Vec<u8>>> {
+        let mut command = redis::cmd("MGET");
+        for id in ids {
+            command.arg(self.link.key(&format!("h:{namespace}/{id}")));
+        }
+        let mut answer = Reply::new(self.link.send(&command).await?)?;
+        ids.iter().map(|_| answer.maybe_bytes()).collect()
+    }
+
+    /// What is to be recorded when a job ends that waits: somebody cancelled it, unless
+    /// there is a cause.
+    pub(super) fn end_of_waiting(
         &self,
-        field: (&Namespace, JobId),
+        id: JobId,
+        past: &[u8],
         cause: Option<Cause>,
-    ) -> Result<(Vec<u8>, String)> {
-        let (namespace, id) = field;
-        let mut command = redis::cmd("HGET");
-        command
-            .arg(self.link.key(&format!("n:{namespace}:a")))
-            .arg(id.0);
-        let behind = match self.link.send(&command).await? {
-            redis::Value::Nil => String::new(),
-            value => reply::text(value)?,
-        };
-        let attempts = match self.get(&format!("h:{namespace}/{id}")).await? {
-            Some(bytes) => decode(format_args!("the attempts of job {id}"), &bytes)?,
-            None => Vec::new(),
-        };
+    ) -> Result<Vec<u8>> {
         let ended = Ended {
             fate: Fate::Cancelled,
             ended_at_ms: self.shared.clock.now_ms(),
-            attempts,
+            attempts: decode_past(id, past)?,
             short_result: None,
             content_type: None,
             result_bytes: None,
@@ -173,7 +171,7 @@ impl RedisStore {
             cancel_requested: cause.is_none(),
             cause,
         };
-        Ok((encode_end(&ended, None)?, behind))
+        encode_end(&ended, None)
     }
 }
 
@@ -333,21 +331,18 @@ impl Store for RedisStore {
     }
 
     async fn cancel(&self, namespace: &Namespace, id: JobId) -> Result<Cancelled> {
-        let Some(bytes) = self.get(&format!("j:{namespace}/{id}")).await? else {
-            return Ok(Cancelled::Unknown);
-        };
-        let (_, job) = decode_job(id, bytes)?;
         loop {
-            let (end, behind) = self.end_of_waiting((namespace, id), None).await?;
+            let past = self
+                .pasts(namespace, &[id])
+                .await?
+                .pop()
+                .unwrap_or_default();
+            let end = self.end_of_waiting(id, &past, None)?;
             let mut command = self.link.command(script::CANCEL);
-            command
-                .arg(namespace.as_str())
-                .arg(id.0)
-                .arg(member(id, &job))
-                .arg(behind)
-                .arg(end);
+            command.arg(namespace.as_str()).arg(id.0).arg(past).arg(end);
             let answer = reply::text(self.link.run(script::CANCEL, &command).await?)?;
             match answer.as_str() {
+                "unknown" => return Ok(Cancelled::Unknown),
                 "ended" => return Ok(Cancelled::HadEnded),
                 "done" => return Ok(Cancelled::Done),
                 "requested" => {

@@ -3,11 +3,11 @@
 use uuid::Uuid;
 
 use crate::job::{Cause, CauseKind, JobId, Namespace};
-use crate::store::record::{Attempt, decode, encode};
+use crate::store::record::{Attempt, encode};
 use crate::store::{MAX_PARCELS_BYTES, Origin, Parcel, Result, Store as _};
 
 use super::RedisStore;
-use super::posted::decode_job;
+use super::posted::{decode_job, decode_past};
 use super::reply::{self, Reply};
 use super::script;
 use super::store::add_job;
@@ -44,13 +44,7 @@ impl RedisStore {
             let (record, past) = (answer.bytes()?, answer.bytes()?);
             let id = member.split(':').next().unwrap_or_default();
             let id = JobId(id.parse().unwrap_or_default());
-            let read = decode_job(id, record).and_then(|job| {
-                let past: Vec<Attempt> = match past.as_slice() {
-                    [] => Vec::new(),
-                    bytes => decode(format_args!("the attempts of job {id}"), bytes)?,
-                };
-                Ok((job, past))
-            });
+            let read = decode_job(id, record).and_then(|job| Ok((job, decode_past(id, &past)?)));
             match read {
                 Ok(((posted_at_ms, mut job), past)) => {
                     job.delay_ms = due.saturating_sub(now_ms);
@@ -86,9 +80,11 @@ impl RedisStore {
         }
         let mut command = self.link.command(script::LET_GO);
         command.arg(namespace.as_str()).arg(mover.to_string());
-        for (id, text) in moved {
+        let ids: Vec<_> = moved.iter().map(|(id, _)| *id).collect();
+        let pasts = self.pasts(namespace, &ids).await?;
+        for ((id, text), past) in moved.into_iter().zip(pasts) {
             let cause = Cause::new(CauseKind::Moved, text);
-            let (end, _) = self.end_of_waiting((namespace, id), Some(cause)).await?;
+            let end = self.end_of_waiting(id, &past, Some(cause))?;
             command.arg(id.0).arg(end);
         }
         let gone = reply::number(self.link.run(script::LET_GO, &command).await?)?;
