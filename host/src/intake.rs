@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::job::{FunctionName, JobId, MAX_DEPTH, NameError, Namespace, NewJob, Payload};
+use crate::job::{ChildKey, FunctionName, JobId, MAX_DEPTH, NameError, Namespace, NewJob, Payload};
 use crate::schema::{MessageSchema, Mismatch};
 use crate::store::{Deployment, Store, StoreError};
 use schemas::Schemas;
@@ -64,6 +64,8 @@ pub struct PostRequest {
     pub parent: Option<JobId>,
     /// How many ancestors the job has.
     pub depth: u32,
+    /// Which of its parent's posts it is.
+    pub child_key: Option<ChildKey>,
 }
 
 impl PostRequest {
@@ -81,6 +83,7 @@ impl PostRequest {
             callback: None,
             parent: None,
             depth: 0,
+            child_key: None,
         }
     }
 }

@@ -136,7 +136,7 @@ impl Local<'_> {
     /// Shows what the guest logged: the cause alone seldom tells why.
     async fn show_log(&self, id: JobId) {
         let lines = self.store.log(self.namespace, id).await;
-        for line in lines.unwrap_or_default() {
+        for line in lines.unwrap_or_default().lines {
             note(&format!("log: {}", plain(&line.text)));
         }
     }

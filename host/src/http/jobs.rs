@@ -78,7 +78,7 @@ pub(super) async fn log(
     format: Format,
 ) -> Result<Response, Problem> {
     let record = find(&app, &namespace, id).await?;
-    let lines = app.store.log(&namespace, id).await?;
+    let lines = app.store.log(&namespace, id).await?.lines;
     Ok(match format {
         Format::Text => guarded(log_text(&record, &lines)),
         Format::Json => Json(json!({"lines": lines})).into_response(),

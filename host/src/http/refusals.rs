@@ -28,7 +28,8 @@ impl From<StoreError> for Problem {
                 "store-unreadable",
                 error.to_string(),
             ),
-            StoreError::InUse(_) => Self::internal(&error),
+            // Nobody who posts over HTTP has a parent.
+            StoreError::InUse(_) | StoreError::ParentOver(_) => Self::internal(&error),
         }
     }
 }

@@ -65,6 +65,8 @@ pub(super) fn check(
         retention_s: request.retention_s,
         parent: request.parent,
         depth: request.depth,
+        child_key: request.child_key,
+        callback: request.callback,
     })
 }
 

@@ -4,15 +4,20 @@
 //! knowledge of how jobs are stored, run or served.
 
 mod cause;
+mod child;
 mod limits;
 mod name;
 mod record;
 mod retry;
 
 pub use cause::{Cause, CauseKind};
+pub use child::ChildKey;
 pub use limits::{Limits, MAX_LOG_LINE_BYTES, MAX_NOTE_BYTES, Usage};
 pub use name::{Digest, FunctionName, JobId, NameError, Namespace};
-pub use record::{AttemptRecord, JobRecord, LogLevel, LogLine, Progress, State};
+pub use record::{
+    AttemptRecord, CallbackRecord, Delivery, JobRecord, LogLevel, LogLine, MAX_CHILDREN_LISTED,
+    Progress, State,
+};
 pub use retry::retry_delay_ms;
 
 use bytes::Bytes;
@@ -103,7 +108,7 @@ impl From<Priority> for u8 {
 }
 
 /// A job that has been checked and may be accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewJob {
     /// What the handler gets.
     pub message: Payload,
@@ -126,6 +131,11 @@ pub struct NewJob {
     pub parent: Option<JobId>,
     /// How many ancestors this job has.
     pub depth: u32,
+    /// Which of its parent's posts this one is. Only there while the job is
+    /// accepted.
+    pub child_key: Option<ChildKey>,
+    /// Where to call when the job has ended.
+    pub callback: Option<String>,
 }
 
 impl NewJob {
@@ -142,6 +152,8 @@ impl NewJob {
             retention_s: None,
             parent: None,
             depth: 0,
+            child_key: None,
+            callback: None,
         }
     }
 }

@@ -86,6 +86,34 @@ pub struct AttemptRecord {
     pub components: Vec<Digest>,
 }
 
+/// How many children a record lists: enough for a person, and few enough for one
+/// answer.
+pub const MAX_CHILDREN_LISTED: usize = 100;
+
+/// What became of a callback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackRecord {
+    /// Where it goes.
+    pub url: String,
+    /// When it is tried next, in ms since the Unix epoch; `None` before the job has
+    /// ended, and when nothing more will be tried.
+    pub due_at_ms: Option<u64>,
+    /// Each try so far, oldest first.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// One try to call back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// When, in ms since the Unix epoch.
+    pub at_ms: u64,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// What went wrong, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
+
 /// All that is known of a job, but for its message, result and log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
@@ -131,6 +159,13 @@ pub struct JobRecord {
     pub parent: Option<JobId>,
     /// How many ancestors it has.
     pub depth: u32,
+    /// How many jobs it has posted, in all its attempts.
+    pub child_count: u64,
+    /// The first [`MAX_CHILDREN_LISTED`] of them, by their ids.
+    pub children: Vec<JobId>,
+    /// What became of its callback, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub callback: Option<CallbackRecord>,
     /// The poster's key, if one was given.
     pub idempotency_key: Option<String>,
     /// When the result is dropped, in ms since the Unix epoch; `None` for never.

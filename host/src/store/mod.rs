@@ -8,12 +8,16 @@
 //! Not here: when to run what (`worker`), and whether a message is acceptable
 //! (`intake`).
 
+mod callback;
 pub mod embedded;
+mod news;
+mod parking;
 mod queue;
 mod record;
 pub mod redis;
 mod transfer;
 mod url;
+mod waiters;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +28,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::job::{
-    Cause, Digest, FunctionName, JobId, JobRecord, Limits, LogLine, Namespace, NewJob, Output,
-    Progress, Usage,
+    Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Limits, LogLine, Namespace, NewJob,
+    Output, Usage,
 };
 
+pub use callback::{CALLBACK_TAKEN, Callback};
+pub use news::{News, Report, Watch};
+pub use parking::{Outcome, Parked};
 pub use queue::QueueStatus;
 pub use transfer::{MAX_PARCELS_BYTES, Origin, Parcel, mover};
 pub use url::StoreUrl;
@@ -52,6 +59,9 @@ pub enum StoreError {
     /// anew.
     #[error("this host's lease has ended; its jobs were given to others")]
     LeaseLost,
+    /// The job that posts was cancelled or has ended. Nothing was accepted.
+    #[error("job {0} was cancelled or has ended, and posts no more")]
+    ParentOver(JobId),
     /// The store holds something that this version cannot read. It is left
     /// untouched.
     #[error("the store holds a record that this version of skep cannot read: {0}")]
@@ -214,13 +224,22 @@ pub enum Cancelled {
     Requested,
 }
 
-/// A result, as far as the store still has it.
+/// To go: [`Outcome`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// The output.
     Output(Output),
     /// It was kept as long as its poster asked, and is gone.
     Expired,
+}
+
+/// What an attempt has logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttemptLog {
+    /// The attempt, from 1; 0 if there was none.
+    pub attempt: u32,
+    /// Its lines.
+    pub lines: Vec<LogLine>,
 }
 
 /// Where jobs, data, components and deployments live.
@@ -250,7 +269,12 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Accepts jobs, in order, all or none, and answers their ids. A job whose
-    /// idempotency key is taken answers the id that has it and adds nothing.
+    /// idempotency key is taken answers the id that has it and adds nothing; so does a
+    /// child whose parent has posted one with its key before.
+    ///
+    /// The jobs of one call have the same parent, or none. If that has ended or is to
+    /// stop, the answer is [`ParentOver`](StoreError::ParentOver): whoever stops a job
+    /// and then its children has missed none.
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>>;
 
     /// Begins a host incarnation.
@@ -277,9 +301,22 @@ pub trait Store: Send + Sync + 'static {
     /// many.
     async fn reap(&self) -> Result<usize>;
 
-    /// Notes how far jobs are; what the lease no longer holds is ignored. Not
+    /// Notes what running jobs say; what the lease no longer holds is ignored. Not
     /// durable: a lost host's jobs start again anyway.
-    async fn progress(&self, lease: Lease, updates: Vec<(Token, Progress)>) -> Result<()>;
+    async fn report(&self, lease: Lease, reports: Vec<(Token, Report)>) -> Result<()>;
+
+    /// Notes that a running job waits for others, unless they have all ended or the
+    /// wait could not end. Not durable: a lost host's jobs start again anyway. May be
+    /// called again; the last call counts.
+    async fn park(&self, lease: Lease, token: &Token, awaited: &[JobId]) -> Result<Parked> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    /// Notes that a parked job goes on, which its record and the search for cycles may
+    /// show a moment later if all that it waited for has ended.
+    async fn unpark(&self, lease: Lease, token: &Token) -> Result<()> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
 
     /// Stops a job. For one that a mover holds the wish is kept until it is
     /// released, since it may be in the other store already.
@@ -288,14 +325,73 @@ pub trait Store: Send + Sync + 'static {
     /// A job's record.
     async fn job(&self, namespace: &Namespace, id: JobId) -> Result<Option<JobRecord>>;
 
-    /// A completed job's output; `None` if it is unknown or did not complete.
+    /// What became of jobs, in the order asked: of as many as have results of
+    /// `max_bytes` together, but at least of the first.
+    async fn outcomes(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        max_bytes: u64,
+    ) -> Result<Vec<Outcome>> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    /// What became of one job.
+    async fn outcome(&self, namespace: &Namespace, id: JobId) -> Result<Outcome> {
+        let outcomes = self.outcomes(namespace, &[id], u64::MAX).await?;
+        Ok(outcomes.into_iter().next().unwrap_or(Outcome::Unknown))
+    }
+
+    /// To go.
     async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>>;
 
-    /// What the job's last attempt that ended has logged.
-    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<Vec<LogLine>>;
+    /// The jobs that a job has posted, after an id, in the order of their ids, up to
+    /// `want`.
+    async fn children(
+        &self,
+        namespace: &Namespace,
+        id: JobId,
+        after: JobId,
+        want: usize,
+    ) -> Result<Vec<JobId>> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    /// What a job has logged: in the attempt that runs, as far as it was reported; else
+    /// in the last one that ended.
+    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog>;
+
+    /// Begins to watch a job. What happens from now on is told within 100 ms.
+    async fn watch(&self, namespace: &Namespace, id: JobId) -> Result<Watch> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
 
     /// Resolves once the job has ended; at once if it has, or is unknown.
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()>;
+
+    /// Takes callbacks of jobs that have ended and that are due, up to `want`: for
+    /// [`CALLBACK_TAKEN`], nobody else gets them.
+    async fn take_callbacks(&self, want: usize) -> Result<Vec<Callback>> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    /// Notes one try of a callback on the job's record, and when to try again, in ms
+    /// from now, or never. A try that another host has made meanwhile (`number` is not
+    /// the newest) is not noted.
+    async fn called_back(
+        &self,
+        callback: &Callback,
+        delivery: Delivery,
+        again_in_ms: Option<u64>,
+    ) -> Result<()> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    /// Resolves when [`take_callbacks`](Store::take_callbacks) may find something. It
+    /// may resolve for nothing.
+    async fn callback_due(&self) -> Result<()> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
 
     /// Stores data under a key, over what was there; `expires_at_ms` is in ms
     /// since the Unix epoch.

@@ -15,8 +15,8 @@ use serde_bytes::ByteArray;
 
 use super::{Completion, Result, StoreError};
 use crate::job::{
-    AttemptRecord, Cause, Digest, JobId, JobRecord, Limits, LogLevel, LogLine, Namespace, NewJob,
-    Payload, Priority, State, Usage,
+    AttemptRecord, CallbackRecord, Cause, Digest, JobId, JobRecord, Limits, LogLevel, LogLine,
+    Namespace, NewJob, Payload, Priority, State, Usage,
 };
 
 /// The version of the layout below.
@@ -56,6 +56,8 @@ pub(in crate::store) struct Head<'a> {
     retention_s: Option<u64>,
     parent: Option<u64>,
     depth: u32,
+    #[serde(default)]
+    callback: Option<Cow<'a, str>>,
 }
 
 impl<'a> Head<'a> {
@@ -76,6 +78,7 @@ impl<'a> Head<'a> {
             retention_s: job.retention_s,
             parent: job.parent.map(|id| id.0),
             depth: job.depth,
+            callback: job.callback.as_deref().map(Cow::Borrowed),
         }
     }
 
@@ -104,6 +107,8 @@ impl<'a> Head<'a> {
             retention_s: self.retention_s,
             parent: self.parent.map(JobId),
             depth: self.depth,
+            child_key: None,
+            callback: self.callback.map(Cow::into_owned),
         })
     }
 }
@@ -299,6 +304,13 @@ pub(in crate::store) fn record_of(
         result_bytes: None,
         parent: job.parent,
         depth: job.depth,
+        child_count: 0,
+        children: Vec::new(),
+        callback: job.callback.map(|url| CallbackRecord {
+            url,
+            due_at_ms: None,
+            deliveries: Vec::new(),
+        }),
         idempotency_key: job.idempotency_key,
         expires_at_ms: None,
         cancel_requested: false,
@@ -356,6 +368,7 @@ mod tests {
         let mut job = NewJob::new(Payload::json("[1]"), vec!["multiply".parse().unwrap()]);
         job.idempotency_key = Some("k".into());
         job.parent = Some(JobId(7));
+        job.callback = Some("http://localhost/".into());
         let head = encode(&Head::of(&job)).unwrap();
         let read: Head<'static> = decode("job", &head).unwrap();
         assert_eq!(read.into_job("job", job.message.data.clone()).unwrap(), job);

@@ -69,10 +69,17 @@ pub(super) async fn flush_progress(
     lease: watch::Receiver<Option<Lease>>,
 ) {
     loop {
-        let updates = board.take().await;
+        let updates = board.take().await.into_iter().map(|(token, progress)| {
+            let report = crate::store::Report {
+                progress: Some(progress),
+                log: Vec::new(),
+            };
+            (token, report)
+        });
+        let updates = updates.collect();
         let held = *lease.borrow();
         if let Some(held) = held
-            && let Err(error) = store.progress(held, updates).await
+            && let Err(error) = store.report(held, updates).await
         {
             tracing::debug!(%error, "progress was not stored");
         }

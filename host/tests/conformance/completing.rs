@@ -191,7 +191,7 @@ async fn the_log_of_the_attempt_is_kept(mut world: World) {
     first.log = vec![line("one"), line("two")];
     world.cycle(lease, vec![first], 0).await;
     assert_eq!(
-        world.store().log(&ns(), JobId(1)).await.unwrap(),
+        world.store().log(&ns(), JobId(1)).await.unwrap().lines,
         [line("one"), line("two")]
     );
     let claim = world.claim(lease, 1).await.remove(0);
@@ -200,10 +200,10 @@ async fn the_log_of_the_attempt_is_kept(mut world: World) {
     world.cycle(lease, vec![second], 0).await;
     world.crash().await;
     assert_eq!(
-        world.store().log(&ns(), JobId(1)).await.unwrap(),
+        world.store().log(&ns(), JobId(1)).await.unwrap().lines,
         [line("three")]
     );
-    assert_eq!(world.store().log(&ns(), JobId(2)).await.unwrap(), []);
+    assert_eq!(world.store().log(&ns(), JobId(2)).await.unwrap().lines, []);
 }
 
 async fn an_empty_result_is_a_result(world: World) {
@@ -277,7 +277,10 @@ async fn a_job_released_for_a_while_waits_as_long_and_keeps_its_log(world: World
     world.cycle(lease, vec![end], 1).await;
     let record = world.job(1).await;
     assert_eq!((record.state, record.attempt), (State::Scheduled, 0));
-    assert_eq!(world.store().log(&ns(), JobId(1)).await.unwrap(), [line]);
+    assert_eq!(
+        world.store().log(&ns(), JobId(1)).await.unwrap().lines,
+        [line]
+    );
     assert_eq!(world.claim_ids(lease, 1).await, [0; 0]);
     soon("the pause is over", world.store().wake(lease, 1))
         .await

@@ -3,7 +3,7 @@
 use skep::job::{CauseKind, JobId, NewJob, State};
 use skep::store::{Cancelled, Lease, StoreError};
 
-use crate::support::{World, completed, done, eventually, ids, job, ns, progress, soon};
+use crate::support::{World, completed, done, eventually, ids, job, ns, report, soon};
 
 conformance!(
     Some(crate::support::SHORT_LEASE);
@@ -165,8 +165,8 @@ async fn an_unknown_lease_has_no_rights(world: World) {
     assert!(lost(world.store().renew(stranger).await));
     assert!(lost(soon("a wake", world.store().wake(stranger, 1)).await));
     assert!(lost(world.try_cycle(stranger, vec![], 1).await.map(drop)));
-    let update = vec![(claim.token.clone(), progress(50))];
-    world.store().progress(stranger, update).await.unwrap();
+    let update = vec![(claim.token.clone(), report(50))];
+    world.store().report(stranger, update).await.unwrap();
     assert_eq!(world.job(1).await.progress, None);
 }
 

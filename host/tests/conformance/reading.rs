@@ -2,7 +2,7 @@
 
 use skep::job::{JobId, State};
 
-use crate::support::{World, completed, done, namespace, ns, progress, retry};
+use crate::support::{World, completed, done, namespace, ns, progress, report, retry};
 
 conformance!(
     progress_is_told_while_the_job_runs,
@@ -17,8 +17,8 @@ async fn progress_is_told_while_the_job_runs(world: World) {
     let claim = world.claim(lease, 1).await.remove(0);
     assert_eq!(world.job(1).await.progress, None);
     for percent in [10, 90] {
-        let update = vec![(claim.token.clone(), progress(percent))];
-        world.store().progress(lease, update).await.unwrap();
+        let update = vec![(claim.token.clone(), report(percent))];
+        world.store().report(lease, update).await.unwrap();
         assert_eq!(world.job(1).await.progress, Some(progress(percent)));
     }
     world.finish(lease, &claim, completed("")).await;
@@ -30,11 +30,11 @@ async fn progress_of_an_attempt_that_is_over_is_ignored(world: World) {
     let lease = world.host().await;
     let first = world.claim(lease, 1).await.remove(0);
     world.finish(lease, &first, retry(0)).await;
-    let update = || vec![(first.token.clone(), progress(10))];
-    world.store().progress(lease, update()).await.unwrap();
+    let update = || vec![(first.token.clone(), report(10))];
+    world.store().report(lease, update()).await.unwrap();
     assert_eq!(world.job(1).await.progress, None);
     world.claim(lease, 1).await;
-    world.store().progress(lease, update()).await.unwrap();
+    world.store().report(lease, update()).await.unwrap();
     assert_eq!(world.job(1).await.progress, None);
 }
 
@@ -49,7 +49,7 @@ async fn what_is_unknown_is_nothing(world: World) {
         let id = JobId(id);
         assert_eq!(store.job(&namespace, id).await.unwrap(), None);
         assert_eq!(store.output(&namespace, id).await.unwrap(), None);
-        assert_eq!(store.log(&namespace, id).await.unwrap(), []);
+        assert_eq!(store.log(&namespace, id).await.unwrap().lines, []);
         assert_eq!(store.status(&namespace).await.unwrap().waiting(), 0);
         assert!(store.functions(&namespace).await.unwrap().is_empty());
     }

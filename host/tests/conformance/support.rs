@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use skep::job::{Cause, CauseKind, JobId, Namespace, NewJob, Output, Payload, Progress, Usage};
-use skep::store::{Claim, Completion, Cycle, Lease, Step, Store, Verdict};
+use skep::store::{Claim, Completion, Cycle, Lease, Report, Step, Store, Verdict};
 use uuid::Uuid;
 
 use crate::backend::Backend;
@@ -230,6 +230,14 @@ pub(crate) fn trap() -> Cause {
 }
 
 /// A progress.
+pub(crate) fn report(percent: u8) -> Report {
+    Report {
+        progress: Some(progress(percent)),
+        log: Vec::new(),
+    }
+}
+
+/// A progress that tells itself from others.
 pub(crate) fn progress(percent: u8) -> Progress {
     Progress {
         percent,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use skep::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
+use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use skep::store::{
-    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel, QueueStatus, Result,
-    Step, Store, StoreError, Stored, Token,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
+    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Stored, Token, Watch,
 };
 use uuid::Uuid;
 
@@ -130,11 +130,19 @@ all_methods! {
     cycle(lease: Lease, step: Arc<Step>) -> Cycle;
     wake(lease: Lease, want: usize) -> ();
     reap() -> usize;
-    progress(lease: Lease, updates: Vec<(Token, Progress)>) -> ();
+    report(lease: Lease, reports: Vec<(Token, Report)>) -> ();
+    park(lease: Lease, token: &Token, awaited: &[JobId]) -> Parked;
+    unpark(lease: Lease, token: &Token) -> ();
+    outcomes(namespace: &Namespace, ids: &[JobId], max_bytes: u64) -> Vec<Outcome>;
+    children(namespace: &Namespace, id: JobId, after: JobId, want: usize) -> Vec<JobId>;
+    watch(namespace: &Namespace, id: JobId) -> Watch;
+    take_callbacks(want: usize) -> Vec<Callback>;
+    called_back(callback: &Callback, delivery: Delivery, again_in_ms: Option<u64>) -> ();
+    callback_due() -> ();
     cancel(namespace: &Namespace, id: JobId) -> Cancelled;
     job(namespace: &Namespace, id: JobId) -> Option<JobRecord>;
     output(namespace: &Namespace, id: JobId) -> Option<Stored>;
-    log(namespace: &Namespace, id: JobId) -> Vec<LogLine>;
+    log(namespace: &Namespace, id: JobId) -> AttemptLog;
     ended(namespace: &Namespace, id: JobId) -> ();
     status(namespace: &Namespace) -> QueueStatus;
     pause(namespace: &Namespace, paused: bool) -> ();

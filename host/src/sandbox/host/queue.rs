@@ -105,6 +105,7 @@ impl Host for Guest {
                 callback: options.callback,
                 parent: Some(parent),
                 depth,
+                child_key: None,
             })
             .collect();
         let ids = self.services.intake.accept(&namespace, requests).await;

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::job::{Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress};
+use crate::job::{Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::{
-    Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel, QueueStatus, Result,
-    Step, Store, StoreError, Stored, Token,
+    AttemptLog, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel, QueueStatus,
+    Report, Result, Step, Store, StoreError, Stored, Token,
 };
 
 use super::EmbeddedStore;
@@ -85,15 +85,15 @@ impl Store for EmbeddedStore {
         self.write(Reap).await
     }
 
-    async fn progress(&self, lease: Lease, updates: Vec<(Token, Progress)>) -> Result<()> {
-        for (token, progress) in updates {
+    async fn report(&self, lease: Lease, reports: Vec<(Token, Report)>) -> Result<()> {
+        for (token, report) in reports {
             let Some(key) = self.shared.key(&token.namespace, token.id) else {
                 continue;
             };
             if let Some(running) = self.shared.running().get_mut(&key) {
                 let held = running.incarnation == lease.incarnation;
                 if held && running.attempt == token.attempt && !running.over {
-                    running.progress = Some(progress);
+                    running.progress = report.progress.or(running.progress.take());
                 }
             }
         }
@@ -126,11 +126,12 @@ impl Store for EmbeddedStore {
         self.readers.read(move |db| read::output(db, key)).await
     }
 
-    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<Vec<LogLine>> {
+    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog> {
         let Some(key) = self.shared.key(namespace, id) else {
-            return Ok(Vec::new());
+            return Ok(AttemptLog::default());
         };
-        self.readers.read(move |db| read::log(db, key)).await
+        let lines = self.readers.read(move |db| read::log(db, key)).await?;
+        Ok(AttemptLog { attempt: 0, lines })
     }
 
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()> {

@@ -11,13 +11,11 @@ use bytes::Bytes;
 use redis::Cmd;
 use uuid::Uuid;
 
-use crate::job::{
-    Cause, Digest, FunctionName, JobId, JobRecord, LogLine, Namespace, NewJob, Progress,
-};
+use crate::job::{Cause, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::record::{Ended, Fate, encode};
 use crate::store::{
-    CLAIMS_PER_YIELD, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel,
-    QueueStatus, Result, Step, Store, StoreError, Stored, Token,
+    AttemptLog, CLAIMS_PER_YIELD, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment,
+    Parcel, QueueStatus, Report, Result, Step, Store, StoreError, Stored, Token,
 };
 
 use super::claims::Claims;
@@ -318,10 +316,13 @@ impl Store for RedisStore {
         self.take_back().await
     }
 
-    async fn progress(&self, lease: Lease, updates: Vec<(Token, Progress)>) -> Result<()> {
+    async fn report(&self, lease: Lease, reports: Vec<(Token, Report)>) -> Result<()> {
         let mut command = self.link.command(script::PROGRESS);
         command.arg(lease.incarnation.to_string());
-        for (token, progress) in &updates {
+        for (token, report) in &reports {
+            let Some(progress) = &report.progress else {
+                continue;
+            };
             command
                 .arg(format!("{}/{}", token.namespace, token.id))
                 .arg(token.attempt)
@@ -364,8 +365,9 @@ impl Store for RedisStore {
         self.read_output(namespace, id).await
     }
 
-    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<Vec<LogLine>> {
-        self.read_log(namespace, id).await
+    async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog> {
+        let lines = self.read_log(namespace, id).await?;
+        Ok(AttemptLog { attempt: 0, lines })
     }
 
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()> {

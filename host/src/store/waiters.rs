@@ -1,0 +1,191 @@
+//! Who waits in this process for the ends of jobs. Both stores tell it what ends.
+//!
+//! One wait may be for thousands of jobs, and is woken once. To miss nothing, a store
+//! subscribes first and then looks which of the jobs have ended before.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Those who wait, by what they wait for.
+#[derive(Debug)]
+pub(in crate::store) struct Waiters<K> {
+    groups: Mutex<HashMap<K, Vec<Arc<Group>>>>,
+}
+
+/// One wait.
+#[derive(Debug, Default)]
+struct Group {
+    /// How many jobs have not ended as far as is known here.
+    missing: AtomicUsize,
+    /// Rings when that is none, or when it is time to look again.
+    bell: Notify,
+}
+
+impl Group {
+    fn one_less(&self) {
+        if self.missing.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.bell.notify_one();
+        }
+    }
+}
+
+impl<K> Default for Waiters<K> {
+    fn default() -> Self {
+        Self {
+            groups: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Waiters<K> {
+    /// Begins to wait for all of these.
+    pub(in crate::store) fn subscribe(
+        self: &Arc<Self>,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Wait<K> {
+        let keys: HashSet<K> = keys.into_iter().collect();
+        let group = Arc::new(Group::default());
+        group.missing.store(keys.len(), Ordering::SeqCst);
+        let mut groups = self.lock();
+        for key in &keys {
+            groups.entry(key.clone()).or_default().push(group.clone());
+        }
+        drop(groups);
+        Wait {
+            waiters: self.clone(),
+            keys,
+            group,
+        }
+    }
+
+    /// Notes that a job has ended.
+    pub(in crate::store) fn ended(&self, key: &K) {
+        let waiting = self.lock().remove(key);
+        for group in waiting.into_iter().flatten() {
+            group.one_less();
+        }
+    }
+
+    /// Wakes everybody to look again: ends may have been missed.
+    pub(in crate::store) fn look_again(&self) {
+        for group in self.lock().values().flatten() {
+            group.bell.notify_one();
+        }
+    }
+
+    /// Whether nobody waits.
+    pub(in crate::store) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Vec<Arc<Group>>>> {
+        // The map is whole between any two operations on it.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a wait off a job; answers whether it was on it.
+    fn take_off(&self, key: &K, group: &Arc<Group>) -> bool {
+        let mut groups = self.lock();
+        let Some(waiting) = groups.get_mut(key) else {
+            return false;
+        };
+        let before = waiting.len();
+        waiting.retain(|other| !Arc::ptr_eq(other, group));
+        let was_on = waiting.len() < before;
+        if waiting.is_empty() {
+            groups.remove(key);
+        }
+        was_on
+    }
+}
+
+/// A wait for the ends of jobs; dropped, it is over.
+#[derive(Debug)]
+pub(in crate::store) struct Wait<K: Clone + Eq + Hash> {
+    waiters: Arc<Waiters<K>>,
+    keys: HashSet<K>,
+    group: Arc<Group>,
+}
+
+impl<K: Clone + Eq + Hash> Wait<K> {
+    /// What is still waited for.
+    pub(in crate::store) fn missing(&self) -> Vec<K> {
+        let groups = self.waiters.lock();
+        let waits = |key: &&K| {
+            let waiting = groups.get(*key);
+            waiting.is_some_and(|all| all.iter().any(|other| Arc::ptr_eq(other, &self.group)))
+        };
+        self.keys.iter().filter(waits).cloned().collect()
+    }
+
+    /// Notes that a job had ended before, or will never.
+    pub(in crate::store) fn settle(&self, key: &K) {
+        if self.waiters.take_off(key, &self.group) {
+            self.group.one_less();
+        }
+    }
+
+    /// Whether nothing is waited for any more.
+    pub(in crate::store) fn is_over(&self) -> bool {
+        self.group.missing.load(Ordering::SeqCst) == 0
+    }
+
+    /// Resolves when the wait is over, or when it is time to look again.
+    pub(in crate::store) async fn rung(&self) {
+        self.group.bell.notified().await;
+    }
+}
+
+impl<K: Clone + Eq + Hash> Drop for Wait<K> {
+    fn drop(&mut self) {
+        if self.is_over() {
+            return;
+        }
+        for key in &self.keys {
+            self.waiters.take_off(key, &self.group);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_is_over_when_all_have_ended_however_it_is_told() {
+        let waiters = Arc::new(Waiters::default());
+        let wait = waiters.subscribe([1, 2, 3, 3]);
+        waiters.ended(&1);
+        waiters.ended(&1);
+        wait.settle(&1);
+        wait.settle(&2);
+        assert_eq!(wait.missing(), [3]);
+        assert!(!wait.is_over());
+        waiters.ended(&3);
+        wait.rung().await;
+        assert!(wait.is_over() && waiters.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_leaves_the_others() {
+        let waiters = Arc::new(Waiters::default());
+        let (kept, dropped) = (waiters.subscribe([1, 2]), waiters.subscribe([2, 3]));
+        drop(dropped);
+        waiters.look_again();
+        kept.rung().await;
+        assert!(!kept.is_over());
+        waiters.ended(&2);
+        waiters.ended(&1);
+        kept.rung().await;
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn a_wait_for_nothing_is_over() {
+        assert!(Arc::new(Waiters::<u8>::default()).subscribe([]).is_over());
+    }
+}
