@@ -18,6 +18,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::deploy::Deployer;
+use crate::host::MAX_PARKED;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
 use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
@@ -124,6 +125,7 @@ impl Parts {
         let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots,
+            max_parked: MAX_PARKED.into(),
             artefacts: directory.path().join("compiled"),
             compiler: options.binary.clone(),
         };
