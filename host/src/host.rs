@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::deploy::Deployer;
 use crate::intake::Intake;
-use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::store::Store;
 use crate::worker::{Tools, Workers};
 
@@ -47,7 +47,6 @@ impl Host {
             binary,
         } = options;
         let intake = Arc::new(Intake::new(store.clone()));
-        let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots: workers,
             artefacts: cache_dir.join("compiled"),
@@ -56,7 +55,6 @@ impl Host {
         let services = Services {
             store: store.clone(),
             intake: intake.clone(),
-            progress: progress.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let deployer = Arc::new(Deployer::new(store.clone(), sandbox.clone()));
@@ -65,7 +63,7 @@ impl Host {
             slots => Some(Workers::start(Tools {
                 store: store.clone(),
                 sandbox,
-                progress,
+                reports: Arc::new(ReportBoard::default()),
                 slots,
             })?),
         };

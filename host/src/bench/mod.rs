@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::deploy::Deployer;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
-use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
 
@@ -97,7 +97,6 @@ fn value(figures: &[Figure], name: &str) -> f64 {
 struct Parts {
     store: Arc<dyn Store>,
     sandbox: Arc<Sandbox>,
-    progress: Arc<ProgressBoard>,
     namespace: Namespace,
     _redis: Option<redis::Cleared>,
     _directory: tempfile::TempDir,
@@ -121,7 +120,6 @@ impl Parts {
             .map(redis::Cleared::new)
             .transpose()?;
         let store = store_url(options, directory.path()).open().await?;
-        let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots,
             artefacts: directory.path().join("compiled"),
@@ -130,7 +128,6 @@ impl Parts {
         let services = Services {
             store: store.clone(),
             intake: Arc::new(Intake::new(store.clone())),
-            progress: progress.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let component = read(&options.component)?;
@@ -141,7 +138,6 @@ impl Parts {
         Ok(Self {
             store,
             sandbox,
-            progress,
             namespace,
             _redis: redis,
             _directory: directory,

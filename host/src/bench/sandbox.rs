@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::meter::Stopwatch;
 use super::{BenchOptions, Figure, Parts, block_on, new_job};
 use crate::job::JobId;
-use crate::sandbox::{Assignment, CancelFlag};
+use crate::sandbox::{Assignment, CancelFlag, ReportBoard, Voice};
 use crate::store::{Claim, Token};
 
 pub(super) const CPU: &str = "sandbox, CPU per job";
@@ -41,18 +41,21 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             posted_at_ms: 0,
             claimed_at_ms: 0,
         };
+        let board = Arc::new(ReportBoard::default());
         let mut watch = Stopwatch::start();
         let mut last = None;
         for call in 0..WARM_UP + CALLS {
             if call == WARM_UP {
                 watch = Stopwatch::start();
             }
+            let voice = Voice::new(claim.token.clone(), board.clone());
             let ended = (parts.sandbox)
                 .run(Assignment {
                     claim: &claim,
                     deployment,
                     component: &component,
                     cancel: CancelFlag::default(),
+                    voice: &voice,
                 })
                 .await;
             if let Err(stop) = &ended.outcome {

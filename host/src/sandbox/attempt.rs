@@ -8,8 +8,8 @@ use super::bindings::{Listener, types};
 use super::ending::broken;
 pub use super::host::CancelFlag;
 use super::host::{Guest, RunningJob};
-use super::{AdmitError, Prepared, Sandbox, offer_limits};
-use crate::job::{Cause, CauseKind, FunctionName, LogLine, Output, Payload, Usage};
+use super::{AdmitError, Prepared, Sandbox, Voice, offer_limits};
+use crate::job::{Cause, CauseKind, FunctionName, Output, Payload, Usage};
 use crate::store::{Claim, Deployment};
 
 /// How long a cancelled job may go on to tidy up.
@@ -28,6 +28,8 @@ pub struct Assignment<'a> {
     pub component: &'a Prepared,
     /// Set when somebody wants the job stopped.
     pub cancel: CancelFlag,
+    /// Where its log goes, and how far it is.
+    pub voice: &'a Voice,
 }
 
 /// Why an attempt did not succeed.
@@ -55,8 +57,6 @@ pub struct Ended {
     pub outcome: Result<Output, Stop>,
     /// What it used.
     pub usage: Usage,
-    /// What it logged.
-    pub log: Vec<LogLine>,
 }
 
 pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended {
@@ -65,6 +65,7 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
         deployment,
         component,
         cancel,
+        voice,
     } = assignment;
     let limits = &deployment.limits;
     let timeout_ms =
@@ -76,6 +77,7 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
             token: claim.token.clone(),
             depth: claim.job.depth,
             cancel: cancel.clone(),
+            voice: voice.clone(),
         }),
     );
     let begun = Instant::now();
@@ -101,11 +103,10 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
         () = stopped => None,
     };
     let run_us = begun.elapsed().as_micros() as u64;
-    let log = store.data().log.take();
     let outcome = match answer {
         Some(Ok(Ok(Ok(output)))) => accept(output, limits),
         Some(Ok(Ok(Err(failure)))) => Err(wanted(failure)),
-        Some(Ok(Err(error))) => Err(broken(&error, &store, &log).into()),
+        Some(Ok(Err(error))) => Err(broken(&error, &store).into()),
         Some(Err(_)) => Err(Cause::new(
             CauseKind::TimedOut,
             format!("the attempt ran for {timeout_ms} ms, its limit"),
@@ -133,7 +134,6 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
             peak_memory_bytes: store.data().memory.peak(),
             run_us,
         },
-        log,
     }
 }
 
@@ -142,7 +142,6 @@ impl Ended {
         Self {
             outcome: Err(Cause::new(CauseKind::HostError, format!("{error:#}")).into()),
             usage: Usage::default(),
-            log: Vec::new(),
         }
     }
 }
@@ -166,13 +165,10 @@ pub(super) async fn ask_functions(
     };
     match timeout(Duration::from_millis(limits.timeout_ms), call).await {
         Ok(Ok(functions)) => Ok(functions),
-        Ok(Err(error)) => {
-            let log = store.data().log.take();
-            Err(AdmitError::Refused(format!(
-                "the component's `functions()` ended with {}",
-                broken(&error, &store, &log)
-            )))
-        }
+        Ok(Err(error)) => Err(AdmitError::Refused(format!(
+            "the component's `functions()` ended with {}",
+            broken(&error, &store)
+        ))),
         Err(_) => Err(AdmitError::Refused(format!(
             "the component's `functions()` did not return within {} ms",
             limits.timeout_ms

@@ -14,7 +14,7 @@ mod ending;
 mod engine;
 mod host;
 mod memory;
-mod progress;
+mod reports;
 mod upload;
 
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ use wasmtime::{Engine, Store};
 pub use attempt::{Assignment, CancelFlag, Ended, Stop};
 pub use compiler::compile_from_stdin;
 pub use component::Prepared;
-pub use progress::ProgressBoard;
+pub use reports::{ReportBoard, Voice};
 pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 
 use crate::intake::Intake;
@@ -59,8 +59,6 @@ pub struct Services {
     pub store: Arc<dyn store::Store>,
     /// For posting jobs.
     pub intake: Arc<Intake>,
-    /// For telling how far a job is.
-    pub progress: Arc<ProgressBoard>,
 }
 
 /// The engine, its pool and its compiled components.

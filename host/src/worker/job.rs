@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 
 use super::Tools;
 use crate::job::{Cause, CauseKind, LogLevel, LogLine, Output, Usage, retry_delay_ms};
-use crate::sandbox::{AdmitError, Assignment, CancelFlag, Ended, Stop};
+use crate::sandbox::{AdmitError, Assignment, CancelFlag, Ended, Stop, Voice};
 use crate::store::{Claim, Completion, Deployment, StoreError, Verdict};
 use crate::time::now_ms;
 
@@ -42,10 +42,18 @@ pub(super) async fn run(tools: &Tools, claim: Claim, cancel: CancelFlag) -> Comp
         components: Vec::new(),
         log: Vec::new(),
     };
-    let outcome = AssertUnwindSafe(run_functions(tools, &claim, cancel, &mut completion))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+    let voice = Voice::new(claim.token.clone(), tools.reports.clone());
+    let outcome = AssertUnwindSafe(run_functions(
+        tools,
+        &claim,
+        cancel,
+        &voice,
+        &mut completion,
+    ))
+    .catch_unwind()
+    .await
+    .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+    completion.log = voice.end();
     completion.ended_at_ms = now_ms();
     completion.verdict = match outcome {
         Ok(output) => Verdict::Completed(output),
@@ -69,6 +77,7 @@ async fn run_functions(
     tools: &Tools,
     claim: &Claim,
     cancel: CancelFlag,
+    voice: &Voice,
     completion: &mut Completion,
 ) -> Result<Output, Unfinished> {
     let mut last = None;
@@ -78,21 +87,17 @@ async fn run_functions(
         }
         let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
         completion.components.push(deployment.component);
-        let Ended {
-            outcome,
-            usage,
-            mut log,
-        } = tools
+        let Ended { outcome, usage } = tools
             .sandbox
             .run(Assignment {
                 claim,
                 deployment: &deployment,
                 component: &component,
                 cancel: cancel.clone(),
+                voice,
             })
             .await;
         completion.usage = completion.usage.and(usage);
-        completion.log.append(&mut log);
         last = Some(outcome?);
     }
     // The store gives no nameless job to a namespace without functions.

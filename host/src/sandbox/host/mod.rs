@@ -17,9 +17,9 @@ use wasmtime::component::{HasSelf, Linker};
 use self::budget::Budget;
 pub(super) use self::log::JobLog;
 use self::wasi::Wasi;
-use super::Services;
 use super::bindings::{Listener, types};
 use super::memory::MemoryLimiter;
+use super::{Services, Voice};
 use crate::job::Limits;
 use crate::store::Token;
 
@@ -58,12 +58,14 @@ pub(super) struct RunningJob {
     pub(super) token: Token,
     pub(super) depth: u32,
     pub(super) cancel: CancelFlag,
+    pub(super) voice: Voice,
 }
 
 /// All that the host keeps for one instance.
 pub(super) struct Guest {
     pub(super) memory: MemoryLimiter,
-    pub(super) log: JobLog,
+    /// Its log, and how far it is.
+    pub(super) voice: Voice,
     /// `None` while a component is only asked for its functions: then every host
     /// call but `log` is denied.
     job: Option<RunningJob>,
@@ -74,9 +76,11 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(limits: &Limits, services: Services, job: Option<RunningJob>) -> Self {
+        let voice = (job.as_ref()).map_or_else(Voice::unheard, |job| job.voice.clone());
+        voice.begin(limits.log_bytes);
         Self {
             memory: MemoryLimiter::new(limits.memory_bytes),
-            log: JobLog::new(limits.log_bytes),
+            voice,
             budget: Budget::new(limits),
             job,
             services,

@@ -18,7 +18,7 @@ const MAX_POST_MANY: usize = 10_000;
 
 impl Host for Guest {
     async fn update_progress(&mut self, percent: u8, note: Option<String>) -> Result<(), Error> {
-        let token = self.job_for_call()?.token.clone();
+        self.job_for_call()?;
         if percent > 100 {
             return Err(Error::InvalidArgument(format!(
                 "progress is 0 to 100, not {percent}"
@@ -34,9 +34,7 @@ impl Host for Guest {
             )));
         }
         let note = note.map(|note| note.replace(char::is_control, " "));
-        self.services
-            .progress
-            .put(token, Progress { percent, note });
+        self.voice.progress(Progress { percent, note });
         Ok(())
     }
 
