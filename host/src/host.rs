@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::deploy::Deployer;
 use crate::intake::Intake;
-use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::store::Store;
 use crate::worker::{Tools, Workers};
 
@@ -55,7 +55,6 @@ impl Host {
             binary,
         } = options;
         let intake = Arc::new(Intake::new(store.clone()));
-        let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots: workers,
             max_parked: if workers == 0 { 0 } else { max_parked.into() },
@@ -65,7 +64,6 @@ impl Host {
         let services = Services {
             store: store.clone(),
             intake: intake.clone(),
-            progress: progress.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let deployer = Arc::new(Deployer::new(store.clone(), sandbox.clone()));
@@ -74,7 +72,7 @@ impl Host {
             slots => Some(Workers::start(Tools {
                 store: store.clone(),
                 sandbox,
-                progress,
+                reports: Arc::new(ReportBoard::default()),
                 slots,
             })?),
         };

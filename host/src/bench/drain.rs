@@ -1,6 +1,7 @@
 //! The whole: workers drain a preloaded queue, each job in a fresh instance, each
 //! outcome durable.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -40,7 +41,7 @@ pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<V
         let workers = Workers::start(Tools {
             store: parts.store.clone(),
             sandbox: parts.sandbox.clone(),
-            progress: parts.progress.clone(),
+            reports: Arc::default(),
             slots,
         })?;
         while parts.store.status(&parts.namespace).await?.waiting() > 0 {

@@ -21,7 +21,7 @@ use crate::deploy::Deployer;
 use crate::host::MAX_PARKED;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
-use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
 
@@ -98,7 +98,6 @@ fn value(figures: &[Figure], name: &str) -> f64 {
 struct Parts {
     store: Arc<dyn Store>,
     sandbox: Arc<Sandbox>,
-    progress: Arc<ProgressBoard>,
     namespace: Namespace,
     _redis: Option<redis::Cleared>,
     _directory: tempfile::TempDir,
@@ -122,7 +121,6 @@ impl Parts {
             .map(redis::Cleared::new)
             .transpose()?;
         let store = store_url(options, directory.path()).open().await?;
-        let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots,
             max_parked: MAX_PARKED.into(),
@@ -132,7 +130,6 @@ impl Parts {
         let services = Services {
             store: store.clone(),
             intake: Arc::new(Intake::new(store.clone())),
-            progress: progress.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let component = read(&options.component)?;
@@ -143,7 +140,6 @@ impl Parts {
         Ok(Self {
             store,
             sandbox,
-            progress,
             namespace,
             _redis: redis,
             _directory: directory,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::meter::Stopwatch;
 use super::{BenchOptions, Figure, Parts, block_on, new_job};
 use crate::job::JobId;
-use crate::sandbox::Assignment;
+use crate::sandbox::{Assignment, ReportBoard, Voice};
 use crate::store::{Claim, Lease, Token};
 
 pub(super) const CPU: &str = "sandbox, CPU per job";
@@ -47,12 +47,14 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         let lease = Lease {
             incarnation: Uuid::nil(),
         };
+        let board = Arc::new(ReportBoard::default());
         let mut watch = Stopwatch::start();
         let mut last = None;
         for call in 0..WARM_UP + CALLS {
             if call == WARM_UP {
                 watch = Stopwatch::start();
             }
+            let voice = Voice::new(claim.token.clone(), board.clone());
             let ended = (parts.sandbox)
                 .run(Assignment {
                     claim: &claim,
@@ -61,6 +63,7 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
                     deployment,
                     component: &component,
                     cancel: CancellationToken::new(),
+                    voice: &voice,
                 })
                 .await;
             if let Err(stop) = &ended.outcome {

@@ -10,8 +10,8 @@ use super::bindings::{Listener, types};
 use super::ending::broken;
 use super::host::{Guest, Ordinals, RunningJob};
 use super::slot::Slot;
-use super::{AdmitError, Prepared, Sandbox, offer_limits};
-use crate::job::{Cause, CauseKind, FunctionName, LogLine, Output, Payload, Usage};
+use super::{AdmitError, Prepared, Sandbox, Voice, offer_limits};
+use crate::job::{Cause, CauseKind, FunctionName, Output, Payload, Usage};
 use crate::store::{Claim, Deployment, Lease};
 
 /// How long a cancelled job may go on to tidy up.
@@ -34,6 +34,8 @@ pub struct Assignment<'a> {
     pub component: &'a Prepared,
     /// Set when somebody wants the job stopped.
     pub cancel: CancellationToken,
+    /// Where its log goes, and how far it is.
+    pub voice: &'a Voice,
 }
 
 /// Why an attempt has no output.
@@ -66,8 +68,6 @@ pub struct Ended {
     pub outcome: Result<Output, Stop>,
     /// What it used.
     pub usage: Usage,
-    /// What it logged.
-    pub log: Vec<LogLine>,
 }
 
 pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignment<'_>) -> Ended {
@@ -78,6 +78,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
         deployment,
         component,
         cancel,
+        voice,
     } = assignment;
     let limits = &deployment.limits;
     let timeout_ms =
@@ -94,6 +95,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
             slot: slot.clone(),
             parked_limit: Duration::from_millis(limits.parked_ms),
             ordinals: Ordinals::default(),
+            voice: voice.clone(),
         }),
     );
     let mut store = match sandbox.store(guest, limits.fuel) {
@@ -120,11 +122,10 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
         () = stopped => Answer::Stopped,
     };
     let run_us = slot.run_for().as_micros() as u64;
-    let log = store.data().log.take();
     let outcome = match answer {
         Answer::Given(Ok(Ok(output))) => accept(output, limits),
         Answer::Given(Ok(Err(failure))) => Err(wanted(failure)),
-        Answer::Given(Err(error)) => Err(broken(&error, &store, &log).into()),
+        Answer::Given(Err(error)) => Err(broken(&error, &store).into()),
         Answer::NoPlace => Err(Stop::NoPlace),
         Answer::TimedOut => Err(Cause::new(
             CauseKind::TimedOut,
@@ -155,7 +156,6 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
             peak_memory_bytes: store.data().memory.peak(),
             run_us,
         },
-        log,
     }
 }
 
@@ -172,7 +172,6 @@ impl Ended {
         Self {
             outcome: Err(Cause::new(CauseKind::HostError, format!("{error:#}")).into()),
             usage: Usage::default(),
-            log: Vec::new(),
         }
     }
 }
@@ -196,13 +195,10 @@ pub(super) async fn ask_functions(
     };
     match timeout(Duration::from_millis(limits.timeout_ms), call).await {
         Ok(Ok(functions)) => Ok(functions),
-        Ok(Err(error)) => {
-            let log = store.data().log.take();
-            Err(AdmitError::Refused(format!(
-                "the component's `functions()` ended with {}",
-                broken(&error, &store, &log)
-            )))
-        }
+        Ok(Err(error)) => Err(AdmitError::Refused(format!(
+            "the component's `functions()` ended with {}",
+            broken(&error, &store)
+        ))),
         Err(_) => Err(AdmitError::Refused(format!(
             "the component's `functions()` did not return within {} ms",
             limits.timeout_ms

@@ -14,7 +14,7 @@ mod ending;
 mod engine;
 mod host;
 mod memory;
-mod progress;
+mod reports;
 mod slot;
 mod upload;
 
@@ -30,7 +30,7 @@ use wasmtime::{Engine, Store};
 pub use attempt::{Assignment, Ended, Stop};
 pub use compiler::compile_from_stdin;
 pub use component::Prepared;
-pub use progress::ProgressBoard;
+pub use reports::{ReportBoard, Voice};
 pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 
 use crate::intake::Intake;
@@ -63,8 +63,6 @@ pub struct Services {
     pub store: Arc<dyn store::Store>,
     /// For posting jobs.
     pub intake: Arc<Intake>,
-    /// For telling how far a job is.
-    pub progress: Arc<ProgressBoard>,
 }
 
 /// The engine, its pool and its compiled components.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Tools;
 use crate::job::{Cause, CauseKind, LogLevel, LogLine, Output, Usage, retry_delay_ms};
-use crate::sandbox::{AdmitError, Assignment, Ended, Stop};
+use crate::sandbox::{AdmitError, Assignment, Ended, Stop, Voice};
 use crate::store::{Claim, Completion, Deployment, Lease, StoreError, Verdict};
 use crate::time::now_ms;
 
@@ -55,10 +55,19 @@ pub(super) async fn run(
         components: Vec::new(),
         log: Vec::new(),
     };
-    let outcome = AssertUnwindSafe(run_functions(tools, lease, &claim, cancel, &mut completion))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+    let voice = Voice::new(claim.token.clone(), tools.reports.clone());
+    let outcome = AssertUnwindSafe(run_functions(
+        tools,
+        lease,
+        &claim,
+        cancel,
+        &voice,
+        &mut completion,
+    ))
+    .catch_unwind()
+    .await
+    .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+    completion.log = voice.end();
     completion.ended_at_ms = now_ms();
     completion.verdict = match outcome {
         Ok(output) => Verdict::Completed(output),
@@ -83,6 +92,7 @@ async fn run_functions(
     lease: Lease,
     claim: &Claim,
     cancel: CancellationToken,
+    voice: &Voice,
     completion: &mut Completion,
 ) -> Result<Output, Unfinished> {
     let mut last = None;
@@ -92,11 +102,7 @@ async fn run_functions(
         }
         let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
         completion.components.push(deployment.component);
-        let Ended {
-            outcome,
-            usage,
-            mut log,
-        } = tools
+        let Ended { outcome, usage } = tools
             .sandbox
             .run(Assignment {
                 claim,
@@ -105,10 +111,10 @@ async fn run_functions(
                 deployment: &deployment,
                 component: &component,
                 cancel: cancel.clone(),
+                voice,
             })
             .await;
         completion.usage = completion.usage.and(usage);
-        completion.log.append(&mut log);
         last = Some(outcome?);
     }
     // The store gives no nameless job to a namespace without functions.

@@ -21,10 +21,10 @@ use self::budget::Budget;
 pub(super) use self::identity::Ordinals;
 pub(super) use self::log::JobLog;
 use self::wasi::Wasi;
-use super::Services;
 use super::bindings::{Listener, types};
 use super::memory::MemoryLimiter;
 use super::slot::Slot;
+use super::{Services, Voice};
 use crate::job::Limits;
 use crate::store::{Lease, Token};
 
@@ -39,12 +39,14 @@ pub(super) struct RunningJob {
     pub(super) slot: Arc<Slot>,
     pub(super) parked_limit: Duration,
     pub(super) ordinals: Ordinals,
+    pub(super) voice: Voice,
 }
 
 /// All that the host keeps for one instance.
 pub(super) struct Guest {
     pub(super) memory: MemoryLimiter,
-    pub(super) log: JobLog,
+    /// Its log, and how far it is.
+    pub(super) voice: Voice,
     /// `None` while a component is only asked for its functions: then every host
     /// call but `log` is denied.
     job: Option<RunningJob>,
@@ -55,9 +57,11 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(limits: &Limits, services: Services, job: Option<RunningJob>) -> Self {
+        let voice = (job.as_ref()).map_or_else(Voice::unheard, |job| job.voice.clone());
+        voice.begin(limits.log_bytes);
         Self {
             memory: MemoryLimiter::new(limits.memory_bytes),
-            log: JobLog::new(limits.log_bytes),
+            voice,
             budget: Budget::new(limits),
             job,
             services,

@@ -13,7 +13,7 @@ const MAX_KEY_BYTES: usize = 512;
 
 impl Host for Guest {
     async fn update_progress(&mut self, percent: u8, note: Option<String>) -> Result<(), Error> {
-        let token = self.job_for_call()?.token.clone();
+        self.job_for_call()?;
         if percent > 100 {
             return Err(Error::InvalidArgument(format!(
                 "progress is 0 to 100, not {percent}"
@@ -29,9 +29,7 @@ impl Host for Guest {
             )));
         }
         let note = note.map(|note| note.replace(char::is_control, " "));
-        self.services
-            .progress
-            .put(token, Progress { percent, note });
+        self.voice.progress(Progress { percent, note });
         Ok(())
     }
 
