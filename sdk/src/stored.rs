@@ -41,10 +41,6 @@ impl<'a> Store<'a> {
     /// Stores the data and answers its key. It is on disk when this returns.
     pub fn save(self) -> Result<String, Error> {
         let expiry = self.expiry.map(crate::seconds);
-        Ok(queue::store_data(
-            &self.data?,
-            self.key.as_deref(),
-            expiry,
-        )?)
+        Ok(queue::store_data(&self.data?, self.key.as_deref(), expiry)?)
     }
 }

@@ -268,10 +268,7 @@ pub(crate) mod queue {
             .collect()
     }
 
-    pub(crate) fn block_until_result(
-        id: &str,
-        _timeout_ms: Option<u64>,
-    ) -> Result<Output, Error> {
+    pub(crate) fn block_until_result(id: &str, _timeout_ms: Option<u64>) -> Result<Output, Error> {
         match asking().host.outcome(id) {
             None => Err(Error::NotFound(format!("there is no job {id}"))),
             Some(None) => Err(Error::InvalidArgument(format!(

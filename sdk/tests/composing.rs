@@ -52,7 +52,10 @@ fn a_result_is_read_as_json_as_bytes_and_as_an_output() {
         assert_eq!(ctx.wait::<Output>(&id)?.result, payload);
         assert_eq!(ctx.wait_timeout(&id, Duration::from_secs(1)), Ok(payload));
         let error = ctx.wait::<String>(&id).unwrap_err().to_string();
-        assert!(error.starts_with("the result of job 2: invalid type"), "{error}");
+        assert!(
+            error.starts_with("the result of job 2: invalid type"),
+            "{error}"
+        );
         Ok(())
     });
     assert_eq!(answer, Ok(()));
@@ -75,21 +78,33 @@ fn bytes_go_as_bytes() {
 #[test]
 fn map_answers_in_order_and_in_as_many_calls_as_it_takes() {
     // More than one call of the host may post or wait for.
-    let answer = composed!(host(), |ctx| -> Vec<u64> { Ok(ctx.map("square", 1..=25_000_u64)?) });
+    let answer = composed!(host(), |ctx| -> Vec<u64> {
+        Ok(ctx.map("square", 1..=25_000_u64)?)
+    });
     assert_eq!(answer, Ok((1..=25_000).map(|n| n * n).collect()));
-    let none = composed!(host(), |ctx| -> Vec<u64> { Ok(ctx.map("square", [0_u64; 0])?) });
+    let none = composed!(host(), |ctx| -> Vec<u64> {
+        Ok(ctx.map("square", [0_u64; 0])?)
+    });
     assert_eq!(none, Ok(Vec::new()));
 }
 
 #[test]
 fn a_child_that_failed_fails_its_parent_unless_that_looks() {
-    let answer = composed!(host(), |ctx| -> Vec<u64> { Ok(ctx.map("square", [1_u64, 0, 2])?) });
-    assert_eq!(answer, Err(Failure::failed("job failed: failed: nothing to square")));
+    let answer = composed!(host(), |ctx| -> Vec<u64> {
+        Ok(ctx.map("square", [1_u64, 0, 2])?)
+    });
+    assert_eq!(
+        answer,
+        Err(Failure::failed("job failed: failed: nothing to square"))
+    );
 
     let answer = composed!(host(), |ctx| -> u64 {
         let ids = ctx.post_many([1_u64, 0, 2].map(|n| ctx.post(&n).functions(["square"])))?;
         let answers = ctx.wait_each::<u64>(&ids, None)?;
-        assert!(matches!(answers[..], [Ok(1), Err(Error::JobFailed(_)), Ok(4)]), "{answers:?}");
+        assert!(
+            matches!(answers[..], [Ok(1), Err(Error::JobFailed(_)), Ok(4)]),
+            "{answers:?}"
+        );
         Ok(answers.into_iter().flatten().sum())
     });
     assert_eq!(answer, Ok(5));
@@ -120,9 +135,17 @@ fn a_post_carries_its_options_and_its_parent() {
         ))
     }
     let answer = composed!(host().with::<describe>(), |ctx| -> String {
-        let post = ctx.post(&()).functions(["describe"]).idempotency_key("once");
-        let post = post.priority(0).max_attempts(1).timeout(Duration::from_secs(2));
-        let post = post.delay(Duration::from_millis(5)).retention(Duration::from_secs(60));
+        let post = ctx
+            .post(&())
+            .functions(["describe"])
+            .idempotency_key("once");
+        let post = post
+            .priority(0)
+            .max_attempts(1)
+            .timeout(Duration::from_secs(2));
+        let post = post
+            .delay(Duration::from_millis(5))
+            .retention(Duration::from_secs(60));
         let id = post.clone().send()?;
         assert_eq!(post.callback("http://127.0.0.1:1/").send()?, id);
         Ok(ctx.wait(id)?)
@@ -153,10 +176,16 @@ fn data_is_stored_typed_and_raw() {
         assert_eq!(ctx.fetch(&key)?, Some(vec![1_u32, 2]));
         assert_eq!(ctx.fetch(&key)?, Some(b"[1,2]".to_vec()));
         let hour = Duration::from_secs(3600);
-        assert_eq!(ctx.store(&vec![0_u8, 255]).key("raw").expiry(hour).save()?, "raw");
+        assert_eq!(
+            ctx.store(&vec![0_u8, 255]).key("raw").expiry(hour).save()?,
+            "raw"
+        );
         assert_eq!(ctx.fetch::<u32>("nothing")?, None);
         let error = ctx.fetch::<u32>(&key).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("the data under {key:?}: ")), "{error}");
+        assert!(
+            error.starts_with(&format!("the data under {key:?}: ")),
+            "{error}"
+        );
         Ok(())
     });
     assert_eq!(answer, Ok(()));
@@ -169,11 +198,17 @@ fn progress_has_a_note_that_fits() {
     let answer = composed!(host.clone(), |ctx| -> () {
         ctx.progress(10, "")?;
         ctx.progress(20, &"é".repeat(200))?;
-        assert!(matches!(ctx.progress(101, ""), Err(Error::InvalidArgument(_))));
+        assert!(matches!(
+            ctx.progress(101, ""),
+            Err(Error::InvalidArgument(_))
+        ));
         Ok(())
     });
     assert_eq!(answer, Ok(()));
-    assert_eq!(host.progress(), [(10, String::new()), (20, "é".repeat(128))]);
+    assert_eq!(
+        host.progress(),
+        [(10, String::new()), (20, "é".repeat(128))]
+    );
 }
 
 #[test]
