@@ -41,6 +41,7 @@ impl Action for Status {
             queued: queue.queued(),
             scheduled: queue.scheduled,
             running: running as u64,
+            parked: 0,
             moving: queue.held.len() as u64,
             posted: queue.saved.posted,
             completed: queue.saved.completed,

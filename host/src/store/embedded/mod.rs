@@ -37,7 +37,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::directory::create_private;
-use crate::store::{LEASE, Result, StoreError};
+use crate::store::{CALLBACK_TAKEN, LEASE, Result, StoreError};
 
 use committer::{Action, Call};
 use read::Readers;
@@ -48,6 +48,7 @@ use writer::Writer;
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     lease: Duration,
+    callback_taken: Duration,
     max_bytes: Option<u64>,
 }
 
@@ -57,6 +58,14 @@ impl Options {
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long a host has a callback that it took for itself: [`CALLBACK_TAKEN`],
+    /// unless a test cannot wait.
+    #[must_use]
+    pub fn callback_taken(mut self, taken: Duration) -> Self {
+        self.callback_taken = taken;
         self
     }
 
@@ -146,6 +155,7 @@ impl EmbeddedStore {
     pub fn options() -> Options {
         Options {
             lease: LEASE,
+            callback_taken: CALLBACK_TAKEN,
             max_bytes: None,
         }
     }
