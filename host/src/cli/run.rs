@@ -88,10 +88,10 @@ async fn job(
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     let deployed = host
         .deployer
-        .deploy(namespace, component.into(), function, Limits::default())
+        .deploy(namespace, component.into(), None, Limits::default())
         .await
         .map_err(|error| failed(&error))?;
-    let function = choose(&deployed)?;
+    let function = choose(&deployed, function)?;
     let request = PostRequest::new(message, vec![function.to_string()]);
     let ids = host.intake.accept(namespace, vec![request]).await;
     let ids = ids.map_err(|error| failed(&error))?;
@@ -115,16 +115,25 @@ async fn job(
     }
 }
 
-/// The one function to run.
-fn choose(deployed: &[Arc<Deployment>]) -> Result<&FunctionName, Failure> {
-    if let [only] = deployed {
-        return Ok(&only.function);
+/// The function to run. The others are deployed as well: it may post jobs to them.
+fn choose<'a>(
+    deployed: &'a [Arc<Deployment>],
+    wanted: Option<&'a FunctionName>,
+) -> Result<&'a FunctionName, Failure> {
+    let mut functions = deployed.iter().map(|one| &one.function);
+    match (wanted, deployed) {
+        (None, [only]) => return Ok(&only.function),
+        (Some(name), _) if functions.any(|function| function == name) => return Ok(name),
+        _ => {}
     }
     let names: Vec<_> = deployed.iter().map(|one| one.function.as_str()).collect();
-    Err(Failure::usage(format!(
-        "the component has several functions; choose one with --function: {}",
-        names.join(", ")
-    )))
+    let names = names.join(", ");
+    Err(Failure::usage(match wanted {
+        None => {
+            format!("the component has several functions; choose one with --function: {names}")
+        }
+        Some(name) => format!("the component does not offer `{name}`; it offers: {names}"),
+    }))
 }
 
 /// The host in this process, as a place to look at jobs.
