@@ -1,10 +1,11 @@
 //! Everything that one `skep` process runs, put together: the store, the sandbox,
-//! the workers, and the two ways in (`intake` for jobs, `deploy` for components).
+//! the workers, the callbacks, and the two ways in (`intake` for jobs, `deploy` for components).
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
 use crate::intake::Intake;
 use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
@@ -21,6 +22,8 @@ pub struct HostOptions {
     pub workers: usize,
     /// The `skep` binary, which also compiles components.
     pub binary: PathBuf,
+    /// How callbacks are sent, and which are accepted.
+    pub callbacks: CallbackOptions,
 }
 
 /// A running host.
@@ -32,10 +35,11 @@ pub struct Host {
     /// Takes components in.
     pub deployer: Arc<Deployer>,
     workers: Option<Workers>,
+    callbacks: Option<Callbacks>,
 }
 
 impl Host {
-    /// Starts the workers on a store.
+    /// Starts the workers and the sender of callbacks on a store.
     ///
     /// # Errors
     ///
@@ -45,8 +49,10 @@ impl Host {
             cache_dir,
             workers,
             binary,
+            callbacks,
         } = options;
-        let intake = Arc::new(Intake::new(store.clone()));
+        let policy = callbacks.policy.clone();
+        let intake = Arc::new(Intake::new(store.clone(), policy));
         let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots: workers,
@@ -69,19 +75,27 @@ impl Host {
                 slots,
             })?),
         };
+        let callbacks = callbacks
+            .send
+            .then(|| Callbacks::start(store.clone(), callbacks));
         Ok(Self {
             store,
             intake,
             deployer,
             workers,
+            callbacks,
         })
     }
 
     /// Stops the workers: running jobs may go on for `grace`, the rest is given
-    /// back unrun.
+    /// back unrun. Then callbacks under way get what is left of it.
     pub async fn stop(self, grace: Duration) {
+        let begun = Instant::now();
         if let Some(workers) = self.workers {
             workers.stop(grace).await;
+        }
+        if let Some(callbacks) = self.callbacks {
+            callbacks.stop(grace.saturating_sub(begun.elapsed())).await;
         }
     }
 }

@@ -17,6 +17,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::callback::CallbackPolicy;
 use crate::deploy::Deployer;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
@@ -129,7 +130,7 @@ impl Parts {
         };
         let services = Services {
             store: store.clone(),
-            intake: Arc::new(Intake::new(store.clone())),
+            intake: Arc::new(Intake::new(store.clone(), CallbackPolicy::default())),
             progress: progress.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
