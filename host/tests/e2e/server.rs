@@ -95,8 +95,15 @@ impl Server {
     }
 
     pub(crate) async fn start_in(directory: TempDir) -> Self {
+        Self::start_in_with(directory, &[]).await
+    }
+
+    /// As [`start_in`](Self::start_in), with more on its command line.
+    pub(crate) async fn start_in_with(directory: TempDir, more: &[&str]) -> Self {
         let store = store_of(&directory);
-        Self::launch(directory, &["--store", &store], &[]).await
+        let mut args = vec!["--store", store.as_str()];
+        args.extend(more);
+        Self::launch(directory, &args, &[]).await
     }
 
     /// A server on a store that hosts share.
