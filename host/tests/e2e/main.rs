@@ -23,6 +23,7 @@ mod main_job;
 mod many_hosts;
 mod moving;
 mod moving_to_redis;
+mod options;
 mod process;
 mod queue;
 mod receiver;
