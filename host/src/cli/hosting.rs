@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::callbacks::CallbackArgs;
 use super::{duration, failure::Failure, output};
 use crate::callback::CallbackPolicy;
-use crate::host::{Host, HostOptions};
+use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::store::{LEASE, StoreUrl};
 
 /// What both are told.
@@ -29,6 +29,10 @@ pub(super) struct Hosting {
     /// How many jobs run at once [default: two per core, at least 4]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) workers: Option<u16>,
+    /// How many more jobs may be parked, waiting for others; one beyond that goes back
+    /// to the queue and begins again later, with the jobs that it has posted
+    #[arg(long, value_name = "JOBS", default_value_t = MAX_PARKED, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) max_parked: u16,
     /// How long running jobs may go on once this host is asked to stop
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(super) grace: Duration,
@@ -60,6 +64,7 @@ impl Hosting {
         let options = HostOptions {
             cache_dir: self.cache_dir()?,
             workers,
+            max_parked: self.max_parked,
             binary: this_binary()?,
             callbacks: self.callbacks.options(otherwise)?,
         };

@@ -10,7 +10,7 @@ use super::hosting::this_binary;
 use super::output::{note, plain};
 use super::{Global, failure::Failure, message, output};
 use crate::callback::CallbackOptions;
-use crate::host::{Host, HostOptions};
+use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
 use crate::job::{FunctionName, JobId, JobRecord, Limits, Namespace, Payload};
 use crate::store::{Deployment, Store, StoreUrl, Stored};
@@ -60,6 +60,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let options = HostOptions {
         cache_dir: directory.path().to_owned(),
         workers: WORKERS,
+        max_parked: MAX_PARKED,
         binary: this_binary()?,
         callbacks: CallbackOptions {
             send: false,

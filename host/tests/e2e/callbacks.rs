@@ -15,7 +15,7 @@ async fn server(more: &[&str]) -> Server {
     let mut args = vec!["--callback-pause", "30ms"];
     args.extend(more);
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start_in_with(directory, &args).await;
+    let server = Server::start_with(directory, &args).await;
     server.upload(guest_bytes("probe")).await.expect(200);
     server
 }
@@ -285,7 +285,7 @@ async fn a_callback_outlives_the_host_that_ended_its_job() {
     assert_eq!(receiver.calls().len(), 0);
     let directory = silent.kill().await;
 
-    let server = Server::start_in_with(directory, &["--callback-pause", "3s"]).await;
+    let server = Server::start_with(directory, &["--callback-pause", "3s"]).await;
     let tried = |record: &Value| statuses(record) == [Some(500)];
     let record = server.until(&id, tried).await;
     assert!(record["callback"]["due_at_ms"].is_u64(), "{record}");

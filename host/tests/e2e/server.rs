@@ -95,14 +95,13 @@ impl Server {
     }
 
     pub(crate) async fn start_in(directory: TempDir) -> Self {
-        Self::start_in_with(directory, &[]).await
+        Self::start_with(directory, &[]).await
     }
 
-    /// As [`start_in`](Self::start_in), with more on its command line.
-    pub(crate) async fn start_in_with(directory: TempDir, more: &[&str]) -> Self {
+    /// A server on a directory, with more arguments.
+    pub(crate) async fn start_with(directory: TempDir, more: &[&str]) -> Self {
         let store = store_of(&directory);
-        let mut args = vec!["--store", store.as_str()];
-        args.extend(more);
+        let args = [&["--store", &store], more].concat();
         Self::launch(directory, &args, &[]).await
     }
 

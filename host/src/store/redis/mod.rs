@@ -9,12 +9,15 @@
 
 mod address;
 mod administer;
+mod alarm;
 mod claims;
 mod ends;
 mod events;
 mod functions;
 mod greeting;
 mod link;
+mod outbox;
+mod parking;
 mod posted;
 mod reader;
 mod reaper;
@@ -24,13 +27,14 @@ mod shared;
 mod store;
 mod transfer;
 mod wake;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::store::{LEASE, Result};
+use crate::store::{CALLBACK_TAKEN, LEASE, Result};
 
 pub use address::{Address, AddressError};
 use link::Link;
@@ -40,6 +44,7 @@ use shared::Shared;
 #[derive(Clone, Debug)]
 pub struct Options {
     lease: Duration,
+    callback_taken: Duration,
     prefix: String,
 }
 
@@ -49,6 +54,14 @@ impl Options {
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long a host has a callback that it took for itself: [`CALLBACK_TAKEN`],
+    /// unless a test cannot wait.
+    #[must_use]
+    pub fn callback_taken(mut self, taken: Duration) -> Self {
+        self.callback_taken = taken;
         self
     }
 
@@ -74,11 +87,14 @@ impl Options {
         let tasks = [
             tokio::spawn(wake::run(link.clone(), shared.clone(), self.lease / 2)),
             tokio::spawn(events::run(link.clone(), shared.clone())),
+            tokio::spawn(parking::run(link.clone(), shared.clone())),
+            tokio::spawn(watching::run(link.clone(), shared.clone())),
         ];
         Ok(RedisStore {
             link,
             shared,
             lease: self.lease,
+            callback_taken: self.callback_taken,
             tasks,
         })
     }
@@ -89,7 +105,8 @@ pub struct RedisStore {
     link: Arc<Link>,
     shared: Arc<Shared>,
     lease: Duration,
-    tasks: [JoinHandle<()>; 2],
+    callback_taken: Duration,
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl RedisStore {
@@ -97,6 +114,7 @@ impl RedisStore {
     pub fn options() -> Options {
         Options {
             lease: LEASE,
+            callback_taken: CALLBACK_TAKEN,
             prefix: "skep".to_owned(),
         }
     }
