@@ -8,6 +8,7 @@
 //! `queue cp` and `queue mv` open stores; the rest talks to a host over HTTP.
 
 mod bench;
+mod callbacks;
 mod client;
 mod compile;
 mod deploy;

@@ -4,9 +4,10 @@
 //! jobs; a host leases jobs from a [`store`] and runs each in a fresh [`sandbox`].
 //!
 //! Dependencies point one way: [`http`] and [`cli`] → [`host`] → [`worker`] →
-//! [`sandbox`] → [`intake`] → [`store`] → [`job`].
+//! [`sandbox`] → [`intake`] → [`callback`] → [`store`] → [`job`].
 
 pub mod bench;
+pub mod callback;
 pub mod cli;
 pub mod deploy;
 pub mod directory;

@@ -9,6 +9,7 @@ use super::follow::{Display, Jobs, verdict};
 use super::hosting::this_binary;
 use super::output::{note, plain};
 use super::{Global, failure::Failure, message, output};
+use crate::callback::CallbackOptions;
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
 use crate::job::{FunctionName, JobId, JobRecord, Limits, Namespace, Payload};
@@ -61,6 +62,10 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         workers: WORKERS,
         max_parked: MAX_PARKED,
         binary: this_binary()?,
+        callbacks: CallbackOptions {
+            send: false,
+            ..CallbackOptions::default()
+        },
     };
     let store = store
         .open()
