@@ -18,6 +18,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::deploy::Deployer;
+use crate::host::MAX_PARKED;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
 use crate::sandbox::{Sandbox, SandboxConfig, Services};
@@ -122,6 +123,7 @@ impl Parts {
         let store = store_url(options, directory.path()).open().await?;
         let config = SandboxConfig {
             slots,
+            max_parked: MAX_PARKED.into(),
             artefacts: directory.path().join("compiled"),
             compiler: options.binary.clone(),
         };
