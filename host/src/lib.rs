@@ -10,6 +10,7 @@ pub mod bench;
 pub mod cli;
 pub mod deploy;
 pub mod directory;
+pub mod following;
 pub mod host;
 pub mod http;
 pub mod intake;

@@ -12,9 +12,9 @@ use serde_json::json;
 use super::App;
 use super::extract::{Format, Id, Params, Tenant};
 use super::problem::Problem;
-use super::results::guarded;
+use super::results::{Wait, guarded, wait_for_end};
 use crate::job::{JobId, JobRecord, LogLevel, LogLine, Namespace, State as JobState};
-use crate::store::Cancelled;
+use crate::store::{AttemptLog, Cancelled};
 use crate::tree;
 
 /// `GET /jobs/count`: how many wait.
@@ -35,7 +35,9 @@ pub(super) async fn record(
     State(app): State<App>,
     Tenant(namespace): Tenant,
     Id(id): Id,
+    Params(wait): Params<Wait>,
 ) -> Result<Json<JobRecord>, Problem> {
+    wait_for_end(&app, &namespace, id, wait).await?;
     find(&app, &namespace, id).await.map(Json)
 }
 
@@ -72,7 +74,8 @@ fn progress_text(record: &JobRecord) -> String {
     }
 }
 
-/// `GET /jobs/{id}/log`: what the last attempt that ended has logged.
+/// `GET /jobs/{id}/log`: what the attempt that runs has logged so far, or the last one
+/// that ended.
 pub(super) async fn log(
     State(app): State<App>,
     Tenant(namespace): Tenant,
@@ -80,10 +83,10 @@ pub(super) async fn log(
     format: Format,
 ) -> Result<Response, Problem> {
     let record = find(&app, &namespace, id).await?;
-    let lines = app.store.log(&namespace, id).await?.lines;
+    let AttemptLog { attempt, lines } = app.store.log(&namespace, id).await?;
     Ok(match format {
         Format::Text => guarded(log_text(&record, &lines)),
-        Format::Json => Json(json!({"lines": lines})).into_response(),
+        Format::Json => Json(json!({"attempt": attempt, "lines": lines})).into_response(),
     })
 }
 
