@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Cursor;
-use crate::job::{Cause, JobId, JobRecord, LogLevel, LogLine, Progress, State};
+use crate::job::{Cause, JobId, JobRecord, LogLine, Progress, State};
 
 /// Something that is so, or has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,22 +158,10 @@ impl Standing {
     }
 }
 
-impl Line {
-    /// A level's name, as long as the others.
-    pub fn level(&self) -> &'static str {
-        match self.line.level {
-            LogLevel::Trace => "TRACE",
-            LogLevel::Debug => "DEBUG",
-            LogLevel::Info => "INFO ",
-            LogLevel::Warn => "WARN ",
-            LogLevel::Error => "ERROR",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::LogLevel;
 
     #[test]
     fn events_survive_their_data_and_unknown_ones_are_passed_over() {

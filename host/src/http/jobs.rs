@@ -1,7 +1,5 @@
 //! Jobs: how many wait, what became of one, and stopping it.
 
-use std::fmt::Write as _;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,7 +11,7 @@ use super::App;
 use super::extract::{Format, Id, Params, Tenant};
 use super::problem::Problem;
 use super::results::{Wait, guarded, wait_for_end};
-use crate::job::{JobId, JobRecord, LogLevel, LogLine, Namespace, State as JobState};
+use crate::job::{JobId, JobRecord, LogLine, Namespace, State as JobState};
 use crate::store::{AttemptLog, Cancelled};
 use crate::tree;
 
@@ -90,28 +88,11 @@ pub(super) async fn log(
     })
 }
 
-/// The lines with the time since the attempt began: what a reader compares.
 fn log_text(record: &JobRecord, lines: &[LogLine]) -> String {
     let first = lines.first().map_or(0, |line| line.at_ms);
     let began = record.started_at_ms.unwrap_or(first).min(first);
-    let mut text = String::new();
-    for line in lines {
-        let seconds = line.at_ms.saturating_sub(began) as f64 / 1000.0;
-        let level = level(line.level);
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{seconds:9.3} {level:<5} {}", line.text);
-    }
-    text
-}
-
-fn level(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Trace => "TRACE",
-        LogLevel::Debug => "DEBUG",
-        LogLevel::Info => "INFO",
-        LogLevel::Warn => "WARN",
-        LogLevel::Error => "ERROR",
-    }
+    let lines = lines.iter().map(|line| line.told(began) + "\n");
+    lines.collect()
 }
 
 /// The query of `DELETE /jobs/{id}`.
