@@ -272,9 +272,10 @@ pub trait Store: Send + Sync + 'static {
     /// idempotency key is taken answers the id that has it and adds nothing; so does a
     /// child whose parent has posted one with its key before.
     ///
-    /// The jobs of one call have the same parent, or none. If that has ended or is to
-    /// stop, the answer is [`ParentOver`](StoreError::ParentOver): whoever stops a job
-    /// and then its children has missed none.
+    /// The jobs of one call have the same parent, or none. If that has ended, is to
+    /// stop or is unknown, the answer is [`ParentOver`](StoreError::ParentOver):
+    /// whoever stops a job and then its children has missed none. A job that had the
+    /// idempotency key of a child before is no child.
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>>;
 
     /// Begins a host incarnation.
@@ -307,7 +308,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Notes that a running job waits for others, unless they have all ended or the
     /// wait could not end. Not durable: a lost host's jobs start again anyway. May be
-    /// called again; the last call counts.
+    /// called again; the last call counts. An attempt that the lease no longer holds
+    /// may wait, and is not parked.
     async fn park(&self, lease: Lease, token: &Token, awaited: &[JobId]) -> Result<Parked> {
         Err(StoreError::Unavailable("not yet".into()))
     }
@@ -326,7 +328,7 @@ pub trait Store: Send + Sync + 'static {
     async fn job(&self, namespace: &Namespace, id: JobId) -> Result<Option<JobRecord>>;
 
     /// What became of jobs, in the order asked: of as many as have results of
-    /// `max_bytes` together, but at least of the first.
+    /// `max_bytes` together (short ones do not count), but at least of the first.
     async fn outcomes(
         &self,
         namespace: &Namespace,

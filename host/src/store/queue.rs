@@ -13,8 +13,10 @@ pub struct QueueStatus {
     pub queued: u64,
     /// Jobs that wait for their time.
     pub scheduled: u64,
-    /// Jobs that a host holds.
+    /// Jobs that a host holds and that do not wait for others.
     pub running: u64,
+    /// Jobs that a host holds and that wait for others.
+    pub parked: u64,
     /// Jobs that a [`hold`](super::Store::hold) keeps for another store.
     pub moving: u64,
     /// Jobs accepted since the last rezero.

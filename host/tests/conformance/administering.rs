@@ -72,6 +72,7 @@ async fn a_status_tells_where_all_jobs_are(world: World) {
         queued: 1,
         scheduled: 1,
         running: 1,
+        parked: 0,
         moving: 0,
         posted: 6,
         completed: 1,

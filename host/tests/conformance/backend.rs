@@ -67,7 +67,7 @@ impl Backend {
     pub(crate) async fn open(&self, lease: Duration) -> Arc<dyn Store> {
         match self {
             Self::Embedded(directory) => {
-                let options = EmbeddedStore::options().lease(lease);
+                let options = EmbeddedStore::options().lease(lease).callback_taken(lease);
                 Arc::new(open_again(options, directory.path()).expect("the store opens"))
             }
             Self::Redis { .. } => Arc::new(self.open_redis(lease).await),
@@ -100,7 +100,10 @@ impl Backend {
         let Self::Redis { url, prefix } = self else {
             panic!("not a Redis");
         };
-        let options = RedisStore::options().lease(lease).prefix(prefix);
+        let options = RedisStore::options()
+            .lease(lease)
+            .callback_taken(lease)
+            .prefix(prefix);
         let address = url.parse().expect("an address");
         options.open(&address).await.expect("the store opens")
     }

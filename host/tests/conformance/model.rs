@@ -168,6 +168,7 @@ impl Model {
             queued: count(State::Queued),
             scheduled: 0,
             running: count(State::Running),
+            parked: 0,
             moving: 0,
             posted: self.jobs.len() as u64,
             completed: count(State::Completed),

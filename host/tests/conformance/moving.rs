@@ -48,11 +48,13 @@ async fn delivered_jobs_are_whole(world: World) {
         max_attempts: 9,
         timeout_ms: Some(77),
         retention_s: Some(88),
-        parent: Some(JobId(4)),
+        parent: Some(JobId(1)),
         depth: 3,
+        callback: Some("http://localhost/done".into()),
         ..job("")
     };
-    world.submit(vec![job("1"), whole.clone()]).await;
+    world.submit_some(1).await;
+    world.submit(vec![whole.clone()]).await;
     let held = hold(&world, MOVER, 9).await;
     let origin = &held[1].origin;
     assert_eq!(origin.store, world.store().store_id().await.unwrap());

@@ -38,6 +38,7 @@ async fn ids_are_never_used_twice(mut world: World) {
 }
 
 async fn a_job_is_what_was_posted(world: World) {
+    world.submit_some(1).await;
     let before = now_ms();
     let posted = NewJob {
         functions: vec!["resize".parse().unwrap(), "store".parse().unwrap()],
@@ -46,8 +47,9 @@ async fn a_job_is_what_was_posted(world: World) {
         max_attempts: 9,
         timeout_ms: Some(1234),
         retention_s: Some(60),
-        parent: Some(JobId(17)),
+        parent: Some(JobId(1)),
         depth: 3,
+        callback: Some("http://localhost/done?x=1".into()),
         ..NewJob::new(
             Payload {
                 content_type: "image/png".into(),
@@ -64,7 +66,7 @@ async fn a_job_is_what_was_posted(world: World) {
         (record.priority, record.max_attempts, record.attempt),
         (posted.priority, 9, 0)
     );
-    assert_eq!((record.parent, record.depth), (Some(JobId(17)), 3));
+    assert_eq!((record.parent, record.depth), (Some(JobId(1)), 3));
     assert_eq!(record.idempotency_key.as_deref(), Some("a key"));
     assert_eq!(
         (record.message_content_type.as_str(), record.message_bytes),

@@ -5,7 +5,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use skep::job::{Cause, CauseKind, JobId, Namespace, NewJob, Output, Payload, Progress, Usage};
+use skep::job::{
+    Cause, CauseKind, ChildKey, JobId, Namespace, NewJob, Output, Payload, Progress, Usage,
+};
 use skep::store::{Claim, Completion, Cycle, Lease, Report, Step, Store, Verdict};
 use uuid::Uuid;
 
@@ -50,6 +52,14 @@ impl World {
     /// [`CLAIMS_PER_YIELD`](skep::store::CLAIMS_PER_YIELD)th is special, anew.
     pub(crate) fn counts_claims_anew(&self) -> bool {
         matches!(self.backend, Backend::Embedded(_))
+    }
+
+    /// The store, as another process has it open, where there can be one.
+    pub(crate) async fn elsewhere(&self) -> Arc<dyn Store> {
+        match self.backend {
+            Backend::Embedded(_) => self.store().clone(),
+            Backend::Redis { .. } => self.backend.open(self.lease).await,
+        }
     }
 
     /// The store.
@@ -180,6 +190,16 @@ pub(crate) fn job_of_priority(priority: u8) -> NewJob {
     NewJob {
         priority: priority.try_into().expect("a priority"),
         ..job("0")
+    }
+}
+
+/// A job that another one posts; `key` tells it from its siblings.
+pub(crate) fn child(parent: u64, key: &str) -> NewJob {
+    NewJob {
+        parent: Some(JobId(parent)),
+        depth: 1,
+        child_key: Some(ChildKey::of([key.as_bytes()])),
+        ..job(key)
     }
 }
 

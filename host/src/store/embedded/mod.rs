@@ -8,7 +8,9 @@
 
 mod administer;
 mod bodies;
+mod callbacks;
 mod cancel;
+mod children;
 mod claim;
 mod committer;
 mod complete;
@@ -19,8 +21,12 @@ mod index;
 mod key;
 mod lease;
 mod load;
+mod outcomes;
+mod parking;
 mod queue;
 mod read;
+mod readers;
+mod report;
 mod schema;
 mod shared;
 mod store;
@@ -37,10 +43,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::directory::create_private;
-use crate::store::{LEASE, Result, StoreError};
+use crate::store::{CALLBACK_TAKEN, LEASE, Result, StoreError};
 
 use committer::{Action, Call};
-use read::Readers;
+use readers::Readers;
 use shared::Shared;
 use writer::Writer;
 
@@ -48,6 +54,7 @@ use writer::Writer;
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     lease: Duration,
+    callback_taken: Duration,
     max_bytes: Option<u64>,
 }
 
@@ -57,6 +64,14 @@ impl Options {
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long a host has a callback that it took for itself: [`CALLBACK_TAKEN`],
+    /// unless a test cannot wait.
+    #[must_use]
+    pub fn callback_taken(mut self, taken: Duration) -> Self {
+        self.callback_taken = taken;
         self
     }
 
@@ -93,7 +108,7 @@ impl Options {
         let shared = Arc::new(Shared::default());
         let db = schema::open_writer(directory, self.max_bytes)?;
         let id = schema::store_id(&db)?;
-        let writer = Writer::new(db, shared.clone(), self.lease)?;
+        let writer = Writer::new(db, shared.clone(), self.lease, self.callback_taken)?;
         let (calls, queue) = mpsc::channel();
         let committer = std::thread::Builder::new()
             .name("skep-store".into())
@@ -146,17 +161,22 @@ impl EmbeddedStore {
     pub fn options() -> Options {
         Options {
             lease: LEASE,
+            callback_taken: CALLBACK_TAKEN,
             max_bytes: None,
         }
     }
 
     async fn write<A: Action>(&self, action: A) -> Result<A::Answer> {
-        let stopped = || StoreError::Unavailable("the store's writer has stopped".into());
         let (call, answer) = committer::call(action);
         let calls = self.calls.as_ref().ok_or_else(stopped)?;
         calls.send(call).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+}
+
+/// No call is carried out any more.
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the store's writer has stopped".into())
 }
 
 impl std::fmt::Debug for EmbeddedStore {

@@ -25,6 +25,7 @@ impl RedisStore {
             queued: answer.number()?,
             scheduled: answer.number()?,
             running: answer.number()?,
+            parked: 0,
             moving: answer.number()?,
             posted: answer.number()?,
             completed: answer.number()?,

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::store::{LEASE, Result};
+use crate::store::{CALLBACK_TAKEN, LEASE, Result};
 
 pub use address::{Address, AddressError};
 use link::Link;
@@ -40,6 +40,7 @@ use shared::Shared;
 #[derive(Clone, Debug)]
 pub struct Options {
     lease: Duration,
+    callback_taken: Duration,
     prefix: String,
 }
 
@@ -49,6 +50,14 @@ impl Options {
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long a host has a callback that it took for itself: [`CALLBACK_TAKEN`],
+    /// unless a test cannot wait.
+    #[must_use]
+    pub fn callback_taken(mut self, taken: Duration) -> Self {
+        self.callback_taken = taken;
         self
     }
 
@@ -97,6 +106,7 @@ impl RedisStore {
     pub fn options() -> Options {
         Options {
             lease: LEASE,
+            callback_taken: CALLBACK_TAKEN,
             prefix: "skep".to_owned(),
         }
     }
