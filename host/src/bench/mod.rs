@@ -1,6 +1,7 @@
 //! `skep bench`: what skep costs on this machine, measured on the real parts. Prints
 //! a table; judges nothing, so that no slow machine can fail a test with it.
 
+mod composing;
 mod drain;
 mod meter;
 mod redis;
@@ -24,13 +25,16 @@ use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
 use crate::sandbox::{Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
+use crate::worker::{Tools, Workers};
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
     /// A component with a cheap function.
     pub component: PathBuf,
-    /// That function.
+    /// The component `stages`, whose jobs make jobs; without it they are not measured.
+    pub stages: Option<PathBuf>,
+    /// The cheap function.
     pub function: FunctionName,
     /// A message for it.
     pub message: String,
@@ -79,8 +83,20 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     };
     report(sandbox);
     report(store);
-    report(drain::measure(options, &split)?);
+    let drained = drain::measure(options, &split)?;
+    let plain = composing::Plain {
+        drained_per_s: value(&drained, drain::RATE),
+        cpu_us: value(&drained, drain::CPU),
+    };
+    report(drained);
     report(roundtrip::measure(options)?);
+    if let Some(stages) = &options.stages {
+        let options = BenchOptions {
+            component: stages.clone(),
+            ..options.clone()
+        };
+        report(composing::measure(&options, &plain)?);
+    }
     if options.redis.is_none() {
         report(resident::measure(options)?);
     }
@@ -143,6 +159,16 @@ impl Parts {
             namespace,
             _redis: redis,
             _directory: directory,
+        })
+    }
+
+    /// Starts workers.
+    fn workers(&self, slots: usize) -> anyhow::Result<Workers> {
+        Workers::start(Tools {
+            store: self.store.clone(),
+            sandbox: self.sandbox.clone(),
+            reports: Arc::default(),
+            slots,
         })
     }
 

@@ -48,6 +48,7 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         let lease = Lease {
             incarnation: Uuid::nil(),
         };
+        let board = Arc::new(ReportBoard::default());
         let mut watch = Stopwatch::start();
         let mut last = None;
         for call in 0..WARM_UP + CALLS {
