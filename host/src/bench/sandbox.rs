@@ -43,7 +43,6 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             posted_at_ms: 0,
             claimed_at_ms: 0,
         };
-        let board = Arc::new(ReportBoard::default());
         // No store is asked on its behalf.
         let lease = Lease {
             incarnation: Uuid::nil(),

@@ -17,6 +17,7 @@ mod bulk;
 mod cli;
 mod composing;
 mod crash;
+mod following;
 mod host_calls;
 mod limits;
 mod main_job;
