@@ -12,7 +12,7 @@ use skep::store::embedded::EmbeddedStore;
 use skep::store::{Step, Store, StoreError, Stored};
 
 use crate::backend::open_again;
-use crate::support::{child, completed, done, job, ns, output};
+use crate::support::{completed, done, job, ns, output};
 
 const DIRECTORY: &str = "SKEP_CONFORMANCE_DIRECTORY";
 
@@ -236,7 +236,10 @@ async fn a_store_of_an_earlier_version_is_upgraded_with_what_it_holds() {
         let id = store.store_id().await.unwrap();
         let next = store.submit(&ns(), vec![job("3")]).await.unwrap();
         assert_eq!(next, [JobId(3)]);
-        let next = store.submit(&ns(), vec![child(3, "4")]).await.unwrap();
+        let next = store
+            .submit(&ns(), vec![crate::support::child(3, "4")])
+            .await
+            .unwrap();
         assert_eq!(next, [JobId(4)]);
         let status = store.status(&ns()).await.unwrap();
         let posted = if version == 0 { 2 } else { 4 };
