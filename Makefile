@@ -40,7 +40,7 @@ lint: ## Check the formatting, clippy without warnings, and the licences of what
 # A peer that could not be installed has its reason in the table, which comes all the same.
 .PHONY: bench
 bench: build redis ## Measure, and print a table; then skep beside Celery, RQ, BullMQ and MLQ's design
-	$(SKEP) bench target/guests/multiply.wasm
+	$(SKEP) bench target/guests/multiply.wasm --stages target/guests/stages.wasm
 	bench/peers/install; bench/peers/run
 
 .PHONY: build

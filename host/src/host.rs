@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use crate::deploy::Deployer;
 use crate::intake::Intake;
-use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::store::Store;
 use crate::worker::{Tools, Workers};
+
+/// How many jobs are parked at most, unless somebody says otherwise. An ordinary guest
+/// holds some 200 KiB while it waits, and each place takes 16 GiB of the 128 TiB of
+/// addresses that a process has.
+pub const MAX_PARKED: u16 = 1000;
 
 /// What a host is to be.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub struct HostOptions {
     pub cache_dir: PathBuf,
     /// How many jobs run at once; with 0, this host only accepts and serves.
     pub workers: usize,
+    /// How many more may wait for other jobs meanwhile.
+    pub max_parked: u16,
     /// The `skep` binary, which also compiles components.
     pub binary: PathBuf,
 }
@@ -44,19 +51,19 @@ impl Host {
         let HostOptions {
             cache_dir,
             workers,
+            max_parked,
             binary,
         } = options;
         let intake = Arc::new(Intake::new(store.clone()));
-        let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots: workers,
+            max_parked: if workers == 0 { 0 } else { max_parked.into() },
             artefacts: cache_dir.join("compiled"),
             compiler: binary,
         };
         let services = Services {
             store: store.clone(),
             intake: intake.clone(),
-            progress: progress.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let deployer = Arc::new(Deployer::new(store.clone(), sandbox.clone()));
@@ -65,7 +72,7 @@ impl Host {
             slots => Some(Workers::start(Tools {
                 store: store.clone(),
                 sandbox,
-                progress,
+                reports: Arc::new(ReportBoard::default()),
                 slots,
             })?),
         };

@@ -19,4 +19,5 @@ pub mod sandbox;
 pub mod schema;
 pub mod store;
 pub mod time;
+pub mod tree;
 pub mod worker;

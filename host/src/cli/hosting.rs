@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{duration, failure::Failure, output};
-use crate::host::{Host, HostOptions};
+use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::store::{LEASE, StoreUrl};
 
 /// What both are told.
@@ -27,6 +27,10 @@ pub(super) struct Hosting {
     /// How many jobs run at once [default: two per core, at least 4]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) workers: Option<u16>,
+    /// How many more jobs may be parked, waiting for others; one beyond that goes back
+    /// to the queue and begins again later, with the jobs that it has posted
+    #[arg(long, value_name = "JOBS", default_value_t = MAX_PARKED, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) max_parked: u16,
     /// How long running jobs may go on once this host is asked to stop
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(super) grace: Duration,
@@ -51,6 +55,7 @@ impl Hosting {
         let options = HostOptions {
             cache_dir: self.cache_dir()?,
             workers,
+            max_parked: self.max_parked,
             binary: this_binary()?,
         };
         let store = self.store.open_with(self.lease.unwrap_or(LEASE)).await;

@@ -9,7 +9,7 @@ use super::follow::{Display, Jobs, verdict};
 use super::hosting::this_binary;
 use super::output::{note, plain};
 use super::{Global, failure::Failure, message, output};
-use crate::host::{Host, HostOptions};
+use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
 use crate::job::{FunctionName, JobId, JobRecord, Limits, Namespace, Payload};
 use crate::store::{Deployment, Store, StoreUrl, Stored};
@@ -59,6 +59,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let options = HostOptions {
         cache_dir: directory.path().to_owned(),
         workers: WORKERS,
+        max_parked: MAX_PARKED,
         binary: this_binary()?,
     };
     let store = store

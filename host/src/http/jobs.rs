@@ -6,14 +6,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::App;
-use super::extract::{Format, Id, Tenant};
+use super::extract::{Format, Id, Params, Tenant};
 use super::problem::Problem;
 use super::results::guarded;
 use crate::job::{JobId, JobRecord, LogLevel, LogLine, Namespace, State as JobState};
 use crate::store::Cancelled;
+use crate::tree;
 
 /// `GET /jobs/count`: how many wait.
 pub(super) async fn count(
@@ -109,14 +111,32 @@ fn level(level: LogLevel) -> &'static str {
     }
 }
 
-/// `DELETE /jobs/{id}`: stops a job, also one that runs.
+/// The query of `DELETE /jobs/{id}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cancel {
+    /// Whether the jobs that it posted are stopped too.
+    #[serde(default = "yes")]
+    tree: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `DELETE /jobs/{id}`: stops a job, also one that runs, and the jobs that it posted.
 pub(super) async fn cancel(
     State(app): State<App>,
     Tenant(namespace): Tenant,
     Id(id): Id,
+    Params(Cancel { tree }): Params<Cancel>,
     format: Format,
 ) -> Result<Response, Problem> {
-    let (status, state) = match app.store.cancel(&namespace, id).await? {
+    let cancelled = match tree {
+        true => tree::cancel(&*app.store, &namespace, id).await?,
+        false => app.store.cancel(&namespace, id).await?,
+    };
+    let (status, state) = match cancelled {
         Cancelled::Unknown => return Err(Problem::unknown_job(id)),
         Cancelled::HadEnded => {
             return Err(Problem::new(

@@ -82,6 +82,11 @@ impl Newsroom {
         self.lock().is_empty()
     }
 
+    /// What is watched.
+    pub(in crate::store) fn watched(&self) -> Vec<(Namespace, JobId)> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// Whether somebody watches a job.
     pub(in crate::store) fn is_watched(&self, namespace: &Namespace, id: JobId) -> bool {
         let channels = self.lock();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep::host::{Host, HostOptions};
+use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::intake::PostRequest;
 use skep::job::{JobId, JobRecord, Limits, Payload};
 
@@ -15,6 +15,7 @@ pub(crate) const LEASE: Option<Duration> = Some(Duration::from_millis(1500));
 /// Starts a host. All share what is compiled, so that it is once.
 pub(crate) async fn host(world: &World, slots: usize) -> Host {
     let options = HostOptions {
+        max_parked: MAX_PARKED,
         cache_dir: concat!(env!("CARGO_TARGET_TMPDIR"), "/bulletproof").into(),
         workers: slots,
         binary: env!("CARGO_BIN_EXE_skep").into(),

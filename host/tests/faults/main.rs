@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skep::host::{Host, HostOptions};
+use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::store::Store;
 
 /// A seed from the environment, or a new one; printed either way.
@@ -41,6 +41,7 @@ fn seed() -> u64 {
 /// A host on a store, with a directory for what it compiles.
 fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
     let options = HostOptions {
+        max_parked: MAX_PARKED,
         cache_dir: directory.to_owned(),
         workers,
         binary: env!("CARGO_BIN_EXE_skep").into(),

@@ -25,7 +25,7 @@ impl RedisStore {
             queued: answer.number()?,
             scheduled: answer.number()?,
             running: answer.number()?,
-            parked: 0,
+            parked: answer.number()?,
             moving: answer.number()?,
             posted: answer.number()?,
             completed: answer.number()?,
@@ -133,7 +133,8 @@ impl RedisStore {
                         any = true;
                         command
                             .arg(&member)
-                            .arg(head.idempotency_key().unwrap_or_default());
+                            .arg(head.idempotency_key().unwrap_or_default())
+                            .arg(head.parent().map_or_else(String::new, |id| id.to_string()));
                     }
                     Err(error) => {
                         tracing::error!(%error, "a job is not purged, since it cannot be read");

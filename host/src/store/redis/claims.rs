@@ -72,13 +72,7 @@ pub(super) fn read(mut claims: Reply, mut jobs: Reply, mut pasts: Reply) -> Resu
                     posted_at_ms,
                     claimed_at_ms,
                 });
-                let held = Held {
-                    job,
-                    value: value.to_owned(),
-                    past,
-                    stopped: false,
-                };
-                read.held.push((token, held));
+                (read.held).push((token, Held::new(job, value.to_owned(), past)));
             }
             Err(error) => {
                 tracing::error!(%error, "a job is set aside, since it cannot be read");

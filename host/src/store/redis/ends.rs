@@ -21,15 +21,17 @@ struct End {
     /// To be recorded instead, if somebody has cancelled the job.
     cancelled: Vec<u8>,
     records: Vec<(&'static str, Vec<u8>)>,
+    calls_back: bool,
 }
 
 impl End {
     /// The record, if that is all there is to say: the job completed at first try,
-    /// and logged nothing.
+    /// logged nothing, and nobody is to be called back.
     fn plain(&self) -> Option<&[u8]> {
         match self.records.as_slice() {
             [("e", record)]
                 if self.verdict == "c"
+                    && !self.calls_back
                     && self.expires_at_ms.is_none()
                     && self.value.starts_with("1:")
                     && !has_past(&self.value) =>
@@ -146,6 +148,7 @@ fn end(index: usize, done: &Completion, held: &Held, now_ms: u64) -> Result<End>
         expires_at_ms: None,
         cancelled: Vec::new(),
         records: Vec::with_capacity(2),
+        calls_back: held.job.callback.is_some(),
     };
     let ended = |fate, attempts| Ended {
         fate,

@@ -1,18 +1,19 @@
 //! Hears what all hosts want to know: which jobs have ended, which are to stop, which
-//! functions changed, when a delayed job is due. One connection per process; nobody
-//! asks Redis again and again.
+//! functions changed, when a delayed job or a callback is due, what happens to jobs that
+//! somebody watches. One connection per process; nobody asks Redis again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::store::{Result, StoreError};
+use crate::store::{News, Result, StoreError};
 
 use super::claims::parse_field;
 use super::link::{BLOCK, Connection, Link};
 use super::reply::Reply;
 use super::shared::Shared;
+use super::{outbox, watching};
 
 /// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -70,8 +71,12 @@ async fn hear(link: &Arc<Link>, shared: &Arc<Shared>, connection: &mut Connectio
                 last = number;
                 let mut fields = entry.list()?;
                 while !fields.is_empty() {
-                    let (kind, value) = (fields.text()?, fields.text()?);
-                    take_in(shared, &kind, &value)?;
+                    let (kind, value) = (fields.text()?, fields.bytes()?);
+                    if kind == "n" {
+                        watching::tell(shared, &value)?;
+                    } else {
+                        take_in(shared, &kind, &String::from_utf8_lossy(&value))?;
+                    }
                 }
             }
         }
@@ -103,12 +108,20 @@ async fn look_around(link: &Arc<Link>, shared: &Arc<Shared>) -> Result<()> {
 
 fn take_in(shared: &Arc<Shared>, kind: &str, value: &str) -> Result<()> {
     match kind {
-        "e" if shared.has_waiters() => {
+        "e" => {
+            let watched = !shared.newsroom.is_empty();
+            if !watched && shared.waiters.is_empty() {
+                return Ok(());
+            }
             for field in value.split(' ') {
-                let (namespace, id) = parse_field(field)?;
-                shared.ended(namespace, id);
+                let job = parse_field(field)?;
+                shared.waiters.ended(&job);
+                if watched {
+                    shared.newsroom.tell(&job.0, job.1, News::Ended);
+                }
             }
         }
+        "c" => outbox::heard(shared, value.parse().unwrap_or_default()),
         "s" => {
             let (namespace, id) = parse_field(value)?;
             shared.stop(&namespace, id);

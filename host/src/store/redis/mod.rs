@@ -9,12 +9,15 @@
 
 mod address;
 mod administer;
+mod alarm;
 mod claims;
 mod ends;
 mod events;
 mod functions;
 mod greeting;
 mod link;
+mod outbox;
+mod parking;
 mod posted;
 mod reader;
 mod reaper;
@@ -24,6 +27,7 @@ mod shared;
 mod store;
 mod transfer;
 mod wake;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,11 +87,14 @@ impl Options {
         let tasks = [
             tokio::spawn(wake::run(link.clone(), shared.clone(), self.lease / 2)),
             tokio::spawn(events::run(link.clone(), shared.clone())),
+            tokio::spawn(parking::run(link.clone(), shared.clone())),
+            tokio::spawn(watching::run(link.clone(), shared.clone())),
         ];
         Ok(RedisStore {
             link,
             shared,
             lease: self.lease,
+            callback_taken: self.callback_taken,
             tasks,
         })
     }
@@ -98,7 +105,8 @@ pub struct RedisStore {
     link: Arc<Link>,
     shared: Arc<Shared>,
     lease: Duration,
-    tasks: [JoinHandle<()>; 2],
+    callback_taken: Duration,
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl RedisStore {

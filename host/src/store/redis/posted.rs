@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::job::{JobId, NewJob, Output, Payload};
 use crate::store::record::{Attempt, Ended, Fate, Head, decode, encode};
-use crate::store::{Result, StoreError, Stored};
+use crate::store::{Outcome, Result, StoreError};
 
 const AT: usize = 13;
 const RANK: usize = 2;
@@ -19,7 +19,12 @@ const MARK: usize = 1;
 
 /// Where a job stands among those that wait; part of its member in every queue.
 pub(super) fn rank(job: &NewJob) -> String {
-    let kind = if job.functions.is_empty() { '*' } else { '.' };
+    let kind = match (job.functions.is_empty(), job.callback.is_some()) {
+        (false, false) => '.',
+        (true, false) => '*',
+        (false, true) => '!',
+        (true, true) => '+',
+    };
     format!("{}{kind}", u8::from(job.priority))
 }
 
@@ -95,22 +100,25 @@ pub(super) fn decode_end(id: JobId, bytes: &[u8]) -> Result<(Ended, usize)> {
     Ok((ended, end))
 }
 
-/// The output of an end, if the job completed.
-pub(super) fn decode_output(id: JobId, bytes: Vec<u8>, now_ms: u64) -> Result<Option<Stored>> {
-    let (ended, start) = decode_end(id, &bytes)?;
-    if ended.fate != Fate::Completed {
-        return Ok(None);
-    }
-    if ended.expires_at_ms.is_some_and(|at| at <= now_ms) {
-        return Ok(Some(Stored::Expired));
-    }
-    Ok(Some(Stored::Output(Output {
-        short_result: ended.short_result,
-        result: Payload {
-            content_type: ended.content_type.unwrap_or_default(),
-            data: Bytes::from(bytes).slice(start..),
-        },
-    })))
+/// What became of a job that has ended.
+pub(super) fn decode_outcome(id: JobId, bytes: Vec<u8>, now_ms: u64) -> Result<Outcome> {
+    let (mut ended, start) = decode_end(id, &bytes)?;
+    Ok(match ended.fate {
+        Fate::Cancelled => Outcome::Cancelled,
+        Fate::Failed => {
+            let last = ended.attempts.pop().and_then(|last| last.cause);
+            let torn = || StoreError::Unreadable(format!("job {id}: it failed without a cause"));
+            Outcome::Failed(last.ok_or_else(torn)?)
+        }
+        Fate::Completed if ended.expires_at_ms.is_some_and(|at| at <= now_ms) => Outcome::Expired,
+        Fate::Completed => Outcome::Completed(Output {
+            short_result: ended.short_result,
+            result: Payload {
+                content_type: ended.content_type.unwrap_or_default(),
+                data: Bytes::from(bytes).slice(start..),
+            },
+        }),
+    })
 }
 
 fn digits(bytes: &[u8], from: usize, count: usize, radix: u32) -> Option<u64> {

@@ -3,17 +3,26 @@
 use bytes::Bytes;
 use redis::Value;
 
-use crate::job::{JobId, JobRecord, LogLine, Namespace, State};
+use crate::job::{JobId, JobRecord, MAX_CHILDREN_LISTED, Namespace, State};
 use crate::store::record::{
     Head, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
 };
-use crate::store::{Result, Stored};
+use crate::store::{AttemptLog, Outcome, Result};
 
 use super::RedisStore;
 use super::claims::parse_value;
-use super::posted::{decode_end, decode_output, decode_past};
+use super::posted::{decode_end, decode_outcome, decode_past};
 use super::reply::{self, Reply};
 use super::script;
+use super::watching::reported;
+
+/// How many outcomes one call answers, and how many bytes, unless the first has more: a
+/// few milliseconds of Redis's time.
+const OUTCOMES: usize = 500;
+const OUTCOMES_BYTES: usize = 4 << 20;
+
+/// How many children one call answers: a millisecond of Redis's time.
+const CHILDREN: usize = 4_000;
 
 impl RedisStore {
     /// See [`crate::store::Store::job`].
@@ -23,7 +32,10 @@ impl RedisStore {
         id: JobId,
     ) -> Result<Option<JobRecord>> {
         let mut command = self.link.command(script::JOB);
-        command.arg(namespace.as_str()).arg(id.0);
+        command
+            .arg(namespace.as_str())
+            .arg(id.0)
+            .arg(MAX_CHILDREN_LISTED);
         let mut answer = Reply::new(self.link.run(script::JOB, &command).await?)?;
         if answer.is_empty() {
             return Ok(None);
@@ -37,12 +49,26 @@ impl RedisStore {
         let mut record = record_of(id, namespace.clone(), posted_at_ms, job, message_bytes);
         let (place, detail) = (answer.text()?, answer.bytes()?);
         let (past, progress) = (answer.bytes()?, answer.bytes()?);
+        let is_to_stop = answer.truth()?;
+        record.child_count = answer.number()?;
+        let mut children = answer.list()?;
+        while !children.is_empty() {
+            record.children.push(JobId(children.number()?));
+        }
+        let (call_at, mut tries) = (answer.maybe_number()?, answer.list()?);
+        if let Some(callback) = &mut record.callback {
+            callback.due_at_ms = call_at;
+            while !tries.is_empty() {
+                let delivery = decode(format_args!("the callbacks of {what}"), &tries.bytes()?)?;
+                callback.deliveries.push(delivery);
+            }
+        }
         if place == "ended" {
             let (ended, _) = decode_end(id, &detail)?;
             fill_ended(&mut record, ended);
             return Ok(Some(record));
         }
-        record.cancel_requested = answer.truth()?;
+        record.cancel_requested = is_to_stop;
         if !past.is_empty() {
             fill_attempts(&mut record, decode_past(id, &past)?);
         }
@@ -57,6 +83,9 @@ impl RedisStore {
             }
         } else if let Some((attempt, claimed_at_ms, _)) = parse_value(&detail) {
             fill_running(&mut record, attempt, claimed_at_ms);
+            if place == "parked" {
+                record.state = State::Parked;
+            }
             if !progress.is_empty() {
                 record.progress = Some(decode(format_args!("the progress of {what}"), &progress)?);
             }
@@ -64,36 +93,104 @@ impl RedisStore {
         Ok(Some(record))
     }
 
-    /// See [`crate::store::Store::output`].
-    pub(super) async fn read_output(
+    /// See [`crate::store::Store::outcomes`].
+    pub(super) async fn read_outcomes(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        max_bytes: u64,
+    ) -> Result<Vec<Outcome>> {
+        let (mut outcomes, mut room) = (Vec::with_capacity(ids.len()), max_bytes);
+        while let Some(rest) = ids.get(outcomes.len()..).filter(|rest| !rest.is_empty()) {
+            let asked = rest.get(..OUTCOMES).unwrap_or(rest);
+            let mut command = self.link.command(script::OUTCOMES);
+            command
+                .arg(namespace.as_str())
+                .arg(room)
+                .arg(OUTCOMES_BYTES)
+                .arg(u8::from(outcomes.is_empty()));
+            for id in asked {
+                command.arg(id.0);
+            }
+            let mut answer = Reply::new(self.link.run(script::OUTCOMES, &command).await?)?;
+            if answer.is_empty() {
+                break;
+            }
+            for id in asked {
+                if answer.is_empty() {
+                    break;
+                }
+                let outcome = match answer.number_or_bytes()? {
+                    Ok(0) => Outcome::Unknown,
+                    Ok(_) => Outcome::Open,
+                    Err(bytes) => decode_outcome(*id, bytes, self.shared.clock.now_ms())?,
+                };
+                if let Outcome::Completed(output) = &outcome {
+                    room = room.saturating_sub(output.result.data.len() as u64);
+                }
+                outcomes.push(outcome);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// See [`crate::store::Store::children`].
+    pub(super) async fn read_children(
         &self,
         namespace: &Namespace,
         id: JobId,
-    ) -> Result<Option<Stored>> {
-        match self.get(&format!("e:{namespace}/{id}")).await? {
-            Some(bytes) => decode_output(id, bytes, self.shared.clock.now_ms()),
-            None => Ok(None),
+        mut after: JobId,
+        want: usize,
+    ) -> Result<Vec<JobId>> {
+        let mut children = Vec::new();
+        while children.len() < want {
+            let wanted = CHILDREN.min(want - children.len());
+            let mut command = redis::cmd("ZRANGEBYSCORE");
+            command
+                .arg(self.link.key(&format!("k:{namespace}/{id}")))
+                .arg(format!("({after}"))
+                .arg("+inf")
+                .arg("WITHSCORES")
+                .arg("LIMIT")
+                .arg(0)
+                .arg(wanted);
+            let mut answer = Reply::new(self.link.send(&command).await?)?;
+            let before = children.len();
+            while !answer.is_empty() {
+                answer.bytes()?;
+                after = JobId(answer.number()?);
+                children.push(after);
+            }
+            if children.len() - before < wanted {
+                break;
+            }
         }
+        Ok(children)
     }
 
     /// See [`crate::store::Store::log`].
-    pub(super) async fn read_log(&self, namespace: &Namespace, id: JobId) -> Result<Vec<LogLine>> {
-        match self.get(&format!("l:{namespace}/{id}")).await? {
-            Some(bytes) => decode_log(format_args!("the log of job {id}"), &bytes),
-            None => Ok(Vec::new()),
+    pub(super) async fn read_log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog> {
+        let mut command = self.link.command(script::LOG);
+        command.arg(namespace.as_str()).arg(id.0);
+        let mut answer = Reply::new(self.link.run(script::LOG, &command).await?)?;
+        let (value, log) = (answer.text()?, answer.bytes()?);
+        let (past, end) = (answer.bytes()?, answer.bytes()?);
+        if let Some((attempt, _, _)) = parse_value(&value) {
+            let lines = reported(id, &log)?;
+            return Ok(AttemptLog { attempt, lines });
         }
-    }
-
-    /// Whether a job waits or runs.
-    pub(super) async fn is_open(&self, namespace: &Namespace, id: JobId) -> Result<bool> {
-        for (kind, open) in [("e", false), ("j", true)] {
-            let mut command = redis::cmd("EXISTS");
-            command.arg(self.link.key(&format!("{kind}:{namespace}/{id}")));
-            if reply::number(self.link.send(&command).await?)? == 1 {
-                return Ok(open);
-            }
-        }
-        Ok(false)
+        let attempts = match end.as_slice() {
+            [] => decode_past(id, &past)?,
+            end => decode_end(id, end)?.0.attempts,
+        };
+        let lines = match log.as_slice() {
+            [] => Vec::new(),
+            log => decode_log(format_args!("the log of job {id}"), log)?,
+        };
+        Ok(AttemptLog {
+            attempt: attempts.last().map_or(0, |last| last.number),
+            lines,
+        })
     }
 
     /// The value under a key.

@@ -140,12 +140,7 @@ impl RedisStore {
             let past = decode_past(id, &answer.maybe_bytes()?);
             match job.and_then(|(_, job)| Ok((job, past?))) {
                 Ok((job, past)) => {
-                    let entry = Held {
-                        job: job.into(),
-                        value: lost.value.clone(),
-                        past,
-                        stopped: false,
-                    };
+                    let entry = Held::new(job.into(), lost.value.clone(), past);
                     held.insert(lost.token.clone(), entry);
                 }
                 Err(error) => {

@@ -66,6 +66,14 @@ impl Reply {
         }
     }
 
+    /// The next one, a number, or else bytes.
+    pub(super) fn number_or_bytes(&mut self) -> Result<Result<u64, Vec<u8>>> {
+        match self.next()? {
+            Value::Int(number) => Ok(Ok(u64::try_from(number).unwrap_or_default())),
+            value => bytes(value).map(Err),
+        }
+    }
+
     /// The next one, a truth.
     pub(super) fn truth(&mut self) -> Result<bool> {
         Ok(self.number()? != 0)

@@ -10,9 +10,13 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::job::{JobId, Namespace, NewJob};
+use crate::store::news::Newsroom;
 use crate::store::record::Attempt;
-use crate::store::{Cycle, Functions, Token};
+use crate::store::waiters::Waiters;
+use crate::store::{Cycle, Functions, Result, StoreError, Token};
 use crate::time;
+
+use super::alarm::Alarm;
 
 /// Nothing is due.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -47,6 +51,35 @@ pub(super) struct Held {
     pub(super) past: Vec<Attempt>,
     /// Whether its host has been, or will be, told to stop it.
     pub(super) stopped: bool,
+    /// How many lines of its log were reported.
+    pub(super) lines: usize,
+    /// What it waits for, if it is parked.
+    pub(super) parking: Option<Parking>,
+}
+
+impl Held {
+    /// A job that has only just been taken.
+    pub(super) fn new(job: Arc<NewJob>, value: String, past: Vec<Attempt>) -> Self {
+        Self {
+            job,
+            value,
+            past,
+            stopped: false,
+            lines: 0,
+            parking: None,
+        }
+    }
+}
+
+/// A wait of a job that an incarnation of this process holds.
+#[derive(Clone)]
+pub(super) struct Parking {
+    /// Tells it from every other wait of this process.
+    pub(super) number: u64,
+    /// Whether all that it waited for has ended.
+    pub(super) over: Arc<AtomicBool>,
+    /// Whether the job goes on, and only Redis does not know it yet.
+    pub(super) left: bool,
 }
 
 /// What an incarnation of this process knows.
@@ -71,7 +104,18 @@ pub(super) struct Shared {
     pub(super) clock: Arc<Clock>,
     hosts: Mutex<HashMap<Uuid, Host>>,
     functions: Mutex<HashMap<Namespace, Known>>,
-    waiters: Mutex<HashMap<(Namespace, JobId), Arc<Notify>>>,
+    /// Who waits for ends.
+    pub(super) waiters: Arc<Waiters<(Namespace, JobId)>>,
+    /// Who watches what.
+    pub(super) newsroom: Arc<Newsroom>,
+    /// Rings when somebody begins to watch.
+    pub(super) watching: Notify,
+    /// Counts waits.
+    pub(super) waits: AtomicU64,
+    /// Rings when a parked job goes on.
+    pub(super) unparked: Notify,
+    /// When the next callback is due.
+    pub(super) callbacks: Alarm,
     /// Rings when a sleeping incarnation shall look around.
     bell: Notify,
     /// How many incarnations sleep and want jobs.
@@ -93,7 +137,12 @@ impl Default for Shared {
             clock: Arc::default(),
             hosts: Mutex::default(),
             functions: Mutex::default(),
-            waiters: Mutex::default(),
+            waiters: Arc::default(),
+            newsroom: Arc::default(),
+            watching: Notify::new(),
+            waits: AtomicU64::new(0),
+            unparked: Notify::new(),
+            callbacks: Alarm::default(),
             bell: Notify::new(),
             hungry: AtomicUsize::new(0),
             hunger: Notify::new(),
@@ -196,6 +245,53 @@ impl Shared {
         }
     }
 
+    /// Notes that a job of ours waits for others; answers its wait before that.
+    pub(super) fn park(
+        &self,
+        incarnation: Uuid,
+        token: &Token,
+        parking: Parking,
+    ) -> Result<Option<Parking>> {
+        let mut hosts = self.hosts();
+        let host = hosts.get_mut(&incarnation);
+        let held = host.and_then(|host| host.held.get_mut(token));
+        let held = held.ok_or(StoreError::LeaseLost)?;
+        Ok(held.parking.replace(parking))
+    }
+
+    /// Notes that a job of ours goes on; answers what it waited for.
+    pub(super) fn leave(&self, incarnation: Uuid, token: &Token) -> Option<Parking> {
+        let mut hosts = self.hosts();
+        let held = hosts.get_mut(&incarnation)?.held.get_mut(token)?;
+        let parking = held.parking.as_mut()?;
+        parking.left = true;
+        Some(parking.clone())
+    }
+
+    /// The jobs of ours that go on, though Redis has them parked.
+    pub(super) fn left(&self) -> Vec<(Uuid, Token, u64)> {
+        let hosts = self.hosts();
+        let all = hosts.iter().flat_map(|(incarnation, host)| {
+            host.held
+                .iter()
+                .map(move |(token, held)| (incarnation, token, held))
+        });
+        all.filter_map(|(incarnation, token, held)| {
+            let parking = held.parking.as_ref().filter(|parking| parking.left)?;
+            Some((*incarnation, token.clone(), parking.number))
+        })
+        .collect()
+    }
+
+    /// Notes that Redis knows that a wait is over.
+    pub(super) fn unpark(&self, incarnation: Uuid, token: &Token, number: u64) {
+        let mut hosts = self.hosts();
+        let host = hosts.get_mut(&incarnation);
+        if let Some(held) = host.and_then(|host| host.held.get_mut(token)) {
+            held.parking.take_if(|parking| parking.number == number);
+        }
+    }
+
     /// Forgets an incarnation whose lease has ended, and wakes it to learn of that.
     pub(super) fn lost(&self, incarnation: Uuid) {
         if self.hosts().remove(&incarnation).is_some() {
@@ -244,29 +340,6 @@ impl Shared {
         }
     }
 
-    /// Where the end of a job rings. Listen to it, then look whether it has ended.
-    pub(super) fn waiter(self: &Arc<Self>, namespace: &Namespace, id: JobId) -> Waiter {
-        let key = (namespace.clone(), id);
-        let bell = lock(&self.waiters).entry(key.clone()).or_default().clone();
-        Waiter {
-            shared: self.clone(),
-            key,
-            bell,
-        }
-    }
-
-    /// Whether anybody waits for an end.
-    pub(super) fn has_waiters(&self) -> bool {
-        !lock(&self.waiters).is_empty()
-    }
-
-    /// Tells those who wait for an end.
-    pub(super) fn ended(&self, namespace: Namespace, id: JobId) {
-        if let Some(bell) = lock(&self.waiters).get(&(namespace, id)) {
-            bell.notify_waiters();
-        }
-    }
-
     /// Whether events are heard from now on. Whoever waits for one looks again, since
     /// it may have been missed.
     pub(super) fn listen(&self, listening: bool) {
@@ -277,36 +350,12 @@ impl Shared {
             self.epoch.fetch_add(1, Ordering::SeqCst);
             functions.clear();
             drop(functions);
-            for bell in lock(&self.waiters).values() {
-                bell.notify_waiters();
-            }
+            self.waiters.look_again();
+            self.newsroom.missed();
+            self.callbacks.ring();
             if !first {
                 self.sign_of_work();
             }
-        }
-    }
-}
-
-/// Somebody who waits for the end of a job.
-pub(super) struct Waiter {
-    shared: Arc<Shared>,
-    key: (Namespace, JobId),
-    bell: Arc<Notify>,
-}
-
-impl Waiter {
-    /// Rings when the job has ended, or when that may have been missed.
-    pub(super) fn bell(&self) -> &Notify {
-        &self.bell
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        let mut waiters = lock(&self.shared.waiters);
-        // This one and the map hold it.
-        if Arc::strong_count(&self.bell) <= 2 {
-            waiters.remove(&self.key);
         }
     }
 }

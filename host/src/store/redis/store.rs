@@ -11,11 +11,12 @@ use bytes::Bytes;
 use redis::Cmd;
 use uuid::Uuid;
 
-use crate::job::{Cause, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
-use crate::store::record::{Ended, Fate, encode};
+use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
+use crate::store::record::{Ended, Fate};
 use crate::store::{
-    AttemptLog, CLAIMS_PER_YIELD, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment,
-    Parcel, QueueStatus, Report, Result, Step, Store, StoreError, Stored, Token,
+    AttemptLog, CLAIMS_PER_YIELD, Callback, Cancelled, Cycle, Deployment, Functions, Lease,
+    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError,
+    Stored, Token, Verdict, Watch,
 };
 
 use super::claims::Claims;
@@ -91,20 +92,28 @@ impl RedisStore {
         Ok((command, sent, foreign))
     }
 
-    /// Starts a command that accepts jobs, each of `width` values.
-    pub(super) fn accept(&self, namespace: &Namespace, width: usize) -> Cmd {
+    /// Starts a command that accepts jobs of a parent or none, each of `width` values.
+    pub(super) fn accept(&self, namespace: &Namespace, parent: Option<JobId>, width: usize) -> Cmd {
         let mut command = self.link.command(script::SUBMIT);
         command
             .arg(namespace.as_str())
             .arg(Uuid::new_v4().to_string())
             .arg(BATCH_REMEMBERED_MS)
+            .arg(parent.map_or_else(String::new, |id| id.to_string()))
             .arg(width);
         command
     }
 
     /// Accepts the jobs of a command; answers their ids.
-    pub(super) async fn accepted(&self, command: &Cmd) -> Result<Vec<JobId>> {
+    pub(super) async fn accepted(
+        &self,
+        command: &Cmd,
+        parent: Option<JobId>,
+    ) -> Result<Vec<JobId>> {
         let ids = reply::text(self.link.run(script::SUBMIT, command).await?)?;
+        if let ("over", Some(parent)) = (ids.as_str(), parent) {
+            return Err(StoreError::ParentOver(parent));
+        }
         let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
         let id = |id: &str| id.parse::<u64>().map_err(odd);
         match ids.split_once('-') {
@@ -120,8 +129,21 @@ impl RedisStore {
             .get_mut(&lease.incarnation)
             .ok_or(StoreError::LeaseLost)?;
         let done = |index: usize| step.done.get(index);
-        for done in sent.iter().filter_map(|index| done(*index)) {
-            host.held.remove(&done.token);
+        let refused_here: HashSet<_> = read.refused.iter().copied().collect();
+        for (n, index) in sent.iter().enumerate() {
+            let Some(done) = done(*index) else { continue };
+            let held = host.held.remove(&done.token);
+            if refused_here.contains(&n) {
+                continue;
+            }
+            // Who waits here need not wait for the event to come round.
+            if has_ended(&done.verdict) && !self.shared.waiters.is_empty() {
+                let Token { namespace, id, .. } = &done.token;
+                self.shared.waiters.ended(&(namespace.clone(), *id));
+            }
+            if held.is_some_and(|held| held.job.callback.is_some()) {
+                self.shared.callbacks.ring();
+            }
         }
         let refused = read.refused.iter().filter_map(|index| sent.get(*index));
         let refused = refused.filter_map(|index| done(*index));
@@ -173,6 +195,15 @@ impl RedisStore {
     }
 }
 
+/// Whether a verdict is the end of its job, whatever else is known of that. That of a last
+/// attempt may be as well.
+fn has_ended(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Completed(_) | Verdict::Failed(_) | Verdict::Cancelled => true,
+        Verdict::Retry { .. } | Verdict::Release { .. } => false,
+    }
+}
+
 /// Adds a job to a command that accepts jobs.
 pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
     command
@@ -200,11 +231,17 @@ impl Store for RedisStore {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut command = self.accept(namespace, 4);
+        let parent = jobs.first().and_then(|job| job.parent);
+        let width = if parent.is_some() { 5 } else { 4 };
+        let mut command = self.accept(namespace, parent, width);
         for job in &jobs {
             add_job(&mut command, job)?;
+            if parent.is_some() {
+                let key = job.child_key.as_ref();
+                command.arg(key.map_or(&[][..], |key| key.as_bytes()));
+            }
         }
-        self.accepted(&command).await
+        self.accepted(&command, parent).await
     }
 
     async fn register(&self) -> Result<Lease> {
@@ -317,18 +354,15 @@ impl Store for RedisStore {
     }
 
     async fn report(&self, lease: Lease, reports: Vec<(Token, Report)>) -> Result<()> {
-        let mut command = self.link.command(script::PROGRESS);
-        command.arg(lease.incarnation.to_string());
-        for (token, report) in &reports {
-            let Some(progress) = &report.progress else {
-                continue;
-            };
-            command
-                .arg(format!("{}/{}", token.namespace, token.id))
-                .arg(token.attempt)
-                .arg(encode(progress)?);
-        }
-        self.link.run(script::PROGRESS, &command).await.map(drop)
+        self.note_reports(lease, &reports).await
+    }
+
+    async fn park(&self, lease: Lease, token: &Token, awaited: &[JobId]) -> Result<Parked> {
+        self.begin_wait(lease, token, awaited).await
+    }
+
+    async fn unpark(&self, lease: Lease, token: &Token) -> Result<()> {
+        self.leave_wait(lease, token).await
     }
 
     async fn cancel(&self, namespace: &Namespace, id: JobId) -> Result<Cancelled> {
@@ -346,6 +380,10 @@ impl Store for RedisStore {
                 "unknown" => return Ok(Cancelled::Unknown),
                 "ended" => return Ok(Cancelled::HadEnded),
                 "done" => return Ok(Cancelled::Done),
+                "called" => {
+                    self.shared.callbacks.ring();
+                    return Ok(Cancelled::Done);
+                }
                 "requested" => {
                     // Others hear of it by the event.
                     self.shared.stop(namespace, id);
@@ -361,26 +399,61 @@ impl Store for RedisStore {
         self.read_job(namespace, id).await
     }
 
+    async fn outcomes(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        max_bytes: u64,
+    ) -> Result<Vec<Outcome>> {
+        self.read_outcomes(namespace, ids, max_bytes).await
+    }
+
     async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>> {
-        self.read_output(namespace, id).await
+        Ok(match self.outcome(namespace, id).await? {
+            Outcome::Completed(output) => Some(Stored::Output(output)),
+            Outcome::Expired => Some(Stored::Expired),
+            _ => None,
+        })
+    }
+
+    async fn children(
+        &self,
+        namespace: &Namespace,
+        id: JobId,
+        after: JobId,
+        want: usize,
+    ) -> Result<Vec<JobId>> {
+        self.read_children(namespace, id, after, want).await
     }
 
     async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog> {
-        let lines = self.read_log(namespace, id).await?;
-        Ok(AttemptLog { attempt: 0, lines })
+        self.read_log(namespace, id).await
+    }
+
+    async fn watch(&self, namespace: &Namespace, id: JobId) -> Result<Watch> {
+        self.begin_watch(namespace, id).await
     }
 
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()> {
-        let waiter = self.shared.waiter(namespace, id);
-        loop {
-            // Listen first, then look: an end in between rings.
-            let mut rung = pin!(waiter.bell().notified());
-            rung.as_mut().enable();
-            if !self.is_open(namespace, id).await? {
-                return Ok(());
-            }
-            rung.await;
-        }
+        self.has_ended(namespace, id).await
+    }
+
+    async fn take_callbacks(&self, want: usize) -> Result<Vec<Callback>> {
+        self.take_due(want).await
+    }
+
+    async fn called_back(
+        &self,
+        callback: &Callback,
+        delivery: Delivery,
+        again_in_ms: Option<u64>,
+    ) -> Result<()> {
+        self.note_delivery(callback, &delivery, again_in_ms).await
+    }
+
+    async fn callback_due(&self) -> Result<()> {
+        self.shared.callbacks.rung(&self.shared.clock).await;
+        Ok(())
     }
 
     async fn put_data(

@@ -100,7 +100,7 @@ impl RedisStore {
         if parcels.is_empty() {
             return Ok(Vec::new());
         }
-        let mut command = self.accept(namespace, 7);
+        let mut command = self.accept(namespace, None, 7);
         for parcel in parcels {
             let Origin {
                 store,
@@ -120,6 +120,6 @@ impl RedisStore {
                 }
             }
         }
-        self.accepted(&command).await
+        self.accepted(&command, None).await
     }
 }

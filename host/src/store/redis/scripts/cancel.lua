@@ -5,7 +5,8 @@
 -- ARGV[3]  its past attempts as the end to record was made of them, or ''
 -- ARGV[4]  the end to record
 --
--- Returns `unknown`, `ended` (it had), `changed` (look again), `done` or `requested`.
+-- Returns `unknown`, `ended` (it had), `changed` (look again), `done`, `called` (done, and
+-- somebody is to be called back), or `requested`.
 local N, id = space(ARGV[1]), ARGV[2]
 local field = ARGV[1] .. '/' .. id
 local rank = call('GETRANGE', P .. 'j:' .. field, 13, 14)
@@ -29,4 +30,8 @@ call('HDEL', N .. 'a', id)
 call('UNLINK', P .. 'h:' .. field)
 call('HINCRBY', N .. 'meta', 'cancelled', 1)
 tell('e', field)
+if calls_back(rank) then
+  call_back({ now_ms(), field })
+  return 'called'
+end
 return 'done'

@@ -6,8 +6,8 @@
 -- ARGV[4]  every how manieth claim takes the lowest priority first
 -- ARGV[5]  how many groups of ends follow, no job twice, each of:
 --   namespace; number of plain ends; number of others;
---   the plain ones, of jobs that completed at first try with nothing to log: id; attempt
---   (1); the record of the end;
+--   the plain ones, of jobs that completed at first try with nothing to log and nobody to
+--   call back: id; attempt (1); the record of the end;
 --   the others: id; value; verdict; pause, ms; when the result expires, ms, or '';
 --   the end to record if somebody has cancelled the job, or ''; number of pairs; the
 --   pairs: kind of key (e, h, l) and value
@@ -36,6 +36,7 @@ local now = now_ms()
 
 -- What the ends of a step come to.
 local over, ended, stopped, records, drop = {}, {}, {}, {}, {}
+local outbox, again = {}, {}
 
 -- Records an end that is not plain; `at` is where its arguments begin.
 local function conclude(group, field, id, at, stop)
@@ -60,6 +61,7 @@ local function conclude(group, field, id, at, stop)
     end
   end
   if verdict == 'r' or verdict == 'l' then
+    again[#again + 1] = { field, verdict == 'r' and attempt or attempt - 1, pause == '0' and 'q' or 'd' }
     if pause == '0' then
       group.ready[#group.ready + 1] = member
     else
@@ -77,6 +79,10 @@ local function conclude(group, field, id, at, stop)
   end
   ended[#ended + 1] = field
   group[verdict] = group[verdict] + 1
+  if calls_back(member) then
+    outbox[#outbox + 1] = now
+    outbox[#outbox + 1] = field
+  end
   if past == '1' then
     group.forget[#group.forget + 1] = id
     drop[#drop + 1] = P .. 'h:' .. field
@@ -107,6 +113,7 @@ local function complete()
     local group = {
       ns = ns, first = n + 1, plain = n + short, last = n + short + long,
       ready = {}, later = {}, dead = {}, attempts = {}, forget = {}, c = 0, f = 0, x = 0,
+      parked = call('EXISTS', space(ns) .. 'p') == 1 and {},
     }
     groups[g] = group
     at = at + 3
@@ -134,6 +141,9 @@ local function complete()
       else
         o = o + 1
         over[o] = field
+        if group.parked then
+          group.parked[#group.parked + 1] = ARGV[b]
+        end
         if stop then
           stopped[#stopped + 1] = field
         end
@@ -152,14 +162,13 @@ local function complete()
     end
   end
   many('HDEL', W, over)
+  silence(inc, over)
   many('UNLINK', nil, drop)
   many('MSET', nil, records)
   many('SREM', P .. 'stop', stopped)
-  if #over > 0 and call('EXISTS', P .. 'g:' .. inc) == 1 then
-    many('HDEL', P .. 'g:' .. inc, over)
-  end
   for _, group in ipairs(groups) do
     local N = space(group.ns)
+    many('HDEL', N .. 'p', group.parked or {})
     many('HSET', N .. 'a', group.attempts)
     many('HDEL', N .. 'a', group.forget)
     many('ZADD', N .. 'dead', group.dead)
@@ -171,9 +180,11 @@ local function complete()
       end
     end
   end
+  tell_all(again)
   if #ended > 0 then
     tell('e', table.concat(ended, ' '))
   end
+  call_back(outbox)
   return refused
 end
 
@@ -322,6 +333,13 @@ local function claim()
     held[2 * i - 1], held[2 * i] = fields[i], values[i]
   end
   many('HSET', W, held)
+  if #fields > 0 and call('EXISTS', P .. 'watch') == 1 then
+    local news = {}
+    for i = 1, #fields do
+      news[i] = { fields[i], string.match(values[i], '^%d+'), 'r' }
+    end
+    tell_all(news)
+  end
 end
 
 -- The claims of a step that was made before, as far as they are still held.

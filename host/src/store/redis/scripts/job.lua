@@ -2,11 +2,14 @@
 --
 -- ARGV[1]  namespace
 -- ARGV[2]  id
+-- ARGV[3]  how many of the jobs that it has posted to name
 --
 -- Returns {} if it is unknown, else {when it was posted, rank, head, bytes of the message,
--- place, detail, past attempts or '', progress or '', whether it is to be stopped}; place
--- and detail: `ended` and the record of that, `queued` and '', `scheduled` and when it
--- is due, `held` and '' (for another store), `running` and the value of its holder.
+-- place, detail, past attempts or '', progress or '', whether it is to be stopped, how
+-- many jobs it has posted, the first of those, when its callback is tried next or '', the
+-- tries so far}; place and detail: `ended` and the record of that, `queued` and '',
+-- `scheduled` and when it is due, `held` and '' (for another store), `running` or `parked`
+-- and the value of its holder.
 local N, id = space(ARGV[1]), ARGV[2]
 local field = ARGV[1] .. '/' .. id
 local J, E = P .. 'j:' .. field, P .. 'e:' .. field
@@ -25,6 +28,17 @@ local function with(place, detail, progress)
   answer[7] = call('GET', P .. 'h:' .. field) or ''
   answer[8] = progress or ''
   answer[9] = call('SISMEMBER', P .. 'stop', field)
+  local K, children = P .. 'k:' .. field, {}
+  local named = call('ZRANGE', K, 0, ARGV[3] - 1, 'WITHSCORES')
+  for i = 2, #named, 2 do
+    children[i / 2] = named[i]
+  end
+  answer[10], answer[11] = call('ZCARD', K), children
+  answer[12], answer[13] = '', {}
+  if calls_back(answer[2]) then
+    answer[12] = call('ZSCORE', P .. 'out', field) or ''
+    answer[13] = call('LRANGE', P .. 'cb:' .. field, 0, -1)
+  end
   return answer
 end
 local mark = call('GETRANGE', E, 0, 8)
@@ -43,7 +57,9 @@ if not call('ZSCORE', N .. 'q' .. lane_of(member), member) then
   for _, inc in ipairs(call('ZRANGE', P .. 'hosts', 0, -1)) do
     local value = call('HGET', P .. 'w:' .. inc, field)
     if value then
-      return with('running', value, call('HGET', P .. 'g:' .. inc, field))
+      local said = call('HGET', P .. 'g:' .. inc, field)
+      local place = call('HEXISTS', N .. 'p', id) == 1 and 'parked' or 'running'
+      return with(place, value, said and string.gsub(said, '^%d+:', ''))
     end
   end
 end

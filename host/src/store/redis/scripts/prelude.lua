@@ -8,11 +8,14 @@
 --                       filler, too long for the encoding of small hashes, which is
 --                       searched from its beginning
 --   s:<inc>     STRING  the last step of an incarnation: `number|ns/id ..|refused ..`
---   g:<inc>     HASH    the progress of what it holds: `ns/id` -> record
+--   g:<inc>     HASH    what its jobs say while they run: `ns/id` -> `lines:progress`, the
+--                       number of log lines so far and the record of the progress or ''
 --   active      ZSET    namespaces with jobs to take -> turn
 --   dues        ZSET    namespaces with delayed jobs -> when the first is due, ms
 --   stop        SET     running jobs that somebody wants stopped: `ns/id`
 --   expire      ZSET    `ns/id` -> when its result is dropped, ms
+--   out         ZSET    `ns/id` -> when its callback is tried next, ms
+--   watch       ZSET    jobs that somebody watches: `ns/id` -> until when, ms
 --   wake        LIST    at most one token, there while a sleeping host may find work
 --   events      STREAM  what all hosts want to know at once; entries are numbered n-1
 --   ns          SET     the namespaces
@@ -28,15 +31,21 @@
 --   n:<ns>:t    ZSET    the same members -> id
 --   n:<ns>:m    HASH    id -> `mover:due ms or 0:member`, of jobs held for another store
 --   n:<ns>:a    HASH    id -> attempts so far, of jobs with a history or a log
+--   n:<ns>:p    HASH    id -> `number:id id ..`, of running jobs that wait for others: the
+--                       number tells one wait of the job's holder from its next
 --   n:<ns>:dead ZSET    id -> when it went to the dead letter, ms
 --   n:<ns>:f    HASH    function -> `place:version:ms:record`, of those that are bound;
 --                       fl: last version; fp: place; fv: `name:version` -> record
 --   n:<ns>:u:<key>, o:<origin>, x:<key>  STRING  the id of an idempotency key; that of a
 --                       job of another store; stored data
 --   j:<ns>/<id>, e:, h:, l:  STRING  a job, its end, its past attempts, its log
+--   v:<ns>/<id> STRING  the log of the attempt that runs, as far as it was reported
+--   k:<ns>/<id> ZSET    the jobs that it has posted: key, or id if it has none -> id
+--   cb:<ns>/<id> LIST   the tries of its callback, each a record
 --
--- A member is `id:rank`; a rank is a priority and `*` if the job names no function,
--- else `.`. Numbers stay below 10^14, which Lua writes out in full.
+-- A member is `id:rank`; a rank is a priority and what kind of job it is: `.`, or `*` if
+-- it names no function; `!` and `+` are the same of jobs with a callback. Numbers stay
+-- below 10^14, which Lua writes out in full.
 local P = KEYS[1]
 local call = redis.call
 
@@ -57,7 +66,14 @@ local function lane_of(member)
 end
 
 local function is_nameless(member)
-  return string.sub(member, -1) == '*'
+  local kind = string.sub(member, -1)
+  return kind == '*' or kind == '+'
+end
+
+-- Whether a member's job calls back when it has ended.
+local function calls_back(member)
+  local kind = string.sub(member, -1)
+  return kind == '!' or kind == '+'
 end
 
 -- When Redis is out of memory it refuses a script whose first write takes some. What
@@ -112,6 +128,74 @@ end
 local function tell(...)
   local n = call('HINCRBY', P .. 'meta', 'events', 1)
   call('XADD', P .. 'events', 'MAXLEN', '~', '4096', n .. '-1', ...)
+end
+
+-- Lets a callback of each of these be sent; `list` is ms, `ns/id`, ms, `ns/id`, ..
+local function call_back(list)
+  if #list > 0 then
+    many('ZADD', P .. 'out', list)
+    tell('c', list[1])
+  end
+end
+
+-- Tells those who watch jobs what happens to them; `news` is a list of {`ns/id`, attempt,
+-- kind, more}, of which only those that somebody watches are told. The kinds: r it runs,
+-- p it is parked, q it waits for a host, d for its time; g how far it is, and l what it
+-- logged; m something that is too much to be told.
+local function tell_all(news)
+  if #news == 0 or call('EXISTS', P .. 'watch') == 0 then
+    return
+  end
+  local fields, now, told = {}, now_ms(), {}
+  for i = 1, #news do
+    fields[i] = news[i][1]
+  end
+  local untils = gather('ZMSCORE', P .. 'watch', fields)
+  for i = 1, #news do
+    if untils[i] and tonumber(untils[i]) > now then
+      told[#told + 1] = 'n'
+      told[#told + 1] = news[i][1] .. ' ' .. news[i][2] .. ' ' .. news[i][3] .. ' ' .. (news[i][4] or '')
+    end
+  end
+  for i = 1, #told, CHUNK do
+    tell(unpack(told, i, math.min(i + CHUNK - 1, #told)))
+  end
+end
+
+-- Drops what jobs have said while an incarnation ran them: their attempt is over.
+local function silence(inc, fields)
+  local G = P .. 'g:' .. inc
+  if #fields > 0 and call('EXISTS', G) == 1 then
+    local said, logs = gather('HMGET', G, fields), {}
+    for i = 1, #fields do
+      if said[i] and string.sub(said[i], 1, 2) ~= '0:' then
+        logs[#logs + 1] = P .. 'v:' .. fields[i]
+      end
+    end
+    many('HDEL', G, fields)
+    many('UNLINK', nil, logs)
+  end
+end
+
+-- Forgets what jobs wait for: they are taken from whoever runs them.
+local function unpark(fields)
+  local spaces = {}
+  for i = 1, #fields do
+    local ns, id = string.match(fields[i], '^(.*)/(%d+)$')
+    local ids = spaces[ns]
+    if ids == nil then
+      ids = call('EXISTS', space(ns) .. 'p') == 1 and {}
+      spaces[ns] = ids
+    end
+    if ids then
+      ids[#ids + 1] = id
+    end
+  end
+  for ns, ids in pairs(spaces) do
+    if ids then
+      many('HDEL', space(ns) .. 'p', ids)
+    end
+  end
 end
 
 -- Lets a namespace take its turns.

@@ -27,6 +27,8 @@ if #answer > 0 then
   call('ZADD', P .. 'hosts', now + ARGV[2], reaper)
   many('HSET', P .. 'w:' .. reaper, answer)
   many('HDEL', W, fields)
+  silence(victim, fields)
+  unpark(fields)
 end
 if call('EXISTS', W) == 0 then
   call('ZREM', P .. 'hosts', victim)

@@ -21,6 +21,8 @@ for _, host in ipairs(call('ZRANGE', P .. 'hosts', 0, -1)) do
     end
     if #fields > 0 then
       many('HDEL', W, fields)
+      silence(host, fields)
+      unpark(fields)
       -- It must look from now on whether it still holds what it thinks it holds.
       call('HDEL', W, '')
     end

@@ -3,23 +3,48 @@
 -- ARGV[1]  namespace
 -- ARGV[2]  id of this batch: a batch that comes again is answered as it was
 -- ARGV[3]  how long to remember that, ms
--- ARGV[4]  how many values each job has, 4 or 7:
+-- ARGV[4]  the id of the job that posts them, or ''
+-- ARGV[5]  how many values each job has, 4, 5 or 7:
 --   rank; delay in ms; idempotency key or ''; record (rank, head, message);
---   and of a job of another store: where it came from; the number of its last attempt
+--   of a job that has a parent: its key among the parent's posts, or '';
+--   of a job of another store: where it came from; the number of its last attempt
 --   or ''; its past attempts
 --
--- Returns the ids: `first-last` if all are new, else each, separated by spaces. The first write is one that Redis refuses
--- when it is out of memory, and then nothing is written.
-local ns, batch, width = ARGV[1], P .. 'b:' .. ARGV[2], tonumber(ARGV[4])
+-- Returns the ids: `first-last` if all are new, else each, separated by spaces; or `over`
+-- if the parent has ended, is to stop, or is unknown. The first write is one that Redis
+-- refuses when it is out of memory, and then nothing is written.
+local ns, batch, parent, width = ARGV[1], P .. 'b:' .. ARGV[2], ARGV[4], tonumber(ARGV[5])
 local answered = call('GET', batch)
 if answered then
   return answered
+end
+local K = parent ~= '' and P .. 'k:' .. ns .. '/' .. parent
+-- Its children so far: key -> id.
+local posted = {}
+if K then
+  local field = ns .. '/' .. parent
+  -- It is there, its end is not.
+  if call('EXISTS', P .. 'j:' .. field, P .. 'e:' .. field) ~= 1
+    or call('SISMEMBER', P .. 'stop', field) == 1 then
+    return 'over'
+  end
+  if call('EXISTS', K) == 1 then
+    local names = {}
+    for i = 10, #ARGV, 5 do
+      names[#names + 1] = ARGV[i]
+    end
+    local ids = gather('ZMSCORE', K, names)
+    for i = 1, #names do
+      posted[names[i]] = ids[i]
+    end
+  end
 end
 local N, now, prefix = space(ns), now_ms(), P .. 'j:' .. ns .. '/'
 local at = string.format('%013.0f', now)
 local before = tonumber(call('HGET', N .. 'meta', 'last') or 0)
 local last = before
-local ids, records, ready, later, attempts, known = {}, {}, {}, {}, {}, {}
+local ids, records, ready, later = {}, {}, {}, {}
+local attempts, known, children = {}, {}, {}
 local n, r, w = 0, 0, 0
 
 -- The id under a key, also if it was given a moment ago.
@@ -33,10 +58,11 @@ local function remember(key, id)
   r = r + 2
 end
 
-for i = 5, #ARGV, width do
+for i = 6, #ARGV, width do
   local key = ARGV[i + 2] ~= '' and N .. 'u:' .. ARGV[i + 2]
   local origin = width == 7 and N .. 'o:' .. ARGV[i + 4]
-  local id = origin and under(origin)
+  local name = K and ARGV[i + 4]
+  local id = origin and under(origin) or name and posted[name]
   if not id then
     id = key and under(key)
     if not id then
@@ -54,6 +80,13 @@ for i = 5, #ARGV, width do
       else
         later[#later + 1] = now + ARGV[i + 1]
         later[#later + 1] = member
+      end
+      if K then
+        children[#children + 1] = id
+        children[#children + 1] = name ~= '' and name or id
+        if name ~= '' then
+          posted[name] = id
+        end
       end
       if origin and ARGV[i + 5] ~= '' then
         attempts[#attempts + 1] = id
@@ -76,6 +109,7 @@ if r > 0 then
   call('SADD', P .. 'ns', ns)
   many('MSET', nil, records)
   many('HSET', N .. 'a', attempts)
+  many('ZADD', K, children)
   enqueue(ns, ready)
   delay(ns, later)
 end
