@@ -116,6 +116,7 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
     let mut ends = BTreeSet::new();
     let mut data = BTreeSet::new();
     let mut idempotency = BTreeMap::new();
+    let mut children = BTreeSet::new();
     let mut strangers = Vec::new();
     let keys = words(&["KEYS", "*"]);
     let id_of = |text: &str| text.parse::<u64>().expect("an id");
@@ -146,12 +147,36 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
                 let id: String = server.command(&["GET", key]);
                 idempotency.insert(id_of(&id), text.to_owned());
             }
+            // What somebody watches is known for some seconds.
+            ["watch", "", "", ""] => {
+                let ttl: i64 = server.command(&["TTL", key]);
+                assert!(
+                    (0..=15).contains(&ttl) || ttl == -2,
+                    "{key} lives for {ttl} s"
+                );
+            }
+            ["k", "default", parent, ""] => {
+                for child in words(&["ZRANGEBYSCORE", key, "-inf", "+inf", "WITHSCORES"])
+                    .iter()
+                    .skip(1)
+                    .step_by(2)
+                {
+                    let head = format!("{PREFIX}j:default/{child}");
+                    assert_eq!(
+                        server.cli(&["EXISTS", &head]),
+                        "1",
+                        "child {child} of {parent}"
+                    );
+                    assert!(children.insert(id_of(child)), "{child} has two parents");
+                }
+            }
             ["n", "default", "x", text] => drop(data.insert(text.to_owned())),
             ["j", "default", id, ""] => drop(jobs.insert(id_of(id))),
             ["e", "default", id, ""] => drop(ends.insert(id_of(id))),
             ["l", "default", id, ""] if posted.contains_key(&id_of(id)) => {}
-            // Also what is right only while a job waits or runs, or a host lives:
-            // q0, i0, aside, d, t, a, m, active, dues, stop, hosts, w, s, g, h.
+            // Also what is right only while a job waits or runs, a host lives, or somebody
+            // is to be called back: q0, i0, aside, d, t, a, m, p, active, dues, stop,
+            // hosts, w, s, g, h, v, out; nor has any job a callback, and so a cb.
             _ => strangers.push(format!("{key}: {}", server.cli(&["TYPE", key]))),
         }
     }
@@ -159,7 +184,7 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
         strangers.is_empty(),
         "keys without an owner: {strangers:#?}"
     );
-    let ids: BTreeSet<u64> = posted.keys().copied().collect();
+    let ids: BTreeSet<u64> = posted.keys().copied().chain(children).collect();
     assert_eq!(
         jobs, ids,
         "the jobs that are there, and those that were posted"

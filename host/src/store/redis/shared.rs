@@ -3,6 +3,7 @@
 //! lost with the process.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -128,6 +129,8 @@ pub(super) struct Shared {
     next_due: AtomicU64,
     /// Whether every event is heard, so that what was read before is still so.
     listening: AtomicBool,
+    /// Rings when that becomes so.
+    listens: Notify,
     epoch: AtomicU64,
 }
 
@@ -150,6 +153,7 @@ impl Default for Shared {
             signs: AtomicU64::new(0),
             next_due: AtomicU64::new(NEVER),
             listening: AtomicBool::new(false),
+            listens: Notify::new(),
             epoch: AtomicU64::new(0),
         }
     }
@@ -339,6 +343,18 @@ impl Shared {
         }
     }
 
+    /// Resolves while events are heard.
+    pub(super) async fn listening(&self) {
+        loop {
+            let mut rung = pin!(self.listens.notified());
+            rung.as_mut().enable();
+            if self.listening.load(Ordering::SeqCst) {
+                return;
+            }
+            rung.await;
+        }
+    }
+
     /// Whether events are heard from now on. Whoever waits for one looks again, since
     /// it may have been missed.
     pub(super) fn listen(&self, listening: bool) {
@@ -349,6 +365,7 @@ impl Shared {
             self.epoch.fetch_add(1, Ordering::SeqCst);
             functions.clear();
             drop(functions);
+            self.listens.notify_waiters();
             self.waiters.look_again();
             self.newsroom.missed();
             if !first {
