@@ -1,15 +1,21 @@
 //! Everything that one `skep` process runs, put together: the store, the sandbox,
-//! the workers, and the two ways in (`intake` for jobs, `deploy` for components).
+//! the workers, the callbacks, and the two ways in (`intake` for jobs, `deploy` for components).
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
 use crate::intake::Intake;
-use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::store::Store;
 use crate::worker::{Tools, Workers};
+
+/// How many jobs are parked at most, unless somebody says otherwise. An ordinary guest
+/// holds some 200 KiB while it waits, and each place takes 16 GiB of the 128 TiB of
+/// addresses that a process has.
+pub const MAX_PARKED: u16 = 1000;
 
 /// What a host is to be.
 #[derive(Debug)]
@@ -19,8 +25,12 @@ pub struct HostOptions {
     pub cache_dir: PathBuf,
     /// How many jobs run at once; with 0, this host only accepts and serves.
     pub workers: usize,
+    /// How many more may wait for other jobs meanwhile.
+    pub max_parked: u16,
     /// The `skep` binary, which also compiles components.
     pub binary: PathBuf,
+    /// How callbacks are sent, and which are accepted.
+    pub callbacks: CallbackOptions,
 }
 
 /// A running host.
@@ -32,10 +42,11 @@ pub struct Host {
     /// Takes components in.
     pub deployer: Arc<Deployer>,
     workers: Option<Workers>,
+    callbacks: Option<Callbacks>,
 }
 
 impl Host {
-    /// Starts the workers on a store.
+    /// Starts the workers and the sender of callbacks on a store.
     ///
     /// # Errors
     ///
@@ -44,19 +55,21 @@ impl Host {
         let HostOptions {
             cache_dir,
             workers,
+            max_parked,
             binary,
+            callbacks,
         } = options;
-        let intake = Arc::new(Intake::new(store.clone()));
-        let progress = Arc::new(ProgressBoard::default());
+        let policy = callbacks.policy.clone();
+        let intake = Arc::new(Intake::new(store.clone(), policy));
         let config = SandboxConfig {
             slots: workers,
+            max_parked: if workers == 0 { 0 } else { max_parked.into() },
             artefacts: cache_dir.join("compiled"),
             compiler: binary,
         };
         let services = Services {
             store: store.clone(),
             intake: intake.clone(),
-            progress: progress.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let deployer = Arc::new(Deployer::new(store.clone(), sandbox.clone()));
@@ -65,23 +78,31 @@ impl Host {
             slots => Some(Workers::start(Tools {
                 store: store.clone(),
                 sandbox,
-                progress,
+                reports: Arc::new(ReportBoard::default()),
                 slots,
             })?),
         };
+        let callbacks = callbacks
+            .send
+            .then(|| Callbacks::start(store.clone(), callbacks));
         Ok(Self {
             store,
             intake,
             deployer,
             workers,
+            callbacks,
         })
     }
 
     /// Stops the workers: running jobs may go on for `grace`, the rest is given
-    /// back unrun.
+    /// back unrun. Then callbacks under way get what is left of it.
     pub async fn stop(self, grace: Duration) {
+        let begun = Instant::now();
         if let Some(workers) = self.workers {
             workers.stop(grace).await;
+        }
+        if let Some(callbacks) = self.callbacks {
+            callbacks.stop(grace.saturating_sub(begun.elapsed())).await;
         }
     }
 }

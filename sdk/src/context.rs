@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
-use crate::bindings::skep::jobs::{inference, queue};
-use crate::post::Post;
-use crate::{Error, FromPayload, Job, ModelInfo, NamedTensor, Output, Payload, ToPayload, millis};
+use crate::bindings::skep::jobs::inference;
+use crate::host::queue;
+use crate::post::{self, Post};
+use crate::stored::Store;
+use crate::wait;
+use crate::{
+    Error, FromOutput, FromPayload, Job, JobId, ModelInfo, NamedTensor, Payload, ToPayload, millis,
+};
+
+/// The longest note of a progress update, in bytes; a host refuses longer ones.
+const NOTE: usize = 256;
 
 /// The job at hand and the host's functions.
 ///
-/// The methods that ask the host panic where there is none, as in native unit
-/// tests.
+/// Where there is no host, as in a native test, the methods that ask it panic;
+/// `TestHost` is one.
 #[derive(Debug)]
 pub struct Context {
     pub(crate) job: Job,
@@ -32,80 +40,179 @@ impl Context {
         &self.job
     }
 
-    /// Tells whoever watches how far this job is: 0 to 100.
-    pub fn update_progress(&self, percent: u8) -> Result<(), Error> {
-        Ok(queue::update_progress(percent, None)?)
-    }
-
-    /// Tells how far this job is, with a note of at most 256 bytes.
-    pub fn update_progress_with_note(&self, percent: u8, note: &str) -> Result<(), Error> {
-        Ok(queue::update_progress(percent, Some(note))?)
-    }
-
-    /// Stores bytes for other jobs of the namespace and answers their key: the
-    /// one given (at most 512 bytes), or a new one. An existing key is
-    /// overwritten. Without an expiry the data stays for ever; an expiry is
-    /// rounded up to whole seconds.
-    pub fn store_data(
-        &self,
-        data: &[u8],
-        key: Option<&str>,
-        expiry: Option<Duration>,
-    ) -> Result<String, Error> {
-        Ok(queue::store_data(data, key, expiry.map(seconds))?)
-    }
-
-    /// The bytes under a key of this namespace, or none.
-    pub fn fetch_data(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(queue::fetch_data(key)?)
-    }
-
-    /// Begins to post a job as a child of this one:
+    /// Tells whoever watches how far this job is: 0 to 100, and a note, of which
+    /// the first 256 bytes are shown. An empty note is none. Cheap.
     ///
-    /// ```no_run
-    /// # fn f(ctx: &skep_sdk::Context) -> Result<(), skep_sdk::Failure> {
-    /// let id = ctx.post(&42)?.functions(["resize"]).send()?;
+    /// ```
+    /// # use skep_sdk::{Context, Failure};
+    /// # fn f(ctx: &Context, pages: &[String]) -> Result<(), Failure> {
+    /// for (n, page) in pages.iter().enumerate() {
+    ///     ctx.progress((100 * n / pages.len()) as u8, &format!("page {n}"))?;
+    ///     // …
+    /// }
     /// # Ok(()) }
     /// ```
-    pub fn post<T: ToPayload>(&self, message: &T) -> Result<Post, Error> {
+    pub fn progress(&self, percent: u8, note: &str) -> Result<(), Error> {
+        let note = note
+            .get(..note.floor_char_boundary(NOTE))
+            .filter(|note| !note.is_empty());
+        Ok(queue::update_progress(percent, note)?)
+    }
+
+    /// Begins to store a value for other jobs of the namespace: any
+    /// [`serde::Serialize`] type as JSON, `Vec<u8>` as it is.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skep_sdk::{Context, Failure};
+    /// # fn f(ctx: &Context, counts: Vec<u32>, picture: Vec<u8>) -> Result<(), Failure> {
+    /// let key = ctx.store(&counts).save()?;
+    /// ctx.store(&picture).key("cat.jpg").expiry(Duration::from_secs(3600)).save()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn store<'a, T: ToPayload>(&self, value: &'a T) -> Store<'a> {
+        Store::new(value)
+    }
+
+    /// What is stored under a key of this namespace, or none: read from JSON, or
+    /// the bytes as `Vec<u8>`.
+    ///
+    /// ```
+    /// # use skep_sdk::{Context, Failure};
+    /// # fn f(ctx: &Context, key: &str) -> Result<(), Failure> {
+    /// let counts: Option<Vec<u32>> = ctx.fetch(key)?;
+    /// let Some(picture) = ctx.fetch::<Vec<u8>>("cat.jpg")? else {
+    ///     return Err(Failure::failed("somebody deleted the picture"));
+    /// };
+    /// # Ok(()) }
+    /// ```
+    pub fn fetch<T: FromPayload>(&self, key: &str) -> Result<Option<T>, Error> {
+        let Some(data) = queue::fetch_data(key)? else {
+            return Ok(None);
+        };
+        let value = Payload::from(data).read();
+        value
+            .map(Some)
+            .map_err(|error| error.within(format_args!("the data under {key:?}")))
+    }
+
+    /// Begins to post a job as a child of this one. The message is any
+    /// [`serde::Serialize`] type as JSON, `Vec<u8>` as bytes, or a [`Payload`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skep_sdk::{Context, Failure, Output};
+    /// # fn f(ctx: &Context, msg: Vec<u8>) -> Result<Output, Failure> {
+    /// let id = ctx
+    ///     .post(&msg)
+    ///     .functions(["thumbnail"])
+    ///     .priority(0)
+    ///     .timeout(Duration::from_secs(10))
+    ///     .send()?;
+    /// Ok(ctx.wait(&id)?)
+    /// # }
+    /// ```
+    ///
+    /// If this job is run again, on another machine perhaps, the same posts in the
+    /// same order answer the ids of the jobs that it posted before.
+    pub fn post<T: ToPayload>(&self, message: &T) -> Post {
         Post::new(message)
     }
 
-    /// Posts many jobs at once and answers their ids: far cheaper than one call
-    /// each. All are accepted, or none.
-    pub fn post_many(&self, posts: impl IntoIterator<Item = Post>) -> Result<Vec<String>, Error> {
-        let requests: Vec<_> = posts.into_iter().map(|post| post.request).collect();
-        Ok(queue::post_many(&requests)?)
+    /// Posts many jobs and answers their ids, in order: far cheaper than one
+    /// [`send`](Post::send) each. All are accepted, or none; beyond 10,000 jobs or
+    /// 16 MiB, that holds for each such part.
+    ///
+    /// ```
+    /// # use skep_sdk::{Context, Failure};
+    /// # fn f(ctx: &Context, numbers: Vec<u32>) -> Result<(), Failure> {
+    /// let ids = ctx.post_many(numbers.iter().map(|n| ctx.post(n).functions(["square"])))?;
+    /// let squares: Vec<u32> = ctx.wait_all(&ids)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn post_many(&self, posts: impl IntoIterator<Item = Post>) -> Result<Vec<JobId>, Error> {
+        post::post_many(posts)
     }
 
-    /// Waits until a job has ended and answers its output; this job is parked
-    /// meanwhile. A job that ended before, or that does not exist, answers at
-    /// once.
-    pub fn block_until_result(&self, job: &str) -> Result<Output, Error> {
-        Ok(queue::block_until_result(job, None)?.into())
+    /// Waits until a job has ended and reads its result: from JSON, as bytes
+    /// (`Vec<u8>`, [`Payload`]), or as an [`Output`](crate::Output) with its short
+    /// result. This job is parked meanwhile and takes no worker. A job that ended
+    /// before, or that does not exist, answers at once; one that failed answers
+    /// [`Error::JobFailed`], which `?` turns into a failure of this job.
+    ///
+    /// ```
+    /// # use skep_sdk::{Context, Error, Failure};
+    /// # fn f(ctx: &Context) -> Result<u32, Failure> {
+    /// let id = ctx.post(&"6 * 7").functions(["calculate"]).send()?;
+    /// match ctx.wait(&id) {
+    ///     Err(Error::JobFailed(cause)) => {
+    ///         skep_sdk::warn!("job {id}: {cause}");
+    ///         Ok(0)
+    ///     }
+    ///     answer => Ok(answer?),
+    /// }
+    /// # }
+    /// ```
+    pub fn wait<T: FromOutput>(&self, job: impl AsRef<str>) -> Result<T, Error> {
+        wait::one(job.as_ref(), None)
     }
 
-    /// Waits no longer than `timeout`, then gives [`Error::TimedOut`].
-    pub fn block_until_result_for(&self, job: &str, timeout: Duration) -> Result<Output, Error> {
-        Ok(queue::block_until_result(job, Some(millis(timeout)))?.into())
-    }
-
-    /// Waits for several jobs as one wait; the answers come in the order asked.
-    pub fn block_until_results(
+    /// Waits no longer than `timeout`, then answers [`Error::TimedOut`]; the job
+    /// goes on.
+    pub fn wait_timeout<T: FromOutput>(
         &self,
-        jobs: &[String],
-        timeout: Option<Duration>,
-    ) -> Result<Vec<Result<Output, Error>>, Error> {
-        let results = queue::block_until_results(jobs, timeout.map(millis))?;
-        Ok(results
-            .into_iter()
-            .map(|result| Ok(result?.into()))
-            .collect())
+        job: impl AsRef<str>,
+        timeout: Duration,
+    ) -> Result<T, Error> {
+        wait::one(job.as_ref(), Some(millis(timeout)))
     }
 
-    /// Waits for a job and reads its result.
-    pub fn wait<T: FromPayload>(&self, job: &str) -> Result<T, Error> {
-        T::from_payload(&mut self.block_until_result(job)?.result)
+    /// Waits until all of these jobs have ended, and reads their results, in the
+    /// order asked. If some failed, the answer is the first one's error, at the end.
+    pub fn wait_all<T: FromOutput>(&self, jobs: &[impl AsRef<str>]) -> Result<Vec<T>, Error> {
+        wait::all(jobs)
+    }
+
+    /// Waits until each of these jobs has ended, or for so long, and answers what
+    /// became of each, in the order asked.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skep_sdk::{Context, Failure, JobId};
+    /// # fn f(ctx: &Context, ids: Vec<JobId>) -> Result<u32, Failure> {
+    /// let answers = ctx.wait_each::<u32>(&ids, Duration::from_secs(60))?;
+    /// Ok(answers.into_iter().flatten().sum())
+    /// # }
+    /// ```
+    pub fn wait_each<T: FromOutput>(
+        &self,
+        jobs: &[impl AsRef<str>],
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Vec<Result<T, Error>>, Error> {
+        wait::each(jobs, timeout.into().map(millis))
+    }
+
+    /// Runs a function on each of these messages, as a job each, on whatever
+    /// machines there are: posts them all, waits for all, and answers the results in
+    /// order.
+    ///
+    /// ```
+    /// # use skep_sdk::{Context, Failure};
+    /// # fn f(ctx: &Context, pages: Vec<String>) -> Result<u32, Failure> {
+    /// let counts: Vec<u32> = ctx.map("count-words", pages)?;
+    /// Ok(counts.iter().sum())
+    /// # }
+    /// ```
+    pub fn map<T: FromOutput>(
+        &self,
+        function: &str,
+        messages: impl IntoIterator<Item: ToPayload>,
+    ) -> Result<Vec<T>, Error> {
+        let posts = messages
+            .into_iter()
+            .map(|message| self.post(&message).functions([function]));
+        let ids = self.post_many(posts)?;
+        self.wait_all(&ids)
     }
 
     /// Whether somebody cancelled this job. A handler that runs long asks now
@@ -134,9 +241,4 @@ impl Context {
     pub(crate) fn message(&mut self) -> &mut Payload {
         &mut self.job.message
     }
-}
-
-/// Whole seconds, rounded up.
-fn seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

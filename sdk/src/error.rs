@@ -50,6 +50,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// Tells which payload is not what was expected; other errors tell by themselves.
+    pub(crate) fn within(self, what: fmt::Arguments<'_>) -> Self {
+        match self {
+            Error::Json(text) => Error::Json(format!("{what}: {text}")),
+            other => other,
+        }
+    }
+}
+
 impl From<types::Error> for Error {
     fn from(error: types::Error) -> Self {
         match error {

@@ -90,6 +90,21 @@ impl From<Failure> for types::Failure {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+impl Failure {
+    /// The failure of a job, as a [`TestHost`](crate::TestHost) tells it. No `From`:
+    /// to that, this is an error like any other.
+    pub(crate) fn of_job(failure: types::Failure) -> Self {
+        match failure {
+            types::Failure::Invalid(reason) => Failure::Invalid(reason),
+            types::Failure::Failed(reason) => Failure::Failed(reason),
+            types::Failure::Retry(retry) => {
+                Failure::retry(Duration::from_millis(retry.after_ms), retry.reason)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

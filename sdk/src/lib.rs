@@ -26,6 +26,7 @@
 //! nothing else.
 //!
 //! - [`Context`]: the job, progress, stored data, child jobs, models.
+//! - [`TestHost`]: all of that in a native test.
 //! - [`Payload`] and [`Output`]: bytes with a media type, a short and a long
 //!   result.
 //! - [`info!`] and its like: the job's log, where panics land too.
@@ -51,33 +52,55 @@ pub mod bindings;
 mod context;
 mod error;
 mod failure;
+mod host;
 mod inference;
+mod job_id;
 mod listener;
 pub mod log;
 mod output;
 mod payload;
 mod post;
+mod stored;
+#[cfg(not(target_arch = "wasm32"))]
+mod test_host;
+mod wait;
 
 pub use bindings::skep::jobs::types::Job;
 pub use context::Context;
 pub use error::Error;
 pub use failure::Failure;
 pub use inference::{DataType, ModelInfo, NamedTensor, Tensor, TensorSpec};
-pub use output::{IntoOutput, Output};
+pub use job_id::JobId;
+pub use listener::Listener;
+pub use output::{FromOutput, IntoOutput, Output};
 pub use payload::{FromPayload, Payload, ToPayload};
 pub use post::Post;
 pub use skep_sdk_macros::{export, listener};
+pub use stored::Store;
+#[cfg(not(target_arch = "wasm32"))]
+pub use test_host::TestHost;
+
+/// Builds the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 /// What the macros expand to. No part of the API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings;
     pub use crate::listener::{
-        Entry, Listener, SchemaOf, WithSchema, WithoutSchema, functions, handle, message, output,
+        Entry, Listener, SchemaOf, WithSchema, WithoutSchema, distinct, functions, handle, message,
+        output,
     };
 }
 
 /// Whole milliseconds, as the WIT interfaces count them.
 fn millis(duration: std::time::Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Whole seconds, rounded up: nothing ends sooner than asked.
+fn seconds(duration: std::time::Duration) -> u64 {
+    (duration.as_secs()).saturating_add(u64::from(duration.subsec_nanos() > 0))
 }

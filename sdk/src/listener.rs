@@ -35,11 +35,37 @@ pub trait Listener {
 }
 
 /// A [`Listener`] as data.
+#[derive(Clone)]
 pub struct Entry {
-    name: &'static str,
+    pub(crate) name: &'static str,
     summary: &'static str,
     message_schema: fn() -> Option<String>,
     call: fn(Context) -> Result<types::Output, Failure>,
+}
+
+/// Stops the build of a component in which two functions have one name.
+pub const fn distinct(names: &[&str]) {
+    let mut later = 1;
+    while later < names.len() {
+        let mut earlier = 0;
+        while earlier < later {
+            assert!(
+                !same(names[earlier].as_bytes(), names[later].as_bytes()),
+                "two listener functions of this component have the same name"
+            );
+            earlier += 1;
+        }
+        later += 1;
+    }
+}
+
+/// `==`, which constants cannot use.
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 /// The component's `functions`.

@@ -1,6 +1,7 @@
 //! The job's log, and the panics that land there.
 
-pub use crate::bindings::skep::jobs::log::{Level, write};
+pub use crate::bindings::skep::jobs::log::Level;
+pub use crate::host::log::write;
 
 /// Sends panics to the job's log before they trap, since a trap alone tells
 /// neither message nor place. Native tests, which have no host, keep their own.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::bindings::skep::jobs::types;
 use crate::payload::{JSON, ToPayload};
-use crate::{Error, Payload};
+use crate::{Error, FromPayload, Payload};
 
 /// The longest JSON text that stands for itself as a short result, in bytes.
 const SHORT: usize = 256;
@@ -92,6 +92,28 @@ impl<T: IntoOutput> IntoOutput for Output<T> {
         Ok(Output {
             short_result: self.short_result.or(output.short_result),
             result: output.result,
+        })
+    }
+}
+
+/// What a job's output can be read as: its result as any [`FromPayload`] type, or
+/// an [`Output`] of its short result and one of these.
+pub trait FromOutput: Sized {
+    /// Reads the output.
+    fn from_output(output: Output) -> Result<Self, Error>;
+}
+
+impl<T: FromPayload> FromOutput for T {
+    fn from_output(output: Output) -> Result<Self, Error> {
+        output.result.read()
+    }
+}
+
+impl<T: FromPayload> FromOutput for Output<T> {
+    fn from_output(output: Output) -> Result<Self, Error> {
+        Ok(Output {
+            short_result: output.short_result,
+            result: output.result.read()?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Messages and results as bytes with a media type, and as Rust values.
 
 use std::any::Any;
+use std::borrow::Cow;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -25,6 +26,11 @@ impl Payload {
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let data = serde_json::to_vec(value).map_err(|error| Error::Json(error.to_string()))?;
         Ok(Payload::new(JSON, data))
+    }
+
+    /// Reads the value: from JSON, or the bytes as `Vec<u8>`.
+    pub fn read<T: FromPayload>(mut self) -> Result<T, Error> {
+        T::from_payload(&mut self)
     }
 }
 
@@ -86,18 +92,29 @@ fn culprit<T: DeserializeOwned>(data: &[u8]) -> Option<String> {
     (path != ".").then_some(path)
 }
 
-/// What can be posted: any [`serde::Serialize`] value as JSON, `Vec<u8>` as
-/// bytes, [`Payload`] as it is.
+/// What can be posted and stored: any [`serde::Serialize`] value as JSON,
+/// `Vec<u8>` as bytes, [`Payload`] as it is. A value that borrows goes through
+/// [`Payload::json`].
 pub trait ToPayload {
     /// Writes the payload.
     fn to_payload(&self) -> Result<Payload, Error>;
+
+    /// Writes the bytes alone, or lends those that are there.
+    fn to_bytes(&self) -> Result<Cow<'_, [u8]>, Error>;
 }
 
 impl<T: Serialize + 'static> ToPayload for T {
     fn to_payload(&self) -> Result<Payload, Error> {
-        match (self as &dyn Any).downcast_ref::<Vec<u8>>() {
+        match bytes(self) {
             Some(bytes) => Ok(Payload::from(bytes.clone())),
             None => Payload::json(self),
+        }
+    }
+
+    fn to_bytes(&self) -> Result<Cow<'_, [u8]>, Error> {
+        match bytes(self) {
+            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            None => Ok(Cow::Owned(Payload::json(self)?.data)),
         }
     }
 }
@@ -106,6 +123,15 @@ impl ToPayload for Payload {
     fn to_payload(&self) -> Result<Payload, Error> {
         Ok(self.clone())
     }
+
+    fn to_bytes(&self) -> Result<Cow<'_, [u8]>, Error> {
+        Ok(Cow::Borrowed(&self.data))
+    }
+}
+
+/// The value itself, if it is bytes: serde would write them as an array of numbers.
+fn bytes<T: 'static>(value: &T) -> Option<&Vec<u8>> {
+    (value as &dyn Any).downcast_ref()
 }
 
 #[cfg(test)]
@@ -118,7 +144,7 @@ mod tests {
     }
 
     fn read<T: FromPayload>(data: &str) -> Result<T, Error> {
-        T::from_payload(&mut Payload::new("text/plain", data))
+        Payload::new("text/plain", data).read()
     }
 
     #[test]

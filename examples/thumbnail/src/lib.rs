@@ -16,13 +16,13 @@ const DECODED: u64 = 128 * 1024 * 1024;
 /// Scales a JPEG or PNG picture to fit 256 x 256 pixels; the result is a PNG.
 #[skep_sdk::listener]
 fn thumbnail(msg: Payload, ctx: &Context) -> Result<Output, Failure> {
-    ctx.update_progress_with_note(10, "decoding")?;
+    ctx.progress(10, "decoding")?;
     let picture = decode(msg.data)?;
 
-    ctx.update_progress_with_note(40, "scaling")?;
+    ctx.progress(40, "scaling")?;
     let small = shrink(&picture);
 
-    ctx.update_progress_with_note(80, "encoding")?;
+    ctx.progress(80, "encoding")?;
     let mut png = Cursor::new(Vec::new());
     small.write_to(&mut png, ImageFormat::Png)?;
 

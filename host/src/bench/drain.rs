@@ -9,13 +9,15 @@ use super::meter::Stopwatch;
 use super::redis::{self, Meter};
 use super::{BenchOptions, Figure, Parts, block_on};
 use crate::job::JobId;
-use crate::worker::{Tools, Workers};
 
 /// How often to look whether the queue is drained: seldom enough to cost nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// More jobs than a host holds at once.
 const MOST_RUNNING: usize = 2_000;
+
+pub(super) const RATE: &str = "drained from a preloaded queue";
+pub(super) const CPU: &str = "CPU per job, all together";
 
 const REDIS: [&str; 2] = [
     "Redis, CPU per job (post + claim + complete)",
@@ -37,12 +39,7 @@ pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<V
         parts.preload(options, options.jobs).await?;
         let enqueued = options.jobs as f64 / watch.wall_s();
         let watch = Stopwatch::start();
-        let workers = Workers::start(Tools {
-            store: parts.store.clone(),
-            sandbox: parts.sandbox.clone(),
-            progress: parts.progress.clone(),
-            slots,
-        })?;
+        let workers = parts.workers(slots)?;
         while parts.store.status(&parts.namespace).await?.waiting() > 0 {
             sleep(LOOK_EVERY).await;
         }
@@ -64,8 +61,8 @@ pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<V
     })?;
     let mut figures = vec![
         Figure::new("enqueued, 1,000 at a time", enqueued, "jobs/s"),
-        Figure::new("drained from a preloaded queue", rate, "jobs/s"),
-        Figure::new("CPU per job, all together", cpu_us, "µs"),
+        Figure::new(RATE, rate, "jobs/s"),
+        Figure::new(CPU, cpu_us, "µs"),
         Figure::new("  of which sandbox", split.sandbox_us, "µs"),
         Figure::new("  of which store", split.store_us, "µs"),
         Figure::new(

@@ -1,6 +1,7 @@
 //! `skep bench`: what skep costs on this machine, measured on the real parts. Prints
 //! a table; judges nothing, so that no slow machine can fail a test with it.
 
+mod composing;
 mod drain;
 mod meter;
 mod redis;
@@ -17,19 +18,24 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::callback::CallbackPolicy;
 use crate::deploy::Deployer;
+use crate::host::MAX_PARKED;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
-use crate::sandbox::{ProgressBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
+use crate::worker::{Tools, Workers};
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
     /// A component with a cheap function.
     pub component: PathBuf,
-    /// That function.
+    /// The component `stages`, whose jobs make jobs; without it they are not measured.
+    pub stages: Option<PathBuf>,
+    /// The cheap function.
     pub function: FunctionName,
     /// A message for it.
     pub message: String,
@@ -78,8 +84,20 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     };
     report(sandbox);
     report(store);
-    report(drain::measure(options, &split)?);
+    let drained = drain::measure(options, &split)?;
+    let plain = composing::Plain {
+        drained_per_s: value(&drained, drain::RATE),
+        cpu_us: value(&drained, drain::CPU),
+    };
+    report(drained);
     report(roundtrip::measure(options)?);
+    if let Some(stages) = &options.stages {
+        let options = BenchOptions {
+            component: stages.clone(),
+            ..options.clone()
+        };
+        report(composing::measure(&options, &plain)?);
+    }
     if options.redis.is_none() {
         report(resident::measure(options)?);
     }
@@ -97,7 +115,6 @@ fn value(figures: &[Figure], name: &str) -> f64 {
 struct Parts {
     store: Arc<dyn Store>,
     sandbox: Arc<Sandbox>,
-    progress: Arc<ProgressBoard>,
     namespace: Namespace,
     _redis: Option<redis::Cleared>,
     _directory: tempfile::TempDir,
@@ -121,16 +138,15 @@ impl Parts {
             .map(redis::Cleared::new)
             .transpose()?;
         let store = store_url(options, directory.path()).open().await?;
-        let progress = Arc::new(ProgressBoard::default());
         let config = SandboxConfig {
             slots,
+            max_parked: MAX_PARKED.into(),
             artefacts: directory.path().join("compiled"),
             compiler: options.binary.clone(),
         };
         let services = Services {
             store: store.clone(),
-            intake: Arc::new(Intake::new(store.clone())),
-            progress: progress.clone(),
+            intake: Arc::new(Intake::new(store.clone(), CallbackPolicy::default())),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let component = read(&options.component)?;
@@ -141,10 +157,19 @@ impl Parts {
         Ok(Self {
             store,
             sandbox,
-            progress,
             namespace,
             _redis: redis,
             _directory: directory,
+        })
+    }
+
+    /// Starts workers.
+    fn workers(&self, slots: usize) -> anyhow::Result<Workers> {
+        Workers::start(Tools {
+            store: self.store.clone(),
+            sandbox: self.sandbox.clone(),
+            reports: Arc::default(),
+            slots,
         })
     }
 

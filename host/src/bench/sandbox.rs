@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::meter::Stopwatch;
 use super::{BenchOptions, Figure, Parts, block_on, new_job};
 use crate::job::JobId;
-use crate::sandbox::{Assignment, CancelFlag};
-use crate::store::{Claim, Token};
+use crate::sandbox::{Assignment, ReportBoard, Voice};
+use crate::store::{Claim, Lease, Token};
 
 pub(super) const CPU: &str = "sandbox, CPU per job";
 
@@ -41,22 +43,31 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             posted_at_ms: 0,
             claimed_at_ms: 0,
         };
+        // No store is asked on its behalf.
+        let lease = Lease {
+            incarnation: Uuid::nil(),
+        };
+        let board = Arc::new(ReportBoard::default());
         let mut watch = Stopwatch::start();
         let mut last = None;
         for call in 0..WARM_UP + CALLS {
             if call == WARM_UP {
                 watch = Stopwatch::start();
             }
+            let voice = Voice::new(claim.token.clone(), board.clone());
             let ended = (parts.sandbox)
                 .run(Assignment {
                     claim: &claim,
+                    lease,
+                    place: 0,
                     deployment,
                     component: &component,
-                    cancel: CancelFlag::default(),
+                    cancel: CancellationToken::new(),
+                    voice: &voice,
                 })
                 .await;
             if let Err(stop) = &ended.outcome {
-                anyhow::bail!("the job does not succeed: {}", stop.cause);
+                anyhow::bail!("the job does not succeed: {stop:?}");
             }
             last = Some(ended.usage);
         }

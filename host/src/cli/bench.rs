@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// A message for it, as JSON text
     #[arg(long, value_name = "JSON", default_value = r#"{"arg1": 6, "arg2": 7}"#)]
     msg: String,
+    /// The component `stages` of skep's sources, to measure jobs that make jobs, too
+    #[arg(long, value_name = "FILE")]
+    stages: Option<PathBuf>,
     /// How many jobs to drain
     #[arg(long, default_value_t = 300_000)]
     jobs: usize,
@@ -44,6 +47,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     message::json(&args.msg)?;
     let options = BenchOptions {
         component: args.file.clone(),
+        stages: args.stages.clone(),
         function: args.function.clone(),
         message: args.msg.clone(),
         jobs: args.jobs,

@@ -34,8 +34,11 @@ pub struct Limits {
     pub stored_bytes: u64,
     /// What an attempt may fetch, in bytes.
     pub fetched_bytes: u64,
-    /// How many times an attempt may call the host.
+    /// How many times an attempt may call the host; each job that it waits for counts
+    /// as a call.
     pub host_calls: u64,
+    /// How long an attempt may be parked, in ms, beside the time that it runs.
+    pub parked_ms: u64,
 }
 
 impl Default for Limits {
@@ -61,6 +64,9 @@ impl Default for Limits {
             // Host calls cost host CPU that fuel does not count: a million of
             // the cheapest take about a second.
             host_calls: 1_000_000,
+            // A tree of jobs may take as long as people do; one that waits longer
+            // waits for something that does not come.
+            parked_ms: 24 * 3600 * 1000,
         }
     }
 }

@@ -1,16 +1,18 @@
 //! One attempt of one function: a fresh instance, a call, and what became of it.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::bindings::{Listener, types};
 use super::ending::broken;
-pub use super::host::CancelFlag;
-use super::host::{Guest, RunningJob};
-use super::{AdmitError, Prepared, Sandbox, offer_limits};
-use crate::job::{Cause, CauseKind, FunctionName, LogLine, Output, Payload, Usage};
-use crate::store::{Claim, Deployment};
+use super::host::{Guest, Ordinals, RunningJob};
+use super::slot::Slot;
+use super::{AdmitError, Prepared, Sandbox, Voice, offer_limits};
+use crate::job::{Cause, CauseKind, FunctionName, Output, Payload, Usage};
+use crate::store::{Claim, Deployment, Lease};
 
 /// How long a cancelled job may go on to tidy up.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
@@ -22,26 +24,37 @@ const MAX_CONTENT_TYPE_BYTES: usize = 256;
 pub struct Assignment<'a> {
     /// The job.
     pub claim: &'a Claim,
+    /// The lease under which it was taken.
+    pub lease: Lease,
+    /// Which of the job's functions is to run, from 0.
+    pub place: usize,
     /// The function, as it is deployed.
     pub deployment: &'a Deployment,
     /// Its component.
     pub component: &'a Prepared,
     /// Set when somebody wants the job stopped.
-    pub cancel: CancelFlag,
+    pub cancel: CancellationToken,
+    /// Where its log goes, and how far it is.
+    pub voice: &'a Voice,
 }
 
-/// Why an attempt did not succeed.
+/// Why an attempt has no output.
 #[derive(Debug)]
-pub struct Stop {
-    /// The cause, for the record.
-    pub cause: Cause,
-    /// When the guest wants to be tried again, in ms from now.
-    pub retry_after_ms: Option<u64>,
+pub enum Stop {
+    /// It did not succeed.
+    Ended {
+        /// The cause, for the record.
+        cause: Cause,
+        /// When the guest wants to be tried again, in ms from now.
+        retry_after_ms: Option<u64>,
+    },
+    /// It waits for other jobs, and this host has no place to park it.
+    NoPlace,
 }
 
 impl From<Cause> for Stop {
     fn from(cause: Cause) -> Self {
-        Self {
+        Self::Ended {
             cause,
             retry_after_ms: None,
         }
@@ -55,16 +68,17 @@ pub struct Ended {
     pub outcome: Result<Output, Stop>,
     /// What it used.
     pub usage: Usage,
-    /// What it logged.
-    pub log: Vec<LogLine>,
 }
 
-pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended {
+pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignment<'_>) -> Ended {
     let Assignment {
         claim,
+        lease,
+        place,
         deployment,
         component,
         cancel,
+        voice,
     } = assignment;
     let limits = &deployment.limits;
     let timeout_ms =
@@ -74,11 +88,16 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
         sandbox.services.clone(),
         Some(RunningJob {
             token: claim.token.clone(),
+            lease,
             depth: claim.job.depth,
+            place,
             cancel: cancel.clone(),
+            slot: slot.clone(),
+            parked_limit: Duration::from_millis(limits.parked_ms),
+            ordinals: Ordinals::default(),
+            voice: voice.clone(),
         }),
     );
-    let begun = Instant::now();
     let mut store = match sandbox.store(guest, limits.fuel) {
         Ok(store) => store,
         Err(error) => return Ended::host_error(&error),
@@ -92,26 +111,28 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
             .await
     };
     let stopped = async {
-        cancel.wait().await;
+        cancel.cancelled().await;
         tokio::time::sleep(CANCEL_GRACE).await;
     };
     let answer = tokio::select! {
         biased;
-        answer = timeout(Duration::from_millis(timeout_ms), call) => Some(answer),
-        () = stopped => None,
+        answer = call => Answer::Given(answer),
+        () = slot.no_place() => Answer::NoPlace,
+        () = slot.has_run_for(Duration::from_millis(timeout_ms)) => Answer::TimedOut,
+        () = stopped => Answer::Stopped,
     };
-    let run_us = begun.elapsed().as_micros() as u64;
-    let log = store.data().log.take();
+    let run_us = slot.run_for().as_micros() as u64;
     let outcome = match answer {
-        Some(Ok(Ok(Ok(output)))) => accept(output, limits),
-        Some(Ok(Ok(Err(failure)))) => Err(wanted(failure)),
-        Some(Ok(Err(error))) => Err(broken(&error, &store, &log).into()),
-        Some(Err(_)) => Err(Cause::new(
+        Answer::Given(Ok(Ok(output))) => accept(output, limits),
+        Answer::Given(Ok(Err(failure))) => Err(wanted(failure)),
+        Answer::Given(Err(error)) => Err(broken(&error, &store).into()),
+        Answer::NoPlace => Err(Stop::NoPlace),
+        Answer::TimedOut => Err(Cause::new(
             CauseKind::TimedOut,
             format!("the attempt ran for {timeout_ms} ms, its limit"),
         )
         .into()),
-        None => Err(Cause::new(
+        Answer::Stopped => Err(Cause::new(
             CauseKind::Cancelled,
             format!(
                 "it went on for {} s after being cancelled",
@@ -121,10 +142,12 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
         .into()),
     };
     let outcome = match outcome {
-        outcome if !cancel.is_set() => outcome,
+        outcome if !cancel.is_cancelled() => outcome,
         // Whoever cancelled it does not want the output of a job that tidied up.
-        Ok(_) => Err(Cause::new(CauseKind::Cancelled, "it stopped when it was told").into()),
-        Err(stop) => Err(cancelled(stop.cause).into()),
+        Ok(_) | Err(Stop::NoPlace) => {
+            Err(Cause::new(CauseKind::Cancelled, "it stopped when it was told").into())
+        }
+        Err(Stop::Ended { cause, .. }) => Err(cancelled(cause).into()),
     };
     Ended {
         outcome,
@@ -133,8 +156,15 @@ pub(super) async fn run(sandbox: &Sandbox, assignment: Assignment<'_>) -> Ended 
             peak_memory_bytes: store.data().memory.peak(),
             run_us,
         },
-        log,
     }
+}
+
+/// What a call of the handler came to.
+enum Answer {
+    Given(wasmtime::Result<Result<types::Output, types::Failure>>),
+    NoPlace,
+    TimedOut,
+    Stopped,
 }
 
 impl Ended {
@@ -142,7 +172,6 @@ impl Ended {
         Self {
             outcome: Err(Cause::new(CauseKind::HostError, format!("{error:#}")).into()),
             usage: Usage::default(),
-            log: Vec::new(),
         }
     }
 }
@@ -166,13 +195,10 @@ pub(super) async fn ask_functions(
     };
     match timeout(Duration::from_millis(limits.timeout_ms), call).await {
         Ok(Ok(functions)) => Ok(functions),
-        Ok(Err(error)) => {
-            let log = store.data().log.take();
-            Err(AdmitError::Refused(format!(
-                "the component's `functions()` ended with {}",
-                broken(&error, &store, &log)
-            )))
-        }
+        Ok(Err(error)) => Err(AdmitError::Refused(format!(
+            "the component's `functions()` ended with {}",
+            broken(&error, &store)
+        ))),
         Err(_) => Err(AdmitError::Refused(format!(
             "the component's `functions()` did not return within {} ms",
             limits.timeout_ms
@@ -239,7 +265,7 @@ fn wanted(failure: types::Failure) -> Stop {
     match failure {
         types::Failure::Invalid(text) => Cause::new(CauseKind::Invalid, text).into(),
         types::Failure::Failed(text) => Cause::new(CauseKind::Failed, text).into(),
-        types::Failure::Retry(request) => Stop {
+        types::Failure::Retry(request) => Stop::Ended {
             cause: Cause::new(CauseKind::Retry, request.reason),
             retry_after_ms: Some(request.after_ms),
         },

@@ -4,7 +4,7 @@
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use super::host::Guest;
-use crate::job::{Cause, CauseKind, LogLevel, LogLine};
+use crate::job::{Cause, CauseKind};
 
 /// How many lines of a guest's last words reach the cause.
 const MAX_LAST_WORDS: usize = 4;
@@ -13,7 +13,7 @@ const MAX_LAST_WORDS: usize = 4;
 const MAX_FRAMES: usize = 16;
 
 /// Names what ended a guest that did not return.
-pub(super) fn broken(error: &wasmtime::Error, store: &Store<Guest>, log: &[LogLine]) -> Cause {
+pub(super) fn broken(error: &wasmtime::Error, store: &Store<Guest>) -> Cause {
     let trap = error.downcast_ref::<Trap>();
     let (kind, mut text) = match (trap, store.data().memory.denied()) {
         (Some(Trap::OutOfFuel), _) => (
@@ -44,7 +44,7 @@ pub(super) fn broken(error: &wasmtime::Error, store: &Store<Guest>, log: &[LogLi
         (None, None) => (CauseKind::Trap, format!("{error:#}")),
     };
     // The SDK's panic hook logs where and what the panic said right before the trap.
-    for line in last_words(log) {
+    for line in store.data().voice.last_words(MAX_LAST_WORDS) {
         text.push_str("\n  ");
         text.push_str(&line.text);
     }
@@ -55,15 +55,6 @@ pub(super) fn broken(error: &wasmtime::Error, store: &Store<Guest>, log: &[LogLi
         text.push_str(&frames(backtrace));
     }
     Cause::new(kind, text)
-}
-
-/// The error lines at the end of a log: what a guest said last.
-fn last_words(log: &[LogLine]) -> &[LogLine] {
-    let others = log.iter().rposition(|line| line.level != LogLevel::Error);
-    let from = others
-        .map_or(0, |last| last + 1)
-        .max(log.len().saturating_sub(MAX_LAST_WORDS));
-    log.get(from..).unwrap_or_default()
 }
 
 /// Whether one function called itself all along. A guest whose stack lies first in

@@ -33,6 +33,11 @@ impl MemoryLimiter {
         self.peak as u64
     }
 
+    /// What is held now, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     /// What the guest wanted to hold, in bytes, when it was last refused.
     pub(super) fn denied(&self) -> Option<usize> {
         self.denied

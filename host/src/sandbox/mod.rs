@@ -14,7 +14,8 @@ mod ending;
 mod engine;
 mod host;
 mod memory;
-mod progress;
+mod reports;
+mod slot;
 mod upload;
 
 use std::path::PathBuf;
@@ -26,16 +27,17 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
-pub use attempt::{Assignment, CancelFlag, Ended, Stop};
+pub use attempt::{Assignment, Ended, Stop};
 pub use compiler::compile_from_stdin;
 pub use component::Prepared;
-pub use progress::ProgressBoard;
+pub use reports::{ReportBoard, Voice};
 pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 
 use crate::intake::Intake;
 use crate::job::{Digest, Limits};
 use crate::store;
 use host::Guest;
+use slot::Slots;
 
 /// Instances kept back for asking uploads what they offer, so that a full house
 /// of jobs cannot shut out a deployment.
@@ -46,6 +48,8 @@ const UPLOAD_SLOTS: usize = 1;
 pub struct SandboxConfig {
     /// How many guests may run at once.
     pub slots: usize,
+    /// How many more may wait for other jobs meanwhile.
+    pub max_parked: usize,
     /// Where compiled artefacts are kept; only the host writes there.
     pub artefacts: PathBuf,
     /// The `skep` binary, run as a child to compile what was uploaded.
@@ -59,15 +63,13 @@ pub struct Services {
     pub store: Arc<dyn store::Store>,
     /// For posting jobs.
     pub intake: Arc<Intake>,
-    /// For telling how far a job is.
-    pub progress: Arc<ProgressBoard>,
 }
 
 /// The engine, its pool and its compiled components.
 pub struct Sandbox {
     engine: Engine,
     linker: Linker<Guest>,
-    jobs: Semaphore,
+    slots: Arc<Slots>,
     uploads: Semaphore,
     prepared: component::Cache,
     artefacts: artefacts::Artefacts,
@@ -76,13 +78,13 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Sets up the engine and a pool for `config.slots` guests.
+    /// Sets up the engine and a pool for all guests that run or are parked.
     pub fn new(config: &SandboxConfig, services: Services) -> anyhow::Result<Self> {
-        let engine = engine::pooled(config.slots + UPLOAD_SLOTS)?;
+        let engine = engine::pooled(config.slots + config.max_parked + UPLOAD_SLOTS)?;
         let mut linker = Linker::new(&engine);
         host::link(&mut linker)?;
         Ok(Self {
-            jobs: Semaphore::new(config.slots),
+            slots: Slots::new(config.slots, config.max_parked),
             uploads: Semaphore::new(UPLOAD_SLOTS),
             prepared: component::Cache::default(),
             artefacts: artefacts::Artefacts::open(&config.artefacts, &engine)?,
@@ -129,10 +131,19 @@ impl Sandbox {
 
     /// Runs one attempt of one function in a fresh instance.
     pub async fn run(&self, assignment: Assignment<'_>) -> Ended {
-        // The pool answers with an error when it is exhausted, so wait in front of
-        // it. The semaphore is never closed.
-        let _slot = self.jobs.acquire().await;
-        attempt::run(self, assignment).await
+        // The pool answers with an error when it is exhausted, so wait in front of it.
+        let slot = self.slots.take().await;
+        attempt::run(self, slot, assignment).await
+    }
+
+    /// How many guests are parked.
+    pub fn parked(&self) -> usize {
+        self.slots.parked()
+    }
+
+    /// Resolves when that has changed since this was last asked.
+    pub async fn parked_changed(&self) {
+        self.slots.parked_changed().await;
     }
 
     async fn compile(&self, digest: Digest, bytes: &Bytes) -> Result<PathBuf, AdmitError> {

@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
-use super::{Completion, Result, StoreError};
+use super::{Completion, Outcome, Result, StoreError};
 use crate::job::{
-    AttemptRecord, CallbackRecord, Cause, Digest, JobId, JobRecord, Limits, LogLevel, LogLine,
-    Namespace, NewJob, Payload, Priority, State, Usage,
+    AttemptRecord, CallbackRecord, Cause, CauseKind, Delivery, Digest, JobId, JobRecord, Limits,
+    LogLevel, LogLine, Namespace, NewJob, Output, Payload, Priority, State, Usage,
 };
 
 /// The version of the layout below.
@@ -237,6 +237,64 @@ pub(in crate::store) struct Ended {
     pub(in crate::store) cause: Option<Cause>,
 }
 
+impl Ended {
+    /// Why the job is in the dead letter, if it is.
+    fn why_it_failed(&self) -> Option<&Cause> {
+        self.attempts.last().and_then(|last| last.cause.as_ref())
+    }
+
+    /// What became of the job; `result` unless it has expired.
+    pub(in crate::store) fn into_outcome(self, result: Option<Bytes>) -> Outcome {
+        let unknown = || Cause::new(CauseKind::HostError, "the cause was not recorded");
+        match (self.fate, result) {
+            (Fate::Completed, Some(data)) => Outcome::Completed(Output {
+                short_result: self.short_result,
+                result: Payload {
+                    content_type: self.content_type.unwrap_or_default(),
+                    data,
+                },
+            }),
+            (Fate::Completed, None) => Outcome::Expired,
+            (Fate::Failed, _) => {
+                Outcome::Failed(self.why_it_failed().cloned().unwrap_or_else(unknown))
+            }
+            (Fate::Cancelled, _) => Outcome::Cancelled,
+        }
+    }
+}
+
+/// A try to call back.
+#[derive(Serialize, Deserialize)]
+struct Try<'a> {
+    at_ms: u64,
+    status: Option<u16>,
+    error: Option<Cow<'a, str>>,
+}
+
+/// Encodes the tries to call back.
+pub(in crate::store) fn encode_deliveries(deliveries: &[Delivery]) -> Result<Vec<u8>> {
+    let tries = deliveries.iter().map(|delivery| Try {
+        at_ms: delivery.at_ms,
+        status: delivery.status,
+        error: delivery.error.as_deref().map(Cow::Borrowed),
+    });
+    encode(&tries.collect::<Vec<_>>())
+}
+
+/// Decodes the tries to call back.
+pub(in crate::store) fn decode_deliveries(
+    what: impl Display,
+    bytes: &[u8],
+) -> Result<Vec<Delivery>> {
+    let tries: Vec<Try<'static>> = decode(what, bytes)?;
+    let delivery = |t: Try<'static>| Delivery {
+        at_ms: t.at_ms,
+        status: t.status,
+        error: t.error.map(Cow::into_owned),
+    };
+    Ok(tries.into_iter().map(delivery).collect())
+}
+
 /// A line of a log.
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
@@ -351,6 +409,7 @@ pub(in crate::store) fn fill_running(record: &mut JobRecord, attempt: u32, claim
 
 /// Adds the end.
 pub(in crate::store) fn fill_ended(record: &mut JobRecord, ended: Ended) {
+    let failed = ended.why_it_failed().cloned();
     fill_attempts(record, ended.attempts);
     record.ended_at_ms = Some(ended.ended_at_ms);
     record.short_result = ended.short_result;
@@ -365,7 +424,7 @@ pub(in crate::store) fn fill_ended(record: &mut JobRecord, ended: Ended) {
     };
     record.cause = ended.cause;
     if record.state == State::Failed {
-        record.cause = record.attempts.last().and_then(|last| last.cause.clone());
+        record.cause = failed;
     }
 }
 

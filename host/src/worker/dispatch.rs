@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::{Phase, Tools, job};
-use crate::sandbox::CancelFlag;
 use crate::store::{Claim, Completion, Cycle, Lease, Step, StoreError, Token, Verdict};
 
 /// How much work may wait in this process, beyond what runs. Short jobs are taken
@@ -64,7 +64,8 @@ struct Dispatcher {
     lease: watch::Sender<Option<Lease>>,
     outbox: Arc<Outbox>,
     tasks: JoinSet<()>,
-    running: HashMap<Token, CancelFlag>,
+    /// What this host holds, parked jobs included.
+    held: HashMap<Token, CancellationToken>,
     /// What has ended since the last step.
     ended: Vec<Completion>,
     /// How many steps this lease has made.
@@ -87,7 +88,7 @@ pub(super) async fn run(
         lease,
         outbox: Arc::default(),
         tasks: JoinSet::new(),
-        running: HashMap::new(),
+        held: HashMap::new(),
         ended: Vec::new(),
         steps: 0,
         pending: None,
@@ -108,13 +109,13 @@ impl Dispatcher {
     /// is cut short by a change of `phase`: a claim must never be lost on its way.
     async fn turn(&mut self, phase: &mut watch::Receiver<Phase>) {
         self.collect();
-        if self.running.len() > self.tools.slots {
+        if self.running() > self.tools.slots {
             sleep_until(self.last_cycle + GATHER).await;
             self.collect();
         }
-        let want = self.capacity().saturating_sub(self.running.len());
+        let want = self.capacity().saturating_sub(self.running());
         let pause = match self.cycle(want).await {
-            Ok(taken) if taken > 0 && self.running.len() < self.capacity() => return,
+            Ok(taken) if taken > 0 && self.running() < self.capacity() => return,
             Ok(_) => None,
             Err(StoreError::LeaseLost) => return self.abandon().await,
             Err(error) => {
@@ -157,11 +158,11 @@ impl Dispatcher {
         }
         let taken = claimed.len();
         for claim in claimed {
-            self.start(claim);
+            self.start(lease, claim);
         }
         for token in cancelled {
-            if let Some(flag) = self.running.get(&token) {
-                flag.set();
+            if let Some(stop) = self.held.get(&token) {
+                stop.cancel();
             }
         }
         Ok(taken)
@@ -175,7 +176,7 @@ impl Dispatcher {
             return;
         }
         for completion in &ended {
-            self.running.remove(&completion.token);
+            self.held.remove(&completion.token);
             // An average over some twenty jobs follows a change of load quickly
             // and is not thrown about by one odd job.
             self.job_us += (completion.usage.run_us as f64 - self.job_us) / 20.0;
@@ -183,7 +184,12 @@ impl Dispatcher {
         self.ended.extend(ended);
     }
 
-    /// How many jobs this host may hold: what its slots run, and what they will
+    /// How many jobs run here, or will as soon as there is a slot.
+    fn running(&self) -> usize {
+        self.held.len().saturating_sub(self.tools.sandbox.parked())
+    }
+
+    /// How many jobs may do so: what its slots run, and what they will
     /// need next while a round trip is under way.
     fn capacity(&self) -> usize {
         let slots = self.tools.slots;
@@ -205,6 +211,7 @@ impl Dispatcher {
         };
         tokio::select! {
             () = self.outbox.changed.notified() => {}
+            () = self.tools.sandbox.parked_changed() => {}
             woken = woken => {
                 if let Err(error) = woken {
                     tracing::debug!(%error, "waiting for work was cut short");
@@ -225,12 +232,12 @@ impl Dispatcher {
         Ok(lease)
     }
 
-    fn start(&mut self, claim: Claim) {
-        let cancel = CancelFlag::default();
-        self.running.insert(claim.token.clone(), cancel.clone());
+    fn start(&mut self, lease: Lease, claim: Claim) {
+        let cancel = CancellationToken::new();
+        self.held.insert(claim.token.clone(), cancel.clone());
         let (tools, outbox) = (self.tools.clone(), self.outbox.clone());
         self.tasks.spawn(async move {
-            let completion = job::run(&tools, claim, cancel).await;
+            let completion = job::run(&tools, lease, claim, cancel).await;
             outbox.put(completion);
         });
     }
@@ -238,12 +245,12 @@ impl Dispatcher {
     /// Our jobs were given to others: whatever we still do for them is void.
     async fn abandon(&mut self) {
         tracing::warn!(
-            jobs = self.running.len(),
+            jobs = self.held.len(),
             "this host was silent for too long; its jobs were given to others"
         );
         self.tasks.shutdown().await;
         self.outbox.take();
-        self.running.clear();
+        self.held.clear();
         self.ended.clear();
         self.steps = 0;
         self.pending = None;
@@ -258,11 +265,17 @@ impl Dispatcher {
             if let Err(error) = self.cycle(0).await {
                 tracing::warn!(%error, "could not record outcomes while stopping");
             }
-            if self.running.is_empty() {
+            // What is parked waits for jobs that this host would have to take first.
+            if self.running() == 0 {
                 break;
             }
-            let ended = timeout_at(deadline, self.outbox.changed.notified()).await;
-            if ended.is_err() {
+            let changed = async {
+                tokio::select! {
+                    () = self.outbox.changed.notified() => {}
+                    () = self.tools.sandbox.parked_changed() => {}
+                }
+            };
+            if timeout_at(deadline, changed).await.is_err() {
                 break;
             }
         }
@@ -278,7 +291,7 @@ impl Dispatcher {
         let deadline = Instant::now() + HAND_BACK;
         loop {
             // A step that was not answered before may bring more of them.
-            let held = self.running.drain();
+            let held = self.held.drain();
             self.ended.extend(held.map(|(token, _)| released(token)));
             if self.pending.is_none() && self.ended.is_empty() {
                 break;

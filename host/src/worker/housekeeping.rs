@@ -1,5 +1,5 @@
 //! What every host does beside running jobs: renew its lease, take jobs from hosts
-//! that are gone, drop what has expired, and pass progress on.
+//! that are gone, drop what has expired, and pass on what running jobs say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::sandbox::ProgressBoard;
-use crate::store::{Lease, Store};
+use crate::sandbox::ReportBoard;
+use crate::store::{Lease, Store, StoreError};
 
 /// How many times a host renews its lease while that lasts: one renewal may be lost,
 /// and the next be late.
@@ -17,9 +17,12 @@ const RENEWALS: u32 = 3;
 /// How often expired results and data are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How often progress goes to the store: watchers see it within 100 ms, and a
-/// thousand reports a second cost twenty calls.
+/// How often what running jobs say goes to the store: watchers see it within 100 ms,
+/// and a thousand reports a second cost twenty calls.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
+
+/// How long a store that has just failed is left alone.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Renews whatever lease the dispatcher holds. That it was lost is noticed by the
 /// dispatcher at its next cycle.
@@ -62,27 +65,30 @@ pub(super) async fn sweep(store: Arc<dyn Store>) {
     }
 }
 
-/// Passes progress on in batches.
-pub(super) async fn flush_progress(
+/// Passes on what running jobs say, in batches.
+pub(super) async fn report(
     store: Arc<dyn Store>,
-    board: Arc<ProgressBoard>,
+    board: Arc<ReportBoard>,
     lease: watch::Receiver<Option<Lease>>,
 ) {
     loop {
-        let updates = board.take().await.into_iter().map(|(token, progress)| {
-            let report = crate::store::Report {
-                progress: Some(progress),
-                log: Vec::new(),
-            };
-            (token, report)
-        });
-        let updates = updates.collect();
-        let held = *lease.borrow();
-        if let Some(held) = held
-            && let Err(error) = store.report(held, updates).await
-        {
-            tracing::debug!(%error, "progress was not stored");
-        }
+        board.spoken().await;
+        // Whatever ends meanwhile needs no report.
         sleep(FLUSH_EVERY).await;
+        let batch = board.take();
+        let reports = batch.reports();
+        let held = *lease.borrow();
+        // Without a lease, what runs here is void.
+        let Some(held) = held.filter(|_| !reports.is_empty()) else {
+            continue;
+        };
+        match store.report(held, reports).await {
+            Ok(()) | Err(StoreError::LeaseLost) => {}
+            Err(error) => {
+                tracing::debug!(%error, "what running jobs say was not stored");
+                batch.put_back();
+                sleep(STORE_PAUSE).await;
+            }
+        }
     }
 }

@@ -1,38 +1,51 @@
 //! One attempt of one job: each of its functions in order, each in a sandbox of its
 //! own, and the verdict.
 
+use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
 
 use super::Tools;
 use crate::job::{Cause, CauseKind, LogLevel, LogLine, Output, Usage, retry_delay_ms};
-use crate::sandbox::{AdmitError, Assignment, CancelFlag, Ended, Stop};
-use crate::store::{Claim, Completion, Deployment, StoreError, Verdict};
+use crate::sandbox::{AdmitError, Assignment, Ended, Stop, Voice};
+use crate::store::{Claim, Completion, Deployment, Lease, StoreError, Verdict};
 use crate::time::now_ms;
 
 /// How long a job that this host cannot run is left to others, in ms: long enough
 /// not to be in their way, short enough that a fault that passes is hardly noticed.
 const RELEASED_FOR_MS: u64 = 5_000;
 
+/// The bounds of how long a job is left alone that waits for others and found no place
+/// to be parked, in ms. In between it is as long again as the job has been there: then
+/// however long its tree takes, it is run in vain only some twenty times, and the jobs
+/// that it waits for always get their turn.
+const UNPARKED_FOR_MS: RangeInclusive<u64> = 1_000..=300_000;
+
 /// Why an attempt has no output.
 enum Unfinished {
     /// It ended.
-    Ended(Stop),
+    Stopped(Stop),
     /// This host could not run it, through no fault of the job.
     NotRun(String),
 }
 
-impl From<Stop> for Unfinished {
-    fn from(stop: Stop) -> Self {
-        Self::Ended(stop)
+impl<T: Into<Stop>> From<T> for Unfinished {
+    fn from(stop: T) -> Self {
+        Self::Stopped(stop.into())
     }
 }
 
 /// Runs a job to the end of this attempt. A panic of the host's own code ends the
 /// attempt, not the host.
-pub(super) async fn run(tools: &Tools, claim: Claim, cancel: CancelFlag) -> Completion {
+pub(super) async fn run(
+    tools: &Tools,
+    lease: Lease,
+    claim: Claim,
+    cancel: CancellationToken,
+) -> Completion {
     let mut completion = Completion {
         token: claim.token.clone(),
         verdict: Verdict::Release { delay_ms: 0 },
@@ -42,14 +55,23 @@ pub(super) async fn run(tools: &Tools, claim: Claim, cancel: CancelFlag) -> Comp
         components: Vec::new(),
         log: Vec::new(),
     };
-    let outcome = AssertUnwindSafe(run_functions(tools, &claim, cancel, &mut completion))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+    let voice = Voice::new(claim.token.clone(), tools.reports.clone());
+    let outcome = AssertUnwindSafe(run_functions(
+        tools,
+        lease,
+        &claim,
+        cancel,
+        &voice,
+        &mut completion,
+    ))
+    .catch_unwind()
+    .await
+    .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+    completion.log = voice.end();
     completion.ended_at_ms = now_ms();
     completion.verdict = match outcome {
         Ok(output) => Verdict::Completed(output),
-        Err(Unfinished::Ended(stop)) => verdict(stop, &claim),
+        Err(Unfinished::Stopped(stop)) => verdict(stop, &claim),
         Err(Unfinished::NotRun(text)) => {
             tracing::warn!(job = %claim.token.id, "gave a job back: {text}");
             completion.log.push(LogLine {
@@ -67,32 +89,32 @@ pub(super) async fn run(tools: &Tools, claim: Claim, cancel: CancelFlag) -> Comp
 
 async fn run_functions(
     tools: &Tools,
+    lease: Lease,
     claim: &Claim,
-    cancel: CancelFlag,
+    cancel: CancellationToken,
+    voice: &Voice,
     completion: &mut Completion,
 ) -> Result<Output, Unfinished> {
     let mut last = None;
-    for deployment in deployments(tools, claim).await? {
-        if cancel.is_set() {
-            return Err(Stop::from(Cause::new(CauseKind::Cancelled, "it had not begun")).into());
+    for (place, deployment) in deployments(tools, claim).await?.into_iter().enumerate() {
+        if cancel.is_cancelled() {
+            return Err(Cause::new(CauseKind::Cancelled, "it had not begun").into());
         }
         let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
         completion.components.push(deployment.component);
-        let Ended {
-            outcome,
-            usage,
-            mut log,
-        } = tools
+        let Ended { outcome, usage } = tools
             .sandbox
             .run(Assignment {
                 claim,
+                lease,
+                place,
                 deployment: &deployment,
                 component: &component,
                 cancel: cancel.clone(),
+                voice,
             })
             .await;
         completion.usage = completion.usage.and(usage);
-        completion.log.append(&mut log);
         last = Some(outcome?);
     }
     // The store gives no nameless job to a namespace without functions.
@@ -115,7 +137,7 @@ async fn deployments(tools: &Tools, claim: &Claim) -> Result<Vec<Arc<Deployment>
         .map(|name| {
             find(name).cloned().ok_or_else(|| {
                 let text = format!("the function `{name}` is not deployed any more");
-                Stop::from(Cause::new(CauseKind::NoSuchFunction, text)).into()
+                Cause::new(CauseKind::NoSuchFunction, text).into()
             })
         })
         .collect()
@@ -126,7 +148,7 @@ fn unprepared(error: AdmitError) -> Unfinished {
         // It was admitted once, perhaps by another version of skep.
         AdmitError::Refused(text) | AdmitError::TooLarge(text) => {
             let text = format!("its component is refused now: {text}");
-            Stop::from(Cause::new(CauseKind::Trap, text)).into()
+            Cause::new(CauseKind::Trap, text).into()
         }
         AdmitError::Host(text) | AdmitError::TooHard(text) => Unfinished::NotRun(text),
     }
@@ -137,21 +159,29 @@ fn host_error(text: impl ToString) -> Stop {
 }
 
 fn verdict(stop: Stop, claim: &Claim) -> Verdict {
-    if stop.cause.kind == CauseKind::Cancelled {
+    let (cause, retry_after_ms) = match stop {
+        Stop::Ended {
+            cause,
+            retry_after_ms,
+        } => (cause, retry_after_ms),
+        Stop::NoPlace => {
+            let age = now_ms().saturating_sub(claim.posted_at_ms);
+            let delay_ms = age.clamp(*UNPARKED_FOR_MS.start(), *UNPARKED_FOR_MS.end());
+            return Verdict::Release { delay_ms };
+        }
+    };
+    if cause.kind == CauseKind::Cancelled {
         return Verdict::Cancelled;
     }
     let delay_ms = retry_delay_ms(
-        &stop.cause,
+        &cause,
         claim.token.attempt,
         claim.job.max_attempts,
-        stop.retry_after_ms,
+        retry_after_ms,
         fastrand::f64(),
     );
     match delay_ms {
-        Some(delay_ms) => Verdict::Retry {
-            cause: stop.cause,
-            delay_ms,
-        },
-        None => Verdict::Failed(stop.cause),
+        Some(delay_ms) => Verdict::Retry { cause, delay_ms },
+        None => Verdict::Failed(cause),
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::sandbox::{ProgressBoard, Sandbox};
+use crate::sandbox::{ReportBoard, Sandbox};
 use crate::store::Store;
 
 /// What workers work with.
@@ -25,7 +25,7 @@ use crate::store::Store;
 pub(crate) struct Tools {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sandbox: Arc<Sandbox>,
-    pub(crate) progress: Arc<ProgressBoard>,
+    pub(crate) reports: Arc<ReportBoard>,
     /// How many guests run at once.
     pub(crate) slots: usize,
 }
@@ -62,9 +62,9 @@ impl Workers {
         housekeeping.spawn_on(housekeeping::renew(tools.store.clone(), leases), &here);
         housekeeping.spawn_on(housekeeping::reap(tools.store.clone()), &here);
         housekeeping.spawn_on(housekeeping::sweep(tools.store.clone()), &here);
-        let board = tools.progress.clone();
-        let progress = housekeeping::flush_progress(tools.store.clone(), board, lease.subscribe());
-        housekeeping.spawn_on(progress, &here);
+        let board = tools.reports.clone();
+        let reports = housekeeping::report(tools.store.clone(), board, lease.subscribe());
+        housekeeping.spawn_on(reports, &here);
         let dispatcher = runtime.spawn(dispatch::run(tools, watched, lease));
         Ok(Self {
             runtime: Some(runtime),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use skep::host::{Host, HostOptions};
+use skep::callback::CallbackOptions;
+use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::intake::PostRequest;
 use skep::job::{JobId, JobRecord, Limits, Payload};
 
@@ -15,9 +16,11 @@ pub(crate) const LEASE: Option<Duration> = Some(Duration::from_millis(1500));
 /// Starts a host. All share what is compiled, so that it is once.
 pub(crate) async fn host(world: &World, slots: usize) -> Host {
     let options = HostOptions {
+        max_parked: MAX_PARKED,
         cache_dir: concat!(env!("CARGO_TARGET_TMPDIR"), "/bulletproof").into(),
         workers: slots,
         binary: env!("CARGO_BIN_EXE_skep").into(),
+        callbacks: CallbackOptions::default(),
     };
     let host = Host::start(world.store().clone(), options).expect("the host starts");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/probe.wasm");

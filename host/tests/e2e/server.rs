@@ -95,8 +95,14 @@ impl Server {
     }
 
     pub(crate) async fn start_in(directory: TempDir) -> Self {
+        Self::start_with(directory, &[]).await
+    }
+
+    /// A server on a directory, with more arguments.
+    pub(crate) async fn start_with(directory: TempDir, more: &[&str]) -> Self {
         let store = store_of(&directory);
-        Self::launch(directory, &["--store", &store], &[]).await
+        let args = [&["--store", &store], more].concat();
+        Self::launch(directory, &args, &[]).await
     }
 
     /// A server on a store that hosts share.

@@ -26,7 +26,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skep::host::{Host, HostOptions};
+use skep::callback::CallbackOptions;
+use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::store::Store;
 
 /// A seed from the environment, or a new one; printed either way.
@@ -42,9 +43,11 @@ fn seed() -> u64 {
 /// A host on a store, with a directory for what it compiles.
 fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
     let options = HostOptions {
+        max_parked: MAX_PARKED,
         cache_dir: directory.to_owned(),
         workers,
         binary: env!("CARGO_BIN_EXE_skep").into(),
+        callbacks: CallbackOptions::default(),
     };
     Host::start(store, options).expect("the host starts")
 }

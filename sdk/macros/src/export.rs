@@ -2,7 +2,6 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
 use syn::{Error, Path, Result, Token};
@@ -15,14 +14,14 @@ pub(crate) fn expand(names: TokenStream) -> Result<TokenStream> {
             "name at least one #[skep_sdk::listener] function: export!(multiply)",
         ));
     }
-    refuse_duplicates(&paths)?;
 
-    let entries = paths.iter();
+    let entries: Vec<_> = paths.iter().collect();
     Ok(quote! {
         const _: () = {
             use ::skep_sdk::__private::{self, bindings};
 
             static LISTENERS: &[__private::Entry] = &[#(<#entries as __private::Listener>::ENTRY),*];
+            const _: () = __private::distinct(&[#(<#entries as __private::Listener>::NAME),*]);
 
             struct Component;
 
@@ -44,19 +43,4 @@ pub(crate) fn expand(names: TokenStream) -> Result<TokenStream> {
             bindings::export_component!(Component with_types_in ::skep_sdk::__private::bindings);
         };
     })
-}
-
-/// A job names a function by its last segment alone.
-fn refuse_duplicates(paths: &Punctuated<Path, Token![,]>) -> Result<()> {
-    let mut seen = std::collections::HashSet::new();
-    for segment in paths.iter().filter_map(|path| path.segments.last()) {
-        let name = segment.ident.unraw().to_string();
-        if !seen.insert(name.clone()) {
-            return Err(Error::new_spanned(
-                segment,
-                format!("this component already has a function `{name}`"),
-            ));
-        }
-    }
-    Ok(())
 }

@@ -11,8 +11,9 @@ use proc_macro::TokenStream;
 ///
 /// `M` is any `serde::Deserialize` type, `Vec<u8>` or `Payload`; `O` any
 /// `IntoOutput`; `E` anything that turns into a `Failure`. The function's name is
-/// the one that jobs name; the first paragraph of its documentation is the
-/// summary that people read. If `M` derives `schemars::JsonSchema`, the host
+/// the one that jobs name, unless another is given:
+/// `#[skep_sdk::listener(name = "count-words")]`. The first paragraph of its
+/// documentation is the summary that people read. If `M` derives `schemars::JsonSchema`, the host
 /// refuses messages that do not fit.
 ///
 /// The function itself stays as it is, and can be called from tests.

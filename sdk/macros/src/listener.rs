@@ -5,8 +5,8 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{
-    Attribute, Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta, Pat, Result, ReturnType, Signature,
-    Type, parse_quote, parse2,
+    Attribute, Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta, MetaNameValue, Pat, Result,
+    ReturnType, Signature, Type, parse_quote, parse2,
 };
 
 /// Told with every error about the shape of the function.
@@ -14,12 +14,7 @@ const SHAPE: &str =
     "a listener function looks like `fn name(msg: M, ctx: &Context) -> Result<O, Failure>`";
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(
-            arguments,
-            "#[skep_sdk::listener] takes no arguments",
-        ));
-    }
+    let given = name_argument(arguments)?;
     let mut function: ItemFn =
         parse2(item).map_err(|error| Error::new(error.span(), format!("{error}; {SHAPE}")))?;
     let message = message_type(&function.sig)?;
@@ -33,7 +28,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
     let visibility = &function.vis;
     let ident = &function.sig.ident;
-    let name = ident.unraw().to_string();
+    let name = given.unwrap_or_else(|| ident.unraw().to_string());
     let summary = summary(&function.attrs);
     let result = function.sig.output.span();
     // Written with the span of the user's types, so that errors point there.
@@ -75,6 +70,36 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             }
         };
     })
+}
+
+/// The name in `#[listener(name = "count-words")]`, if there is one.
+fn name_argument(arguments: TokenStream) -> Result<Option<String>> {
+    if arguments.is_empty() {
+        return Ok(None);
+    }
+    let shape = "the only argument is a name: #[skep_sdk::listener(name = \"count-words\")]";
+    let argument: MetaNameValue =
+        parse2(arguments).map_err(|error| Error::new(error.span(), shape))?;
+    let Expr::Lit(ExprLit {
+        lit: Lit::Str(name),
+        ..
+    }) = &argument.value
+    else {
+        return Err(Error::new_spanned(&argument.value, shape));
+    };
+    if !argument.path.is_ident("name") {
+        return Err(Error::new_spanned(&argument.path, shape));
+    }
+    let text = name.value();
+    let letters = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !begins_well || text.len() > 64 || !text.chars().all(letters) {
+        return Err(Error::new_spanned(
+            name,
+            "a name is 1 to 64 of `a-z A-Z 0-9 _ - .`, beginning with a letter or digit",
+        ));
+    }
+    Ok(Some(text))
 }
 
 /// The type of the message, if the function has the right shape. What the types

@@ -56,6 +56,10 @@ impl Budget {
         self.calls.take(1)
     }
 
+    pub(super) fn wait(&mut self, jobs: usize) -> Result<(), Error> {
+        self.calls.take(jobs as u64)
+    }
+
     pub(super) fn post(&mut self, jobs: usize, bytes: usize) -> Result<(), Error> {
         self.posts.take(jobs as u64)?;
         self.stored_bytes.take(bytes as u64)

@@ -1,7 +1,5 @@
 //! `skep:jobs/log`, and the log that it writes: bounded, and safe to print.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use crate::job::{LogLevel, LogLine, MAX_LOG_LINE_BYTES};
 use crate::sandbox::bindings::log::{Host, Level};
 use crate::sandbox::host::Guest;
@@ -11,65 +9,77 @@ use crate::time::now_ms;
 /// and frame in the store.
 const LINE_OVERHEAD_BYTES: u64 = 32;
 
-/// A job's log, shared by `log.write` and the guest's stdout and stderr.
-#[derive(Clone, Debug)]
-pub(in crate::sandbox) struct JobLog(Arc<Mutex<Lines>>);
-
-#[derive(Debug)]
-struct Lines {
+/// The log of an attempt: of each of its functions in order, which share it with their
+/// stdout and stderr.
+#[derive(Debug, Default)]
+pub(in crate::sandbox) struct JobLog {
     kept: Vec<LogLine>,
+    /// How many of these were there when the last function began.
+    before: usize,
+    /// What that one may still write, in bytes.
     left: u64,
     dropped: u64,
 }
 
 impl JobLog {
-    pub(super) fn new(budget: u64) -> Self {
-        Self(Arc::new(Mutex::new(Lines {
-            kept: Vec::new(),
-            left: budget,
-            dropped: 0,
-        })))
+    /// The next function begins; it may write so many bytes.
+    pub(in crate::sandbox) fn begin(&mut self, budget: u64) {
+        self.finish();
+        self.before = self.kept.len();
+        self.left = budget;
     }
 
     /// Adds a line, as far as the budget goes.
-    pub(super) fn write(&self, level: LogLevel, text: &str) {
-        let mut lines = self.lock();
+    pub(in crate::sandbox) fn write(&mut self, level: LogLevel, text: &str) {
         let cut = text.floor_char_boundary(MAX_LOG_LINE_BYTES);
         let text = printable(text.get(..cut).unwrap_or(text));
         let cost = text.len() as u64 + LINE_OVERHEAD_BYTES;
-        match lines.left.checked_sub(cost) {
-            Some(left) if lines.dropped == 0 => {
-                lines.left = left;
-                lines.kept.push(LogLine {
+        match self.left.checked_sub(cost) {
+            Some(left) if self.dropped == 0 => {
+                self.left = left;
+                self.kept.push(LogLine {
                     at_ms: now_ms(),
                     level,
                     text,
                 });
             }
-            _ => lines.dropped += 1,
+            _ => self.dropped += 1,
         }
     }
 
-    /// Takes the lines away; the last one says how many were dropped.
-    pub(in crate::sandbox) fn take(&self) -> Vec<LogLine> {
-        let mut lines = self.lock();
-        let mut taken = std::mem::take(&mut lines.kept);
-        if lines.dropped > 0 {
-            taken.push(LogLine {
+    /// The lines so far. More are added at their end, and none is ever changed.
+    pub(in crate::sandbox) fn lines(&self) -> &[LogLine] {
+        &self.kept
+    }
+
+    /// The error lines at the end of what the last function wrote, up to so many.
+    pub(in crate::sandbox) fn last_words(&self, at_most: usize) -> &[LogLine] {
+        if self.dropped > 0 {
+            return &[];
+        }
+        let others = (self.kept.iter()).rposition(|line| line.level != LogLevel::Error);
+        let from = (others.map_or(0, |last| last + 1))
+            .max(self.before)
+            .max(self.kept.len().saturating_sub(at_most));
+        self.kept.get(from..).unwrap_or_default()
+    }
+
+    /// Takes the lines away.
+    pub(in crate::sandbox) fn take(&mut self) -> Vec<LogLine> {
+        self.finish();
+        std::mem::take(&mut self.kept)
+    }
+
+    /// Says how many lines of the last function were dropped.
+    fn finish(&mut self) {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            self.kept.push(LogLine {
                 at_ms: now_ms(),
                 level: LogLevel::Warn,
-                text: format!(
-                    "[the log is full: {} more lines were dropped]",
-                    lines.dropped
-                ),
+                text: format!("[the log is full: {dropped} more lines were dropped]"),
             });
         }
-        taken
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
-        // The lines are whole between any two operations on them.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,7 +110,7 @@ impl Host for Guest {
             Level::Error => LogLevel::Error,
         };
         for line in text.lines() {
-            self.log.write(level, line);
+            self.voice.log(level, line);
         }
         Ok(())
     }
@@ -110,23 +120,55 @@ impl Host for Guest {
 mod tests {
     use super::*;
 
+    fn log(budget: u64) -> JobLog {
+        let mut log = JobLog::default();
+        log.begin(budget);
+        log
+    }
+
     #[test]
     fn a_flood_is_cut_at_the_budget_and_says_so() {
-        let log = JobLog::new(1000);
+        let mut log = log(1000);
         for _ in 0..10_000 {
             log.write(LogLevel::Info, &"x".repeat(100));
         }
+        // The next function has a budget of its own.
+        log.begin(1000);
+        log.write(LogLevel::Info, "next");
         let lines = log.take();
-        assert_eq!(lines.len(), 8);
+        assert_eq!(lines.len(), 9);
         assert_eq!(
             lines[7].text,
             "[the log is full: 9993 more lines were dropped]"
         );
+        assert_eq!(lines[8].text, "next");
+    }
+
+    #[test]
+    fn last_words_are_the_errors_at_the_end_of_the_last_function() {
+        let mut log = log(1000);
+        log.write(LogLevel::Error, "of the first");
+        log.begin(1000);
+        assert!(log.last_words(4).is_empty());
+        for (level, text) in [
+            (LogLevel::Error, "before"),
+            (LogLevel::Info, "between"),
+            (LogLevel::Error, "a"),
+            (LogLevel::Error, "b"),
+        ] {
+            log.write(level, text);
+        }
+        let said = |at_most| {
+            let lines = log.last_words(at_most).iter();
+            lines.map(|line| line.text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(said(4), ["a", "b"]);
+        assert_eq!(said(1), ["b"]);
     }
 
     #[test]
     fn a_line_cannot_move_the_cursor() {
-        let log = JobLog::new(1000);
+        let mut log = log(1000);
         log.write(LogLevel::Info, "\x1b[2Jgone\rno\ttab");
         assert_eq!(log.take()[0].text, "\\u{1b}[2Jgone\\rno\ttab");
     }

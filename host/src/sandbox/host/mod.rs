@@ -3,67 +3,50 @@
 //! error, never with a trap.
 
 mod budget;
+mod identity;
 mod inference;
 mod log;
+mod posting;
 mod queue;
+mod waiting;
 mod wasi;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::{HasSelf, Linker};
 
 use self::budget::Budget;
+pub(super) use self::identity::Ordinals;
 pub(super) use self::log::JobLog;
 use self::wasi::Wasi;
-use super::Services;
 use super::bindings::{Listener, types};
 use super::memory::MemoryLimiter;
+use super::slot::Slot;
+use super::{Services, Voice};
 use crate::job::Limits;
-use crate::store::Token;
-
-/// Tells a running job that somebody wants it stopped.
-#[derive(Clone, Debug, Default)]
-pub struct CancelFlag(Arc<CancelState>);
-
-#[derive(Debug, Default)]
-struct CancelState {
-    set: AtomicBool,
-    changed: Notify,
-}
-
-impl CancelFlag {
-    /// Asks the job to stop.
-    pub fn set(&self) {
-        self.0.set.store(true, Ordering::Release);
-        self.0.changed.notify_one();
-    }
-
-    /// Whether the job was asked to stop.
-    pub fn is_set(&self) -> bool {
-        self.0.set.load(Ordering::Acquire)
-    }
-
-    /// Resolves once the job was asked to stop.
-    pub(super) async fn wait(&self) {
-        while !self.is_set() {
-            self.0.changed.notified().await;
-        }
-    }
-}
+use crate::store::{Lease, Token};
 
 /// The job on whose behalf a guest runs.
 pub(super) struct RunningJob {
     pub(super) token: Token,
+    pub(super) lease: Lease,
     pub(super) depth: u32,
-    pub(super) cancel: CancelFlag,
+    /// Which of the job's functions the guest runs, from 0.
+    pub(super) place: usize,
+    pub(super) cancel: CancellationToken,
+    pub(super) slot: Arc<Slot>,
+    pub(super) parked_limit: Duration,
+    pub(super) ordinals: Ordinals,
+    pub(super) voice: Voice,
 }
 
 /// All that the host keeps for one instance.
 pub(super) struct Guest {
     pub(super) memory: MemoryLimiter,
-    pub(super) log: JobLog,
+    /// Its log, and how far it is.
+    pub(super) voice: Voice,
     /// `None` while a component is only asked for its functions: then every host
     /// call but `log` is denied.
     job: Option<RunningJob>,
@@ -74,9 +57,11 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(limits: &Limits, services: Services, job: Option<RunningJob>) -> Self {
+        let voice = (job.as_ref()).map_or_else(Voice::unheard, |job| job.voice.clone());
+        voice.begin(limits.log_bytes);
         Self {
             memory: MemoryLimiter::new(limits.memory_bytes),
-            log: JobLog::new(limits.log_bytes),
+            voice,
             budget: Budget::new(limits),
             job,
             services,
@@ -85,9 +70,13 @@ impl Guest {
     }
 
     /// The job, after taking one call off the budget.
-    fn job_for_call(&mut self) -> Result<&RunningJob, types::Error> {
+    fn job_for_call(&mut self) -> Result<&mut RunningJob, types::Error> {
         self.budget.call()?;
-        self.job.as_ref().ok_or_else(|| {
+        self.job()
+    }
+
+    fn job(&mut self) -> Result<&mut RunningJob, types::Error> {
+        self.job.as_mut().ok_or_else(|| {
             types::Error::Denied(
                 "host calls are not available while `functions()` is asked; call them from `handle`"
                     .to_owned(),

@@ -9,8 +9,9 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{Guest, JobLog};
+use super::Guest;
 use crate::job::{LogLevel, MAX_LOG_LINE_BYTES};
+use crate::sandbox::Voice;
 
 /// The most resources that a guest may hold. An interpreter holds a few dozen.
 const MAX_RESOURCES: usize = 1_000;
@@ -28,11 +29,11 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    fn new(log: &JobLog) -> Self {
+    fn new(voice: &Voice) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let printed = |level| Printed {
-            log: log.clone(),
+            voice: voice.clone(),
             level,
         };
         let ctx = WasiCtx::builder()
@@ -47,8 +48,8 @@ impl Wasi {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let log = &self.log;
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(log)));
+        let voice = &self.voice;
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(voice)));
         WasiCtxView {
             ctx: &mut wasi.ctx,
             table: &mut wasi.table,
@@ -63,7 +64,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 /// A standard stream of a guest.
 #[derive(Clone)]
 struct Printed {
-    log: JobLog,
+    voice: Voice,
     level: LogLevel,
 }
 
@@ -98,8 +99,8 @@ impl LineWriter {
     fn write_line(&mut self) {
         let line = std::mem::take(&mut self.unfinished);
         self.to
-            .log
-            .write(self.to.level, &String::from_utf8_lossy(&line));
+            .voice
+            .log(self.to.level, &String::from_utf8_lossy(&line));
     }
 }
 

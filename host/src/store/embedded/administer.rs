@@ -31,17 +31,24 @@ impl Action for Status {
         let Some(number) = writer.index.number(&self.0) else {
             return Ok(QueueStatus::default());
         };
-        let running = (writer.shared.running().iter())
-            .filter(|(key, running)| key.namespace() == number && !running.over)
-            .count();
+        let (mut running, mut parked) = (0, 0);
+        for (key, entry) in writer.shared.running().iter() {
+            if key.namespace() == number && !entry.over {
+                let state = match entry.awaits {
+                    Some(_) => &mut parked,
+                    None => &mut running,
+                };
+                *state += 1;
+            }
+        }
         let Some(queue) = writer.index.queue(number) else {
             return Ok(QueueStatus::default());
         };
         Ok(QueueStatus {
             queued: queue.queued(),
             scheduled: queue.scheduled,
-            running: running as u64,
-            parked: 0,
+            running,
+            parked,
             moving: queue.held.len() as u64,
             posted: queue.saved.posted,
             completed: queue.saved.completed,
@@ -211,6 +218,7 @@ impl Writer {
         ] {
             self.statement(delete)?.execute([key.row()])?;
         }
+        self.forget_children(key)?;
         self.index.remove(key, rank, due);
         self.index.forget(key);
         self.bodies.take(key);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
+use crate::job::State;
 use crate::store::{Claim, Cycle, Lease, Result, Step, StoreError, Token};
 
 use super::committer::Action;
@@ -85,10 +86,13 @@ impl Writer {
                 claimed_at_ms: self.now_ms,
                 job: posted.job.clone(),
                 progress: None,
+                log: Arc::default(),
+                awaits: None,
                 cancel_requested: false,
                 over: false,
             };
             self.shared.running().insert(key, running);
+            self.effects.states.push((key, attempt, State::Running));
             claimed.push(Claim {
                 token: Token {
                     namespace: self.name_of(key)?,

@@ -60,7 +60,9 @@ impl<A: Action> Call for Pending<A> {
     fn apply(&mut self, writer: &mut Writer) -> Result<()> {
         match self.action.apply(writer) {
             // It is refused before anything was changed.
-            Err(StoreError::LeaseLost) => self.kept = Some(Err(StoreError::LeaseLost)),
+            Err(error @ (StoreError::LeaseLost | StoreError::ParentOver(_))) => {
+                self.kept = Some(Err(error));
+            }
             Ok(answer) => self.kept = Some(Ok(answer)),
             Err(error) => return Err(error),
         }

@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use crate::job::{Cause, CauseKind, Output, retry_delay_ms};
+use crate::job::{Cause, CauseKind, Output, State, retry_delay_ms};
 use crate::store::{Completion, Lease, Result, StoreError, Verdict};
 
 use super::ending::End;
@@ -55,7 +55,7 @@ impl Writer {
                         .execute(params![to_sql(due), key.row()])?;
                 }
                 self.index.add(key, Rank::of(&running.job), due);
-                self.effects.ring = true;
+                self.waits_again(key, running.attempt, due);
             }
             Verdict::Retry { cause, .. } if stop => {
                 self.finish(
@@ -117,6 +117,7 @@ impl Writer {
         }
         let mut past = self.past(key)?;
         past.attempts.push(record);
+        let callback = job.callback.is_some();
         let end = End {
             fate: if cancel {
                 Fate::Cancelled
@@ -130,6 +131,7 @@ impl Writer {
             retention_s: None,
             cancel_requested: cancel,
             cause: None,
+            callback,
         };
         self.end(key, end)
     }
@@ -167,6 +169,7 @@ impl Writer {
             retention_s: running.job.retention_s,
             cancel_requested: running.cancel_requested,
             cause: None,
+            callback: running.job.callback.is_some(),
         };
         self.end(key, end)
     }
@@ -214,7 +217,17 @@ impl Writer {
         ])?;
         self.index.set_attempts(key, number);
         self.index.add(key, rank, due);
-        self.effects.ring = true;
+        self.waits_again(key, number, due);
         Ok(())
+    }
+
+    /// Tells that a job waits again after an attempt, until `due` if that is not 0.
+    fn waits_again(&mut self, key: Key, attempt: u32, due: u64) {
+        let state = match due {
+            0 => State::Queued,
+            _ => State::Scheduled,
+        };
+        self.effects.states.push((key, attempt, state));
+        self.effects.ring = true;
     }
 }

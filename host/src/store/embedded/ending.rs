@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
-use crate::job::{Cause, Output};
+use crate::job::{Cause, CauseKind, Output};
 use crate::store::Result;
 
 use super::key::Key;
@@ -21,6 +21,8 @@ pub(super) struct End<'a> {
     pub(super) cancel_requested: bool,
     /// Why, where that is not why the last attempt ended.
     pub(super) cause: Option<Cause>,
+    /// Whether it is to be called back for.
+    pub(super) callback: bool,
 }
 
 /// A row of `ended`.
@@ -30,6 +32,7 @@ pub(super) struct EndRow {
     record: Vec<u8>,
     log: Option<Vec<u8>>,
     result: Option<Bytes>,
+    callback: bool,
 }
 
 /// What `open` holds of earlier attempts.
@@ -48,6 +51,9 @@ impl Writer {
         cause: Option<Cause>,
     ) -> Result<()> {
         let past = self.past(key)?;
+        // The callback of a job that went to another store went along.
+        let moved = cause.as_ref().is_some_and(|c| c.kind == CauseKind::Moved);
+        let callback = !moved && self.has_callback(key)?;
         let end = End {
             fate: Fate::Cancelled,
             at_ms: self.now_ms,
@@ -57,6 +63,7 @@ impl Writer {
             retention_s: None,
             cancel_requested,
             cause,
+            callback,
         };
         self.end(key, end)
     }
@@ -90,6 +97,7 @@ impl Writer {
             record,
             log: end.log,
             result: result.map(|result| result.data.clone()),
+            callback: end.callback,
         });
         self.index.forget(key);
         self.effects.ended.push(key);
@@ -110,6 +118,12 @@ impl Writer {
             let result = end.result.as_deref();
             insert.execute(params![end.key.row(), expires, end.record, end.log, result])?;
             delete.execute([end.key.row()])?;
+            if end.callback {
+                self.db
+                    .prepare_cached("INSERT INTO callbacks (key, due, number) VALUES (?, ?, 0)")?
+                    .execute([end.key.row(), to_sql(self.now_ms)])?;
+                self.effects.callbacks = true;
+            }
         }
         Ok(())
     }

@@ -30,11 +30,12 @@ impl Writer {
     pub(super) fn load(&mut self) -> Result<()> {
         self.index = Index::default();
         self.batches.clear();
-        self.shared.running().clear();
+        let said = std::mem::take(&mut *self.shared.running());
         self.load_namespaces()?;
         let held = self.load_claims()?;
-        self.load_open(held)?;
+        self.load_open(held, &said)?;
         self.effects.ring = true;
+        self.effects.callbacks = true;
         let idle = "DELETE FROM claims WHERE batch = ?";
         for (batch, open) in &self.batches {
             if *open == 0 {
@@ -108,7 +109,12 @@ impl Writer {
         Ok(held)
     }
 
-    fn load_open(&mut self, mut held: HashMap<Key, Held>) -> Result<()> {
+    /// `said` is what ran before, of which what it said is only in memory.
+    fn load_open(
+        &mut self,
+        mut held: HashMap<Key, Held>,
+        said: &HashMap<Key, Running>,
+    ) -> Result<()> {
         let mut lost = Vec::new();
         let mut kept = Vec::new();
         {
@@ -137,13 +143,16 @@ impl Writer {
         }
         for (key, by, cancel_requested) in kept {
             *self.batches.entry(by.batch).or_default() += 1;
+            let said = said.get(&key).filter(|said| said.attempt == by.attempt);
             let running = Running {
                 attempt: by.attempt,
                 incarnation: by.incarnation,
                 batch: by.batch,
                 claimed_at_ms: by.claimed_at_ms,
                 job: self.posted(key)?.job,
-                progress: None,
+                progress: said.and_then(|said| said.progress.clone()),
+                log: said.map(|said| said.log.clone()).unwrap_or_default(),
+                awaits: said.and_then(|said| said.awaits.clone()),
                 cancel_requested,
                 over: false,
             };

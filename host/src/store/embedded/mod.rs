@@ -8,7 +8,9 @@
 
 mod administer;
 mod bodies;
+mod callbacks;
 mod cancel;
+mod children;
 mod claim;
 mod committer;
 mod complete;
@@ -19,8 +21,12 @@ mod index;
 mod key;
 mod lease;
 mod load;
+mod outcomes;
+mod parking;
 mod queue;
 mod read;
+mod readers;
+mod report;
 mod schema;
 mod shared;
 mod store;
@@ -40,7 +46,7 @@ use crate::directory::create_private;
 use crate::store::{CALLBACK_TAKEN, LEASE, Result, StoreError};
 
 use committer::{Action, Call};
-use read::Readers;
+use readers::Readers;
 use shared::Shared;
 use writer::Writer;
 
@@ -102,7 +108,7 @@ impl Options {
         let shared = Arc::new(Shared::default());
         let db = schema::open_writer(directory, self.max_bytes)?;
         let id = schema::store_id(&db)?;
-        let writer = Writer::new(db, shared.clone(), self.lease)?;
+        let writer = Writer::new(db, shared.clone(), self.lease, self.callback_taken)?;
         let (calls, queue) = mpsc::channel();
         let committer = std::thread::Builder::new()
             .name("skep-store".into())
@@ -161,12 +167,16 @@ impl EmbeddedStore {
     }
 
     async fn write<A: Action>(&self, action: A) -> Result<A::Answer> {
-        let stopped = || StoreError::Unavailable("the store's writer has stopped".into());
         let (call, answer) = committer::call(action);
         let calls = self.calls.as_ref().ok_or_else(stopped)?;
         calls.send(call).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+}
+
+/// No call is carried out any more.
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the store's writer has stopped".into())
 }
 
 impl std::fmt::Debug for EmbeddedStore {

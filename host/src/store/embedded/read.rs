@@ -1,66 +1,19 @@
 //! Reads what is stored, without asking the writer.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::Semaphore;
 
-use crate::job::{Digest, JobRecord, LogLine, Namespace, Output, Payload, State};
-use crate::store::{Result, StoreError, Stored};
+use crate::job::{Digest, JobRecord, Namespace, State};
+use crate::store::{AttemptLog, Result, StoreError};
 
+use super::callbacks::fill_callback;
+use super::children::first_children;
 use super::key::Key;
-use super::schema::open_reader;
-use super::shared::{Running, lock};
+use super::shared::Running;
 use super::writer::{from_sql, now_ms, to_sql};
 use crate::store::record::{
-    Ended, Fate, Head, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
+    Ended, Head, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
 };
-
-/// How many reads go on at once: each has a connection with a cache of its own,
-/// and more than the cores of a small machine only wait for the same disk.
-const READERS: usize = 8;
-
-/// Connections for reading.
-pub(super) struct Readers {
-    directory: PathBuf,
-    idle: Arc<Mutex<Vec<Connection>>>,
-    turns: Arc<Semaphore>,
-}
-
-impl Readers {
-    /// Readers of the database in a directory.
-    pub(super) fn new(directory: PathBuf) -> Self {
-        let turns = Arc::new(Semaphore::new(READERS));
-        Self {
-            directory,
-            idle: Arc::default(),
-            turns,
-        }
-    }
-
-    /// Reads, on a thread that may block.
-    pub(super) async fn read<T, F>(&self, read: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
-    {
-        let stopped = |_| StoreError::Unavailable("the store has been closed".into());
-        let turn = self.turns.clone().acquire_owned().await.map_err(stopped)?;
-        let (directory, idle) = (self.directory.clone(), self.idle.clone());
-        let work = move || {
-            let _turn = turn;
-            let connection = lock(&idle).pop();
-            let connection = connection.map_or_else(|| open_reader(&directory), Ok)?;
-            let answer = read(&connection);
-            lock(&idle).push(connection);
-            answer
-        };
-        let fault = |error| StoreError::Unavailable(format!("a read failed: {error}"));
-        tokio::task::spawn_blocking(work).await.map_err(fault)?
-    }
-}
 
 /// A job's record; `running` as it was before the database was read.
 pub(super) fn job(
@@ -95,9 +48,15 @@ pub(super) fn job(
         .query_row([key.row()], |row| row.get::<_, Vec<u8>>(0))
         .optional()?;
     match ended {
-        Some(bytes) => fill_ended(&mut record, decode(&what, &bytes)?),
+        Some(bytes) => {
+            fill_ended(&mut record, decode(&what, &bytes)?);
+            if let Some(callback) = &mut record.callback {
+                fill_callback(callback, &db, key)?;
+            }
+        }
         None => fill_open(&mut record, &db, key, running)?,
     }
+    (record.child_count, record.children) = first_children(&db, key)?;
     Ok(Some(record))
 }
 
@@ -135,6 +94,9 @@ fn fill_open(
     if let Some(running) = running.filter(|running| running.attempt > attempts) {
         record.progress = running.progress;
         fill_running(record, running.attempt, running.claimed_at_ms);
+        if running.awaits.is_some() {
+            record.state = State::Parked;
+        }
         return Ok(());
     }
     let due = from_sql(due);
@@ -147,50 +109,28 @@ fn fill_open(
     Ok(())
 }
 
-/// A job's output.
-pub(super) fn output(db: &Connection, key: Key) -> Result<Option<Stored>> {
-    let ended = db
-        .prepare_cached("SELECT record, result FROM ended WHERE key = ?")?
-        .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((record, result)): Option<(Vec<u8>, Option<Vec<u8>>)> = ended else {
-        return Ok(None);
-    };
-    let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
-    if ended.fate != Fate::Completed {
-        return Ok(None);
-    }
-    let expired = ended.expires_at_ms.is_some_and(|at| at <= now_ms());
-    let Some(data) = result.filter(|_| !expired) else {
-        return Ok(Some(Stored::Expired));
-    };
-    Ok(Some(Stored::Output(Output {
-        short_result: ended.short_result,
-        result: Payload {
-            content_type: ended.content_type.unwrap_or_default(),
-            data: data.into(),
-        },
-    })))
-}
-
 /// What a job's last attempt that ended has logged.
-pub(super) fn log(db: &Connection, key: Key) -> Result<Vec<LogLine>> {
-    let log = db
+pub(super) fn log(db: &Connection, key: Key) -> Result<AttemptLog> {
+    let found = db
         .prepare_cached(
-            "SELECT log FROM ended WHERE key = ?1 UNION ALL SELECT log FROM open WHERE key = ?1",
+            "SELECT log, 0, record FROM ended WHERE key = ?1
+             UNION ALL SELECT log, attempts, NULL FROM open WHERE key = ?1",
         )?
-        .query_row([key.row()], |row| row.get::<_, Option<Vec<u8>>>(0))
+        .query_row([key.row()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .optional()?;
+    let Some((log, mut attempt, record)): Option<(Option<Vec<u8>>, u32, Option<Vec<u8>>)> = found
+    else {
+        return Ok(AttemptLog::default());
+    };
+    if let Some(record) = record {
+        let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
+        attempt = ended.attempts.last().map_or(0, |last| last.number);
+    }
     let what = format!("the log of job {}", key.id());
-    log.flatten()
-        .map_or_else(|| Ok(Vec::new()), |bytes| decode_log(&what, &bytes))
-}
-
-/// Whether a job waits or runs.
-pub(super) fn is_open(db: &Connection, key: Key) -> Result<bool> {
-    Ok(db
-        .prepare_cached("SELECT 1 FROM open WHERE key = ?")?
-        .exists([key.row()])?)
+    let lines = log.map_or_else(|| Ok(Vec::new()), |bytes| decode_log(&what, &bytes))?;
+    Ok(AttemptLog { attempt, lines })
 }
 
 /// Data under a key.

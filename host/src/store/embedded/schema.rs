@@ -12,7 +12,7 @@ use crate::store::{Result, StoreError};
 const APPLICATION_ID: i32 = 0x736b_6570;
 
 /// The version of the tables below.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 
 /// The name of the database in the store's directory.
 pub(super) const FILE: &str = "skep.db";
@@ -72,6 +72,19 @@ CREATE TABLE delivered (namespace INTEGER NOT NULL, store BLOB NOT NULL, origin 
     PRIMARY KEY (namespace, store, origin, origin_id, origin_at)) WITHOUT ROWID;
 ";
 
+/// What version 3 added. `children` says which job became of a post of another one,
+/// and `broods` which jobs a job has posted: runs of consecutive ids, with how many
+/// came before. `callbacks` has a row for each job that has ended and is to be called
+/// back for; `due` is when it is next tried, and nothing once it is done.
+const TABLES_3: &str = "
+CREATE TABLE children (parent INTEGER NOT NULL, key BLOB NOT NULL, child INTEGER NOT NULL,
+    PRIMARY KEY (parent, key)) WITHOUT ROWID;
+CREATE TABLE broods (parent INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
+    before INTEGER NOT NULL, PRIMARY KEY (parent, first)) WITHOUT ROWID;
+CREATE TABLE callbacks (key INTEGER PRIMARY KEY, due INTEGER, number INTEGER NOT NULL, deliveries BLOB);
+CREATE INDEX callbacks_due ON callbacks (due) WHERE due IS NOT NULL;
+";
+
 /// Opens the database for writing, and creates it if it is not there.
 pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let path = directory.join(FILE);
@@ -96,10 +109,8 @@ pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Co
     .map_err(at_path)?;
     if version < SCHEMA_VERSION {
         let upgrade = db.transaction().map_err(at_path)?;
-        for tables in [TABLES, TABLES_2]
-            .into_iter()
-            .skip(usize::from(version > 0))
-        {
+        let known = usize::try_from(version).unwrap_or_default();
+        for tables in [TABLES, TABLES_2, TABLES_3].into_iter().skip(known) {
             upgrade.execute_batch(tables).map_err(at_path)?;
         }
         upgrade

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::job::{JobId, Namespace, NewJob, Progress};
+use crate::job::{JobId, LogLine, Namespace, NewJob, Progress};
 use crate::store::Functions;
+use crate::store::news::Newsroom;
+use crate::store::waiters::Waiters;
 
 use super::key::Key;
 
-/// No scheduled job waits.
+/// Nothing waits for its time.
 const NEVER: u64 = u64::MAX;
 
 /// A namespace, as callers see it.
@@ -63,6 +65,10 @@ pub(super) struct Running {
     pub(super) claimed_at_ms: u64,
     pub(super) job: Arc<NewJob>,
     pub(super) progress: Option<Progress>,
+    /// What it has logged, as far as it was reported.
+    pub(super) log: Arc<Vec<LogLine>>,
+    /// What it waits for, in order, while it is parked.
+    pub(super) awaits: Option<Arc<[Key]>>,
     pub(super) cancel_requested: bool,
     /// The attempt has ended, and the record of that is being written.
     pub(super) over: bool,
@@ -73,13 +79,16 @@ pub(super) struct Running {
 pub(super) struct Shared {
     namespaces: RwLock<HashMap<Namespace, Arc<NamespaceInfo>>>,
     running: Mutex<HashMap<Key, Running>>,
-    waiters: Mutex<HashMap<Key, Arc<Notify>>>,
+    waiters: Arc<Waiters<Key>>,
+    newsroom: Arc<Newsroom>,
     /// The incarnations that have a lease, and whether a wish to cancel one of
     /// their jobs waits for their next cycle.
     hosts: Mutex<HashMap<Uuid, bool>>,
     work: Notify,
     may_claim: AtomicBool,
     next_due: AtomicU64,
+    outbox: Notify,
+    next_callback: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -150,27 +159,31 @@ impl Shared {
         &self.work
     }
 
-    /// Tells whoever waits for a job that it has ended.
-    pub(super) fn announce(&self, ended: &[Key]) {
-        let mut waiters = lock(&self.waiters);
-        if waiters.is_empty() {
-            return;
-        }
-        for key in ended {
-            if let Some(notify) = waiters.remove(key) {
-                notify.notify_waiters();
-            }
-        }
+    /// Who waits for the ends of jobs.
+    pub(super) fn waiters(&self) -> &Arc<Waiters<Key>> {
+        &self.waiters
     }
 
-    /// Begins to wait for the end of a job: subscribe first, then look.
-    pub(super) fn wait_for(self: &Arc<Self>, key: Key) -> Waiter {
-        let notify = lock(&self.waiters).entry(key).or_default().clone();
-        Waiter {
-            shared: self.clone(),
-            key,
-            notify,
-        }
+    /// Who watches jobs.
+    pub(super) fn newsroom(&self) -> &Arc<Newsroom> {
+        &self.newsroom
+    }
+
+    /// Publishes when the next callback is due, and rings for everyone who waits for one.
+    pub(super) fn set_next_callback(&self, due: Option<u64>) {
+        self.next_callback
+            .store(due.unwrap_or(NEVER), Ordering::SeqCst);
+        self.outbox.notify_waiters();
+    }
+
+    /// When the next callback is due, in ms since the Unix epoch.
+    pub(super) fn next_callback(&self) -> Option<u64> {
+        Some(self.next_callback.load(Ordering::SeqCst)).filter(|due| *due != NEVER)
+    }
+
+    /// The bell for callbacks.
+    pub(super) fn outbox(&self) -> &Notify {
+        &self.outbox
     }
 
     /// Whether the writer has stopped for good.
@@ -182,33 +195,8 @@ impl Shared {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.ring();
-        for (_, notify) in lock(&self.waiters).drain() {
-            notify.notify_waiters();
-        }
-    }
-}
-
-/// Somebody who waits for the end of a job.
-pub(super) struct Waiter {
-    shared: Arc<Shared>,
-    key: Key,
-    notify: Arc<Notify>,
-}
-
-impl Waiter {
-    /// What rings when the job ends.
-    pub(super) fn bell(&self) -> &Notify {
-        &self.notify
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        let mut waiters = lock(&self.shared.waiters);
-        // The map's and this one: nobody else waits.
-        let last = |n: &Arc<Notify>| Arc::ptr_eq(n, &self.notify) && Arc::strong_count(n) <= 2;
-        if waiters.get(&self.key).is_some_and(last) {
-            waiters.remove(&self.key);
-        }
+        self.outbox.notify_waiters();
+        self.waiters.look_again();
+        self.newsroom.missed();
     }
 }

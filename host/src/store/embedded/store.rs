@@ -8,27 +8,49 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::job::{Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
+use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::{
-    AttemptLog, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Parcel, QueueStatus,
-    Report, Result, Step, Store, StoreError, Stored, Token,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
+    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Stored, Token, Watch,
 };
 
-use super::EmbeddedStore;
 use super::administer::{Pause, Purge, Release, Rezero, Status};
+use super::callbacks::{CalledBack, TakeCallbacks};
 use super::cancel::Cancel;
+use super::children::children;
 use super::claim::RunCycle;
 use super::data::{PutComponent, PutData, Sweep};
 use super::deploy::{Deploy, Undeploy};
+use super::key::Key;
 use super::lease::{Reap, Register, Renew};
+use super::outcomes::{MAX_BYTES_IN_PLACE, MAX_IN_PLACE, outcomes};
+use super::parking::over;
 use super::read;
 use super::submit::Submit;
 use super::transfer::{Hold, LetGo, Peek};
 use super::writer::now_ms;
+use super::{EmbeddedStore, stopped};
 
 /// The longest sleep until a scheduled job is due: then the clock, which may
 /// have been set, is looked at again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Resolves when the bell rings or some time later; answers whether it is time.
+async fn until(due_ms: Option<u64>, rung: impl Future<Output = ()>) -> bool {
+    let Some(due_ms) = due_ms else {
+        rung.await;
+        return false;
+    };
+    let pause = Duration::from_millis(due_ms.saturating_sub(now_ms()));
+    if pause.is_zero() {
+        return true;
+    }
+    tokio::select! {
+        () = rung => {}
+        () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
+    }
+    false
+}
 
 #[async_trait]
 impl Store for EmbeddedStore {
@@ -58,25 +80,14 @@ impl Store for EmbeddedStore {
             let mut rung = pin!(self.shared.bell().notified());
             rung.as_mut().enable();
             if self.shared.is_closed() {
-                return Err(StoreError::Unavailable(
-                    "the store's writer has stopped".into(),
-                ));
+                return Err(stopped());
             }
             let told = self.shared.hosts().get(&lease.incarnation).copied();
             if told.ok_or(StoreError::LeaseLost)? || (want > 0 && self.shared.may_claim()) {
                 return Ok(());
             }
-            let Some(due) = self.shared.next_due().filter(|_| want > 0) else {
-                rung.await;
-                continue;
-            };
-            let pause = Duration::from_millis(due.saturating_sub(now_ms()));
-            if pause.is_zero() {
+            if until(self.shared.next_due().filter(|_| want > 0), rung).await {
                 return Ok(());
-            }
-            tokio::select! {
-                () = rung => {}
-                () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
             }
         }
     }
@@ -87,16 +98,17 @@ impl Store for EmbeddedStore {
 
     async fn report(&self, lease: Lease, reports: Vec<(Token, Report)>) -> Result<()> {
         for (token, report) in reports {
-            let Some(key) = self.shared.key(&token.namespace, token.id) else {
-                continue;
-            };
-            if let Some(running) = self.shared.running().get_mut(&key) {
-                let held = running.incarnation == lease.incarnation;
-                if held && running.attempt == token.attempt && !running.over {
-                    running.progress = report.progress.or(running.progress.take());
-                }
-            }
+            self.shared.report(lease, &token, report);
         }
+        Ok(())
+    }
+
+    async fn park(&self, lease: Lease, token: &Token, awaited: &[JobId]) -> Result<Parked> {
+        self.begin_to_wait(lease, token, awaited).await
+    }
+
+    async fn unpark(&self, lease: Lease, token: &Token) -> Result<()> {
+        self.shared.unpark(lease, token);
         Ok(())
     }
 
@@ -119,19 +131,62 @@ impl Store for EmbeddedStore {
             .await
     }
 
-    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>> {
-        let Some(key) = self.shared.key(namespace, id) else {
-            return Ok(None);
+    async fn outcomes(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        max_bytes: u64,
+    ) -> Result<Vec<Outcome>> {
+        let Some(info) = self.shared.namespace(namespace) else {
+            return Ok(vec![Outcome::Unknown; ids.len()]);
         };
-        self.readers.read(move |db| read::output(db, key)).await
+        let keys: Arc<[_]> = ids.iter().map(|id| Key::new(info.number, *id)).collect();
+        if keys.len() <= MAX_IN_PLACE {
+            let keys = keys.clone();
+            let read = move |db: &_| outcomes(db, &keys, max_bytes, MAX_BYTES_IN_PLACE);
+            if let Some(outcomes) = self.readers.read_briefly(read).await? {
+                return Ok(outcomes);
+            }
+        }
+        let read = move |db: &_| outcomes(db, &keys, max_bytes, u64::MAX);
+        Ok(self.readers.read(read).await?.unwrap_or_default())
+    }
+
+    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>> {
+        Ok(match self.outcome(namespace, id).await? {
+            Outcome::Completed(output) => Some(Stored::Output(output)),
+            Outcome::Expired => Some(Stored::Expired),
+            _ => None,
+        })
+    }
+
+    async fn children(
+        &self,
+        namespace: &Namespace,
+        id: JobId,
+        after: JobId,
+        want: usize,
+    ) -> Result<Vec<JobId>> {
+        let Some(key) = self.shared.key(namespace, id) else {
+            return Ok(Vec::new());
+        };
+        self.readers
+            .read(move |db| children(db, key, after, want))
+            .await
     }
 
     async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog> {
         let Some(key) = self.shared.key(namespace, id) else {
             return Ok(AttemptLog::default());
         };
-        let lines = self.readers.read(move |db| read::log(db, key)).await?;
-        Ok(AttemptLog { attempt: 0, lines })
+        if let Some(log) = self.shared.live_log(key) {
+            return Ok(log);
+        }
+        self.readers.read(move |db| read::log(db, key)).await
+    }
+
+    async fn watch(&self, namespace: &Namespace, id: JobId) -> Result<Watch> {
+        Ok(self.shared.newsroom().subscribe(namespace, id))
     }
 
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()> {
@@ -139,13 +194,43 @@ impl Store for EmbeddedStore {
             return Ok(());
         };
         // Listen first, then look: an end in between rings.
-        let waiter = self.shared.wait_for(key);
-        let mut ended = pin!(waiter.bell().notified());
-        ended.as_mut().enable();
-        if self.readers.read(move |db| read::is_open(db, key)).await? {
-            ended.await;
+        let wait = self.shared.waiters().subscribe([key]);
+        if self.still_open(vec![key]).await?.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        over(self.shared.clone(), wait).await
+    }
+
+    async fn take_callbacks(&self, want: usize) -> Result<Vec<Callback>> {
+        self.write(TakeCallbacks(want)).await
+    }
+
+    async fn called_back(
+        &self,
+        callback: &Callback,
+        delivery: Delivery,
+        again_in_ms: Option<u64>,
+    ) -> Result<()> {
+        self.write(CalledBack {
+            callback: callback.clone(),
+            delivery,
+            again_in_ms,
+        })
+        .await
+    }
+
+    async fn callback_due(&self) -> Result<()> {
+        loop {
+            // Listen first, then look: what happens in between rings.
+            let mut rung = pin!(self.shared.outbox().notified());
+            rung.as_mut().enable();
+            if self.shared.is_closed() {
+                return Err(stopped());
+            }
+            if until(self.shared.next_callback(), rung).await {
+                return Ok(());
+            }
+        }
     }
 
     async fn put_data(

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::job::{JobId, Namespace, NewJob};
+use crate::job::{ChildKey, JobId, Namespace, NewJob};
 use crate::store::{Origin, Parcel, Result, StoreError};
 
+use super::children::Posting;
 use super::committer::Action;
 use super::key::Key;
 use super::queue::Rank;
@@ -16,6 +17,7 @@ use crate::store::record::{Attempt, Head, encode};
 /// A job with its record: the caller encodes, so that the writer need not.
 struct Encoded {
     job: Arc<NewJob>,
+    child_key: Option<ChildKey>,
     head: Vec<u8>,
     past: Option<Past>,
 }
@@ -30,14 +32,25 @@ struct Past {
 /// See [`crate::store::Store::submit`] and [`crate::store::Store::deliver`].
 pub(super) struct Submit {
     namespace: Namespace,
+    /// The job that posts, if one does.
+    parent: Option<JobId>,
     jobs: Vec<Encoded>,
 }
 
 impl Submit {
     pub(super) fn new(namespace: Namespace, jobs: Vec<NewJob>) -> Result<Self> {
+        let parent = jobs.first().and_then(|job| job.parent);
+        if jobs.iter().any(|job| job.parent != parent) {
+            let text = "the jobs of one call have different parents";
+            return Err(StoreError::Refused(text.into()));
+        }
         let jobs = jobs.into_iter().map(|job| Encoded::new(job, None));
         let jobs = jobs.collect::<Result<_>>()?;
-        Ok(Self { namespace, jobs })
+        Ok(Self {
+            namespace,
+            parent,
+            jobs,
+        })
     }
 
     pub(super) fn parcels(namespace: Namespace, parcels: Vec<Parcel>) -> Result<Self> {
@@ -53,15 +66,21 @@ impl Submit {
             Encoded::new(parcel.job, Some(past))
         };
         let jobs = parcels.into_iter().map(encoded).collect::<Result<_>>()?;
-        Ok(Self { namespace, jobs })
+        Ok(Self {
+            namespace,
+            parent: None,
+            jobs,
+        })
     }
 }
 
 impl Encoded {
-    fn new(job: NewJob, past: Option<Past>) -> Result<Self> {
+    fn new(mut job: NewJob, past: Option<Past>) -> Result<Self> {
         let head = encode(&Head::of(&job))?;
+        let child_key = job.child_key.take();
         Ok(Self {
             job: Arc::new(job),
+            child_key,
             head,
             past,
         })
@@ -75,6 +94,10 @@ impl Action for Submit {
         if self.jobs.is_empty() {
             return Ok(Vec::new());
         }
+        let mut posting = match self.parent {
+            Some(id) => Some(self.begin(writer, id)?),
+            None => None,
+        };
         let namespace = writer.namespace(&self.namespace)?;
         let now_ms = writer.now_ms;
         let db = &writer.db;
@@ -84,10 +107,22 @@ impl Action for Submit {
             "INSERT INTO open (key, rank, due, attempts, cancel, history) VALUES (?, ?, ?, ?, 0, ?)",
         )?;
         let mut ids = Vec::with_capacity(self.jobs.len());
-        for Encoded { job, head, past } in &self.jobs {
+        for encoded in &self.jobs {
+            let Encoded {
+                job,
+                child_key,
+                head,
+                past,
+            } = encoded;
             let origin = past.as_ref().map(|past| &past.origin);
             if let Some(origin) = origin
                 && let Some(id) = delivered_as(db, namespace, origin)?
+            {
+                ids.push(id);
+                continue;
+            }
+            if let (Some(posting), Some(key)) = (&posting, child_key)
+                && let Some(id) = posting.known(db, key)?
             {
                 ids.push(id);
                 continue;
@@ -122,6 +157,9 @@ impl Action for Submit {
                 history
             ])?;
             remember(db, namespace, origin, key.id())?;
+            if let Some(posting) = &mut posting {
+                posting.add(db, child_key.as_ref(), key.id())?;
+            }
             if let Some(name) = &job.idempotency_key {
                 db.prepare_cached("INSERT INTO keys (namespace, name, id) VALUES (?, ?, ?)")?
                     .execute(params![namespace, name, to_sql(key.id().0)])?;
@@ -131,8 +169,19 @@ impl Action for Submit {
             writer.bodies.offer(key, job, now_ms);
             ids.push(key.id());
         }
+        if let Some(posting) = posting {
+            posting.end(db)?;
+        }
         writer.effects.ring = true;
         Ok(ids)
+    }
+}
+
+impl Submit {
+    fn begin(&self, writer: &Writer, parent: JobId) -> Result<Posting> {
+        let number = writer.index.number(&self.namespace);
+        let key = number.and_then(|number| Key::new(number, parent));
+        Posting::begin(&writer.db, parent, key)
     }
 }
 

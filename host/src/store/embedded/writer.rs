@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::{CachedStatement, Connection, params};
 use uuid::Uuid;
 
-use crate::job::Namespace;
-use crate::store::{Cycle, Functions, Result, StoreError, Token};
+use crate::job::{Namespace, State};
+use crate::store::{Cycle, Functions, News, Result, StoreError, Token};
 
 use super::bodies::Bodies;
 use super::committer::Call;
@@ -33,8 +33,12 @@ pub(super) struct Host {
 pub(super) struct Effects {
     /// Attempts that ended.
     pub(super) over: Vec<Key>,
+    /// What jobs do now, in which attempt, in the order in which it happened.
+    pub(super) states: Vec<(Key, u32, State)>,
     /// Jobs that ended.
     pub(super) ended: Vec<Key>,
+    /// It may be another time when the next callback is due.
+    pub(super) callbacks: bool,
     /// New namespaces.
     pub(super) namespaces: Vec<Arc<NamespaceInfo>>,
     /// Namespaces whose functions changed.
@@ -61,6 +65,9 @@ pub(super) struct Writer {
     pub(super) ends: Vec<EndRow>,
     pub(super) shared: Arc<Shared>,
     pub(super) lease: Duration,
+    /// How long a callback that was taken is its taker's, in ms.
+    pub(super) callback_taken_ms: u64,
+    next_callback: Option<u64>,
     /// The time of the transaction, in ms since the Unix epoch.
     pub(super) now_ms: u64,
     /// What waits in memory may not be what waits on disk.
@@ -71,7 +78,12 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer that has loaded what the database holds; jobs of earlier
     /// processes are given back.
-    pub(super) fn new(db: Connection, shared: Arc<Shared>, lease: Duration) -> Result<Self> {
+    pub(super) fn new(
+        db: Connection,
+        shared: Arc<Shared>,
+        lease: Duration,
+        callback_taken: Duration,
+    ) -> Result<Self> {
         let mut writer = Self {
             db,
             index: Index::default(),
@@ -83,6 +95,8 @@ impl Writer {
             ends: Vec::new(),
             shared,
             lease,
+            callback_taken_ms: u64::try_from(callback_taken.as_millis()).unwrap_or(u64::MAX),
+            next_callback: None,
             now_ms: now_ms(),
             stale: true,
             syncs: None,
@@ -107,6 +121,9 @@ impl Writer {
             self.write_ends()?;
         }
         self.save_queues()?;
+        if self.effects.callbacks {
+            self.next_callback = self.next_callback_due()?;
+        }
         self.statement("COMMIT")?.execute([])?;
         self.stale = false;
         self.publish();
@@ -163,11 +180,36 @@ impl Writer {
                 *flag = tell;
             }
         }
-        self.shared.announce(&effects.ended);
+        self.tell(&effects.states, &effects.ended);
         self.shared
             .set_work(self.index.may_pop(), self.index.next_due());
+        if effects.callbacks {
+            self.shared.set_next_callback(self.next_callback);
+        }
         if effects.ring {
             self.shared.ring();
+        }
+    }
+
+    /// Tells those who watch jobs or wait for their ends.
+    fn tell(&mut self, states: &[(Key, u32, State)], ended: &[Key]) {
+        let shared = self.shared.clone();
+        if !shared.newsroom().is_empty() {
+            let states = states.iter().map(|(key, attempt, state)| {
+                let (attempt, state) = (*attempt, *state);
+                (*key, News::State { attempt, state })
+            });
+            let ends = ended.iter().map(|key| (*key, News::Ended));
+            for (key, news) in states.chain(ends) {
+                if let Some(queue) = self.index.queue(key.namespace()) {
+                    shared.newsroom().tell(&queue.info.name, key.id(), news);
+                }
+            }
+        }
+        if !shared.waiters().is_empty() {
+            for key in ended {
+                shared.waiters().ended(key);
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! Every host function, used as it is meant.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use serde::Deserialize;
-use skep_sdk::{Context, Failure, Output, Payload};
+use skep_sdk::{Context, Failure, JobId, Output, Payload};
 
 #[derive(Deserialize)]
 pub(crate) struct Progress {
@@ -16,7 +17,7 @@ pub(crate) struct Progress {
 #[skep_sdk::listener]
 pub(crate) fn progress(msg: Progress, ctx: &Context) -> Result<(), Failure> {
     for (percent, note) in [(10, "begun"), (50, "half way"), (90, "nearly there")] {
-        ctx.update_progress_with_note(percent, note)?;
+        ctx.progress(percent, note)?;
         compute(msg.iterations);
     }
     Ok(())
@@ -32,8 +33,15 @@ pub(crate) struct Store {
 /// Stores text and returns its key.
 #[skep_sdk::listener]
 pub(crate) fn store(msg: Store, ctx: &Context) -> Result<String, Failure> {
-    let expiry = msg.expiry_seconds.map(std::time::Duration::from_secs);
-    Ok(ctx.store_data(msg.data.as_bytes(), msg.key.as_deref(), expiry)?)
+    let data = msg.data.into_bytes();
+    let mut store = ctx.store(&data);
+    if let Some(key) = msg.key {
+        store = store.key(key);
+    }
+    if let Some(seconds) = msg.expiry_seconds {
+        store = store.expiry(Duration::from_secs(seconds));
+    }
+    Ok(store.save()?)
 }
 
 #[derive(Deserialize)]
@@ -44,10 +52,10 @@ pub(crate) struct Fetch {
 /// Returns the bytes under a key, or null.
 #[skep_sdk::listener]
 pub(crate) fn fetch(msg: Fetch, ctx: &Context) -> Result<Payload, Failure> {
-    Ok(match ctx.fetch_data(&msg.key)? {
-        Some(data) => Payload::from(data),
-        None => Payload::json(&())?,
-    })
+    match ctx.fetch(&msg.key)? {
+        Some(data) => Ok(data),
+        None => Ok(Payload::json(&())?),
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,13 +71,12 @@ pub(crate) struct Spawn {
 
 /// Posts children and returns their ids.
 #[skep_sdk::listener]
-pub(crate) fn spawn(msg: Spawn, ctx: &Context) -> Result<Vec<String>, Failure> {
-    let child = || Ok::<_, Failure>(ctx.post(&msg.message)?.functions([&msg.function]));
+pub(crate) fn spawn(msg: Spawn, ctx: &Context) -> Result<Vec<JobId>, Failure> {
+    let child = ctx.post(&msg.message).functions([&msg.function]);
     if msg.many {
-        let children = (0..msg.n).map(|_| child()).collect::<Result<Vec<_>, _>>()?;
-        return Ok(ctx.post_many(children)?);
+        return Ok(ctx.post_many(vec![child; msg.n])?);
     }
-    (0..msg.n).map(|_| Ok(child()?.send()?)).collect()
+    (0..msg.n).map(|_| Ok(child.clone().send()?)).collect()
 }
 
 #[derive(Deserialize)]
@@ -81,9 +88,9 @@ pub(crate) struct Wait {
 /// Waits for a job and returns its output, or the text of the error.
 #[skep_sdk::listener]
 pub(crate) fn wait(msg: Wait, ctx: &Context) -> Result<Output, Failure> {
-    let result = match msg.timeout_ms.map(std::time::Duration::from_millis) {
-        Some(timeout) => ctx.block_until_result_for(&msg.id, timeout),
-        None => ctx.block_until_result(&msg.id),
+    let result = match msg.timeout_ms.map(Duration::from_millis) {
+        Some(timeout) => ctx.wait_timeout(&msg.id, timeout),
+        None => ctx.wait(&msg.id),
     };
     match result {
         Ok(output) => Ok(output),

@@ -44,6 +44,11 @@ pub(crate) fn panic(_msg: Payload, ctx: &Context) -> Result<(), Failure> {
 /// Traps at once.
 #[skep_sdk::listener]
 pub(crate) fn trap(_msg: Payload, ctx: &Context) -> Result<(), Failure> {
+    unreachable()
+}
+
+/// A trap that says nothing.
+pub(crate) fn unreachable() -> ! {
     #[cfg(target_arch = "wasm32")]
     core::arch::wasm32::unreachable();
     #[cfg(not(target_arch = "wasm32"))]
@@ -63,5 +68,5 @@ pub(crate) fn flood(_msg: Payload, ctx: &Context) -> Result<(), Failure> {
 /// Posts itself again, for ever.
 #[skep_sdk::listener]
 pub(crate) fn bomb(_msg: Payload, ctx: &Context) -> Result<String, Failure> {
-    Ok(ctx.post(&())?.functions(["bomb"]).send()?)
+    Ok(ctx.post(&()).functions(["bomb"]).send()?.into())
 }

@@ -1,8 +1,10 @@
 //! The guest that host tests run: a function for each thing that a handler, or
 //! an attacker, may do. [`calls`] uses the host's functions as they are meant,
-//! [`ends`] gives the outcomes a job can have, [`hostile`] misbehaves.
+//! [`compose`] does what its message says, [`ends`] gives the outcomes a job can
+//! have, [`hostile`] misbehaves.
 
 mod calls;
+mod compose;
 mod ends;
 mod hostile;
 
@@ -25,6 +27,7 @@ skep_sdk::export!(
     calls::wait,
     calls::models,
     calls::cancelled,
+    compose::compose,
     // What no job should do.
     hostile::spin,
     hostile::grow,

@@ -1,0 +1,236 @@
+//! Where a guest is: in a worker's slot while it runs, in a parking place while it
+//! waits for other jobs; and its clock, which stands still meanwhile.
+//!
+//! A pool has an instance for each slot and each place, so that whoever holds one of
+//! them gets its instance, and whoever waits in line for one holds none.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
+
+/// What parked guests may hold of memory, all together, in bytes: four of the largest.
+/// Ordinary ones hold some 200 KiB, so that their number is the bound.
+const MAX_PARKED_BYTES: usize = 1 << 30;
+
+/// The unit in which that is counted, in bytes: a page of WASM's.
+const PAGE_BYTES: usize = 64 << 10;
+
+/// The slots and places of a host.
+#[derive(Debug)]
+pub(super) struct Slots {
+    running: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    parked_pages: Arc<Semaphore>,
+    parked: AtomicUsize,
+    changed: Notify,
+}
+
+impl Slots {
+    /// Room for this many guests that run, and that are parked.
+    pub(super) fn new(running: usize, parked: usize) -> Arc<Self> {
+        Arc::new(Self {
+            running: Arc::new(Semaphore::new(running)),
+            places: Arc::new(Semaphore::new(parked)),
+            parked_pages: Arc::new(Semaphore::new(MAX_PARKED_BYTES / PAGE_BYTES)),
+            parked: AtomicUsize::new(0),
+            changed: Notify::new(),
+        })
+    }
+
+    /// A slot, as soon as one is free.
+    pub(super) async fn take(self: &Arc<Self>) -> Arc<Slot> {
+        Arc::new(Slot {
+            // The semaphore is never closed.
+            place: Mutex::new(
+                self.running
+                    .clone()
+                    .acquire_owned()
+                    .await
+                    .ok()
+                    .map(Place::Running),
+            ),
+            slots: self.clone(),
+            clock: Mutex::new(Clock {
+                begun: Instant::now(),
+                stood: Duration::ZERO,
+                stopped: None,
+            }),
+            resumed: Notify::new(),
+            no_place: Notify::new(),
+        })
+    }
+
+    /// How many guests are parked.
+    pub(super) fn parked(&self) -> usize {
+        self.parked.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when that has changed since this was last asked.
+    pub(super) async fn parked_changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// What a guest holds of the host.
+#[derive(Debug)]
+enum Place {
+    Running(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+    Parked(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]),
+}
+
+/// When a guest has run, and for how long.
+#[derive(Debug)]
+struct Clock {
+    begun: Instant,
+    /// How long it stood still, up to the last time it was stopped.
+    stood: Duration,
+    stopped: Option<Instant>,
+}
+
+/// A guest's place, from its first moment until its instance is gone.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    place: Mutex<Option<Place>>,
+    clock: Mutex<Clock>,
+    resumed: Notify,
+    no_place: Notify,
+}
+
+impl Slot {
+    /// Gives the worker to the next job, and stops the clock; answers whether there was
+    /// a place to park a guest of `bytes`.
+    pub(super) fn park(&self, bytes: usize) -> bool {
+        let pages = u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX);
+        let place = self.slots.places.clone().try_acquire_owned();
+        let memory = self
+            .slots
+            .parked_pages
+            .clone()
+            .try_acquire_many_owned(pages);
+        let (Ok(place), Ok(memory)) = (place, memory) else {
+            self.no_place.notify_one();
+            return false;
+        };
+        lock(&self.clock).stopped = Some(Instant::now());
+        *lock(&self.place) = Some(Place::Parked([place, memory]));
+        self.slots.parked.fetch_add(1, Ordering::SeqCst);
+        self.slots.changed.notify_one();
+        true
+    }
+
+    /// Gets a parked guest a worker again, and lets its clock go on.
+    pub(super) async fn resume(&self) {
+        if !self.is_parked() {
+            return;
+        }
+        // The semaphore is never closed.
+        if let Ok(permit) = self.slots.running.clone().acquire_owned().await {
+            self.leave_place(Some(Place::Running(permit)));
+        }
+        let mut clock = lock(&self.clock);
+        if let Some(stopped) = clock.stopped.take() {
+            clock.stood += stopped.elapsed();
+        }
+        self.resumed.notify_one();
+    }
+
+    /// Whether the guest is parked.
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(*lock(&self.place), Some(Place::Parked(_)))
+    }
+
+    fn leave_place(&self, next: Option<Place>) {
+        let left = std::mem::replace(&mut *lock(&self.place), next);
+        if let Some(Place::Parked(_)) = left {
+            self.slots.parked.fetch_sub(1, Ordering::SeqCst);
+            self.slots.changed.notify_one();
+        }
+    }
+
+    /// Resolves when there was no place to park the guest.
+    pub(super) async fn no_place(&self) {
+        self.no_place.notified().await;
+    }
+
+    /// Resolves when the guest has run for this long, not counting the time parked.
+    pub(super) async fn has_run_for(&self, limit: Duration) {
+        loop {
+            let end = {
+                let clock = lock(&self.clock);
+                let end = clock.begun.checked_add(limit + clock.stood);
+                clock.stopped.is_none().then_some(end)
+            };
+            match end {
+                None => self.resumed.notified().await,
+                // Beyond what a clock can show.
+                Some(None) => std::future::pending().await,
+                Some(Some(end)) if end <= Instant::now() => return,
+                Some(Some(end)) => sleep_until(end).await,
+            }
+        }
+    }
+
+    /// How long the guest has been parked, in all.
+    pub(super) fn parked_for(&self) -> Duration {
+        let clock = lock(&self.clock);
+        let now = clock.stopped.map(|stopped| stopped.elapsed());
+        clock.stood + now.unwrap_or_default()
+    }
+
+    /// How long the guest has run, not counting the time parked.
+    pub(super) fn run_for(&self) -> Duration {
+        let begun = lock(&self.clock).begun;
+        begun.elapsed().saturating_sub(self.parked_for())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.leave_place(None);
+    }
+}
+
+/// What these locks guard is whole between any two operations on it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_parked_guest_gives_its_slot_away_and_its_clock_stands_still() {
+        let slots = Slots::new(1, 1);
+        let parent = slots.take().await;
+        assert!(parent.park(PAGE_BYTES));
+        assert_eq!(slots.parked(), 1);
+        let child = slots.take().await;
+        let (limit, long) = (Duration::from_millis(50), Duration::from_millis(200));
+        let late = tokio::time::timeout(long, parent.has_run_for(limit));
+        assert!(late.await.is_err(), "it was parked all the time");
+        drop(child);
+        parent.resume().await;
+        assert_eq!(slots.parked(), 0);
+        assert!(parent.parked_for() >= long);
+        parent.has_run_for(limit).await;
+        assert!(parent.run_for() >= limit);
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_keeps_its_slot() {
+        let slots = Slots::new(2, 1);
+        let (first, second) = (slots.take().await, slots.take().await);
+        assert!(first.park(0));
+        assert!(!second.park(0));
+        second.no_place().await;
+        drop(first);
+        assert_eq!(slots.parked(), 0);
+        assert!(!second.park(MAX_PARKED_BYTES + 1), "too large to be parked");
+        assert!(second.park(MAX_PARKED_BYTES));
+    }
+}
