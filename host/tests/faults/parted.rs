@@ -103,7 +103,8 @@ async fn again<T, F: Future<Output = skep::store::Result<T>>>(call: impl Fn() ->
 async fn what_ends_while_a_waiting_host_is_cut_off_is_not_missed() {
     let all = parted().await;
     let child = all.near.submit(&ns(), vec![job()]).await.unwrap()[0];
-    let parked = all.far.park(all.lease, &all.claims[0].token, &[child]);
+    let awaited = [child];
+    let parked = all.far.park(all.lease, &all.claims[0].token, &awaited);
     let Parked::Waiting(waiting) = parked.await.unwrap() else {
         panic!("it has not begun");
     };

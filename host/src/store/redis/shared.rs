@@ -18,6 +18,7 @@ use crate::store::{Cycle, Functions, Result, StoreError, Token};
 use crate::time;
 
 use super::alarm::Alarm;
+use super::recent::Recent;
 
 /// Nothing is due.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -107,6 +108,8 @@ pub(super) struct Shared {
     functions: Mutex<HashMap<Namespace, Known>>,
     /// Who waits for ends.
     pub(super) waiters: Arc<Waiters<(Namespace, JobId)>>,
+    /// What ended here while somebody waited for it.
+    pub(super) recent: Recent,
     /// Who watches what.
     pub(super) newsroom: Arc<Newsroom>,
     /// Rings when somebody begins to watch.
@@ -141,6 +144,7 @@ impl Default for Shared {
             hosts: Mutex::default(),
             functions: Mutex::default(),
             waiters: Arc::default(),
+            recent: Recent::default(),
             newsroom: Arc::default(),
             watching: Notify::new(),
             waits: AtomicU64::new(0),
