@@ -65,7 +65,7 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
         let (ns, id) = (&ns, JobId(*id));
         async move {
             let record = store.job(ns, id).await?;
-            Ok::<_, StoreError>((id, case, record, store.output(ns, id).await?))
+            Ok::<_, StoreError>((id, case, record, store.outcome(ns, id).await?))
         }
     });
     let mut records = stream::iter(records).buffered(16);
@@ -75,10 +75,10 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
     };
     let mut ended = BTreeMap::new();
     while let Some(read) = records.next().await {
-        let (id, case, record, output) = read.unwrap();
+        let (id, case, record, outcome) = read.unwrap();
         let record = record.unwrap_or_else(|| panic!("job {id} is lost"));
         assert_eq!(record.idempotency_key, Some(case.key()));
-        case.check(&record, output);
+        case.check(&record, outcome);
         let lost = (record.attempts.iter())
             .filter(|attempt| {
                 (attempt.cause.as_ref()).is_some_and(|c| c.kind == CauseKind::HostLost)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use skep::job::{CauseKind, JobRecord, State};
-use skep::store::Stored;
+use skep::store::Outcome;
 
 /// Attempts of jobs that must complete: more than hosts are lost.
 const MANY: u32 = 100;
@@ -143,7 +143,7 @@ impl Case {
     }
 
     /// Asserts that it has ended as it should.
-    pub(crate) fn check(&self, record: &JobRecord, output: Option<Stored>) {
+    pub(crate) fn check(&self, record: &JobRecord, outcome: Outcome) {
         let attempts = &record.attempts;
         assert_eq!(record.attempt as usize, attempts.len(), "{record:#?}");
         assert!(record.attempt <= self.max_attempts, "{record:#?}");
@@ -158,12 +158,12 @@ impl Case {
             let may_pass = kind.is_none_or(CauseKind::may_pass);
             assert!(last || may_pass, "{record:#?}");
         }
-        let text = match output {
-            Some(Stored::Output(output)) => {
+        let text = match outcome {
+            Outcome::Completed(output) => {
                 Some(String::from_utf8(output.result.data.to_vec()).unwrap())
             }
-            Some(Stored::Expired) => panic!("expired within the hour: {record:#?}"),
-            None => None,
+            Outcome::Expired => panic!("expired within the hour: {record:#?}"),
+            _ => None,
         };
         match &self.end {
             End::Completed(result) => assert_eq!(text.as_ref(), Some(result), "{record:#?}"),

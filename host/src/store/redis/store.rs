@@ -16,7 +16,7 @@ use crate::store::record::{Ended, Fate};
 use crate::store::{
     AttemptLog, CLAIMS_PER_YIELD, Callback, Cancelled, Completion, Cycle, Deployment, Functions,
     Lease, NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Step, Store,
-    StoreError, Stored, Token, Verdict, Watch,
+    StoreError, Token, Verdict, Watch,
 };
 
 use super::claims::Claims;
@@ -422,14 +422,6 @@ impl Store for RedisStore {
             return Ok(outcomes);
         }
         self.read_outcomes(namespace, ids, max_bytes).await
-    }
-
-    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>> {
-        Ok(match self.outcome(namespace, id).await? {
-            Outcome::Completed(output) => Some(Stored::Output(output)),
-            Outcome::Expired => Some(Stored::Expired),
-            _ => None,
-        })
     }
 
     async fn children(
