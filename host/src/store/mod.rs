@@ -224,15 +224,6 @@ pub enum Cancelled {
     Requested,
 }
 
-/// To go: [`Outcome`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// The output.
-    Output(Output),
-    /// It was kept as long as its poster asked, and is gone.
-    Expired,
-}
-
 /// What an attempt has logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptLog {
@@ -337,9 +328,6 @@ pub trait Store: Send + Sync + 'static {
         let outcomes = self.outcomes(namespace, &[id], u64::MAX).await?;
         Ok(outcomes.into_iter().next().unwrap_or(Outcome::Unknown))
     }
-
-    /// To go.
-    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>>;
 
     /// The jobs that a job has posted, after an id, in the order of their ids, up to
     /// `want`.
