@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::callback::CallbackPolicy;
 use crate::deploy::Deployer;
 use crate::host::MAX_PARKED;
 use crate::intake::Intake;
@@ -145,7 +146,7 @@ impl Parts {
         };
         let services = Services {
             store: store.clone(),
-            intake: Arc::new(Intake::new(store.clone())),
+            intake: Arc::new(Intake::new(store.clone(), CallbackPolicy::default())),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let component = read(&options.component)?;

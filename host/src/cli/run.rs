@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follow::{Display, Jobs, verdict};
+use super::follow::{Display, Jobs, Listener, verdict};
 use super::hosting::this_binary;
 use super::output::{note, plain};
 use super::{Global, failure::Failure, message, output};
+use crate::callback::CallbackOptions;
+use crate::following::{Cursor, Following};
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
-use crate::job::{FunctionName, JobId, JobRecord, Limits, Namespace, Payload};
+use crate::job::{FunctionName, JobId, Limits, Namespace, Payload};
 use crate::store::{Deployment, Store, StoreUrl, Stored};
 
 /// Enough for a handler that posts jobs of its own and waits for them.
@@ -61,6 +63,10 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         workers: WORKERS,
         max_parked: MAX_PARKED,
         binary: this_binary()?,
+        callbacks: CallbackOptions {
+            send: false,
+            ..CallbackOptions::default()
+        },
     };
     let store = store
         .open()
@@ -103,8 +109,8 @@ async fn job(
         store: Arc::clone(&host.store),
         namespace,
     };
-    let record = Display::new(1).follow(&local, id).await?;
-    if let Err(failure) = verdict(&record) {
+    let ended = Display::new(1).follow(&local, id).await?;
+    if let Err(failure) = verdict(&ended) {
         local.show_log(id).await;
         return Err(failure);
     }
@@ -153,19 +159,13 @@ impl Local<'_> {
 }
 
 impl Jobs for Local<'_> {
-    async fn record(&self, id: JobId) -> Result<JobRecord, Failure> {
-        match self.store.job(self.namespace, id).await {
-            Ok(Some(record)) => Ok(record),
-            Ok(None) => Err(Failure::failed(format!("job {id} is gone"))),
-            Err(error) => Err(Failure::failed(error.to_string())),
+    async fn follow(&self, id: JobId, listener: &mut impl Listener) -> Result<(), Failure> {
+        let following = Following::new(Arc::clone(&self.store));
+        let follower = (following.follow(self.namespace, id, Cursor::default())).await;
+        let mut follower = follower.map_err(|error| Failure::failed(error.to_string()))?;
+        while let Some(told) = follower.next().await {
+            listener.hear(told.event)?;
         }
-    }
-
-    async fn ended(&self, id: JobId, at_most: Duration) -> Result<(), Failure> {
-        let ended = self.store.ended(self.namespace, id);
-        match tokio::time::timeout(at_most, ended).await {
-            Ok(Err(error)) => Err(Failure::failed(error.to_string())),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }

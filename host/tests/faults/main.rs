@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skep::callback::CallbackOptions;
 use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::store::Store;
 
@@ -45,6 +46,7 @@ fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
         cache_dir: directory.to_owned(),
         workers,
         binary: env!("CARGO_BIN_EXE_skep").into(),
+        callbacks: CallbackOptions::default(),
     };
     Host::start(store, options).expect("the host starts")
 }
