@@ -69,7 +69,8 @@ pub(super) async fn run(deliverer: Arc<Deliverer>, stopping: CancellationToken) 
 }
 
 fn away(error: &crate::store::StoreError) -> Duration {
-    tracing::warn!(%error, "could not look for callbacks");
+    // The store itself says in the log that it is away.
+    tracing::debug!(%error, "could not look for callbacks");
     STORE_AWAY
 }
 
@@ -101,7 +102,7 @@ impl Deliverer {
         };
         let given_up = again_in_ms.is_none() && !matches!(tried, Tried::Arrived(_));
         if given_up {
-            tracing::info!(
+            tracing::debug!(
                 namespace = %callback.namespace, job = %callback.id, ?tried,
                 "a callback did not arrive and is given up"
             );

@@ -200,6 +200,16 @@ async fn a_receiver_gets_the_outcome_and_nothing_of_ours() {
     assert!(headers.contains(&format!("host: 127.0.0.1:{}\r\n", receiver.port)));
 }
 
+#[test]
+fn whatever_a_url_may_hold_can_be_requested() {
+    for c in ('!'..='~').filter(|c| *c != '\\') {
+        let url = format!("http://a.test/{c}/?{c}={c}");
+        let target = Target::parse(&url).unwrap().with_outcome(&callback(&url));
+        assert!(request(&target, HeaderMap::new()).is_ok(), "{c}");
+        assert!(!target.as_str().contains(['"', '\\']), "{c}");
+    }
+}
+
 #[tokio::test]
 async fn a_name_is_judged_by_what_it_stands_for() {
     let receiver = Receiver::answering("HTTP/1.1 200 OK\r\n\r\n").await;
