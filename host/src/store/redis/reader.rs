@@ -5,7 +5,7 @@ use redis::Value;
 
 use crate::job::{JobId, JobRecord, MAX_CHILDREN_LISTED, Namespace, State};
 use crate::store::record::{
-    Head, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
+    Head, Try, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
 };
 use crate::store::{AttemptLog, Outcome, Result};
 
@@ -59,8 +59,8 @@ impl RedisStore {
         if let Some(callback) = &mut record.callback {
             callback.due_at_ms = call_at;
             while !tries.is_empty() {
-                let delivery = decode(format_args!("the callbacks of {what}"), &tries.bytes()?)?;
-                callback.deliveries.push(delivery);
+                let tried: Try = decode(format_args!("the callbacks of {what}"), &tries.bytes()?)?;
+                callback.deliveries.push(tried.into_delivery());
             }
         }
         if place == "ended" {
