@@ -8,16 +8,21 @@
 //! `queue cp` and `queue mv` open stores; the rest talks to a host over HTTP.
 
 mod bench;
+mod callbacks;
+mod cancel;
 mod client;
 mod compile;
 mod deploy;
 mod duration;
+mod events;
 mod failure;
+mod files;
 mod follow;
 mod functions;
 mod get;
 mod hosting;
 mod logging;
+mod logs;
 mod message;
 mod output;
 mod post;
@@ -25,6 +30,7 @@ mod queue;
 mod result;
 mod run;
 mod serve;
+mod stream;
 mod wait;
 mod worker;
 
@@ -89,6 +95,8 @@ enum Verb {
     Queue(queue::Args),
     Wait(wait::Args),
     Get(get::Args),
+    Logs(logs::Args),
+    Cancel(cancel::Args),
     Result(result::Args),
     Run(run::Args),
     Worker(worker::Args),
@@ -100,12 +108,15 @@ enum Verb {
 pub fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     logging::start(matches!(verb, Verb::Serve(_) | Verb::Worker(_)));
+    files::allow_many();
     let done = match verb {
         Verb::Bench(args) => bench::run(&args, &global),
+        Verb::Cancel(args) => block_on(cancel::run(args, &global)),
         Verb::CompileComponent(args) => return compile::run(&args),
         Verb::Deploy(args) => block_on(deploy::run(args, &global)),
         Verb::Functions(args) => block_on(functions::run(args, &global)),
         Verb::Get(args) => block_on(get::run(args, &global)),
+        Verb::Logs(args) => block_on(logs::run(args, &global)),
         Verb::Post(args) => block_on(post::run(args, &global)),
         Verb::Queue(args) => block_on(queue::run(args, &global)),
         Verb::Result(args) => block_on(result::run(args, &global)),

@@ -1,10 +1,11 @@
 //! Everything that one `skep` process runs, put together: the store, the sandbox,
-//! the workers, and the two ways in (`intake` for jobs, `deploy` for components).
+//! the workers, the callbacks, and the two ways in (`intake` for jobs, `deploy` for components).
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
 use crate::intake::Intake;
 use crate::sandbox::{ReportBoard, Sandbox, SandboxConfig, Services};
@@ -28,6 +29,8 @@ pub struct HostOptions {
     pub max_parked: u16,
     /// The `skep` binary, which also compiles components.
     pub binary: PathBuf,
+    /// How callbacks are sent, and which are accepted.
+    pub callbacks: CallbackOptions,
 }
 
 /// A running host.
@@ -39,10 +42,11 @@ pub struct Host {
     /// Takes components in.
     pub deployer: Arc<Deployer>,
     workers: Option<Workers>,
+    callbacks: Option<Callbacks>,
 }
 
 impl Host {
-    /// Starts the workers on a store.
+    /// Starts the workers and the sender of callbacks on a store.
     ///
     /// # Errors
     ///
@@ -53,8 +57,10 @@ impl Host {
             workers,
             max_parked,
             binary,
+            callbacks,
         } = options;
-        let intake = Arc::new(Intake::new(store.clone()));
+        let policy = callbacks.policy.clone();
+        let intake = Arc::new(Intake::new(store.clone(), policy));
         let config = SandboxConfig {
             slots: workers,
             max_parked: if workers == 0 { 0 } else { max_parked.into() },
@@ -76,19 +82,27 @@ impl Host {
                 slots,
             })?),
         };
+        let callbacks = callbacks
+            .send
+            .then(|| Callbacks::start(store.clone(), callbacks));
         Ok(Self {
             store,
             intake,
             deployer,
             workers,
+            callbacks,
         })
     }
 
     /// Stops the workers: running jobs may go on for `grace`, the rest is given
-    /// back unrun.
+    /// back unrun. Then callbacks under way get what is left of it.
     pub async fn stop(self, grace: Duration) {
+        let begun = Instant::now();
         if let Some(workers) = self.workers {
             workers.stop(grace).await;
+        }
+        if let Some(callbacks) = self.callbacks {
+            callbacks.stop(grace.saturating_sub(begun.elapsed())).await;
         }
     }
 }

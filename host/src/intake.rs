@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::callback::CallbackPolicy;
 use crate::job::{ChildKey, FunctionName, JobId, MAX_DEPTH, NameError, Namespace, NewJob, Payload};
 use crate::schema::{MessageSchema, Mismatch};
 use crate::store::{Deployment, Store, StoreError};
@@ -136,9 +137,6 @@ pub enum IntakeError {
         "the job would have {0} ancestors, and {MAX_DEPTH} are allowed; a handler that posts itself without end looks like this"
     )]
     TooDeep(u32),
-    /// A callback, which this version cannot send.
-    #[error("callbacks come with a later version; poll or use ?wait_ms= instead")]
-    Callback,
     /// One of several jobs was not acceptable.
     #[error("job {index} of {count}: {error}")]
     InBatch {
@@ -160,15 +158,18 @@ pub enum IntakeError {
 /// Accepts jobs.
 pub struct Intake {
     store: Arc<dyn Store>,
+    callbacks: CallbackPolicy,
     schemas: Schemas,
     large: Semaphore,
 }
 
 impl Intake {
-    /// An intake in front of `store`.
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    /// An intake in front of `store`, which accepts callbacks to where `callbacks`
+    /// lets them go.
+    pub fn new(store: Arc<dyn Store>, callbacks: CallbackPolicy) -> Self {
         Self {
             store,
+            callbacks,
             schemas: Schemas::default(),
             large: Semaphore::new(LARGE_CHECKS),
         }
@@ -219,7 +220,7 @@ impl Intake {
             })
             .collect();
         let names = functions.iter().map(|found| found.function.clone());
-        let job = options::check(request, names.collect())?;
+        let job = options::check(request, names.collect(), &self.callbacks)?;
         Ok(Check { job, schemas })
     }
 

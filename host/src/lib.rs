@@ -4,12 +4,14 @@
 //! jobs; a host leases jobs from a [`store`] and runs each in a fresh [`sandbox`].
 //!
 //! Dependencies point one way: [`http`] and [`cli`] → [`host`] → [`worker`] →
-//! [`sandbox`] → [`intake`] → [`store`] → [`job`].
+//! [`sandbox`] → [`intake`] → [`callback`] → [`store`] → [`job`].
 
 pub mod bench;
+pub mod callback;
 pub mod cli;
 pub mod deploy;
 pub mod directory;
+pub mod following;
 pub mod host;
 pub mod http;
 pub mod intake;

@@ -3,6 +3,7 @@
 
 mod composing;
 mod drain;
+mod followers;
 mod meter;
 mod redis;
 mod resident;
@@ -18,6 +19,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::callback::CallbackPolicy;
 use crate::deploy::Deployer;
 use crate::host::MAX_PARKED;
 use crate::intake::Intake;
@@ -99,6 +101,7 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     }
     if options.redis.is_none() {
         report(resident::measure(options)?);
+        report(followers::measure(options)?);
     }
     Ok(figures)
 }
@@ -145,7 +148,7 @@ impl Parts {
         };
         let services = Services {
             store: store.clone(),
-            intake: Arc::new(Intake::new(store.clone())),
+            intake: Arc::new(Intake::new(store.clone(), CallbackPolicy::default())),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let component = read(&options.component)?;

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::follow::{Jobs as _, word};
+use super::follow::word;
 use super::output::plain;
 use super::{Global, failure::Failure, output};
-use crate::job::{AttemptRecord, CauseKind, JobId, JobRecord};
+use crate::job::{AttemptRecord, CauseKind, Delivery, JobId, JobRecord};
+use crate::time::now_ms;
 
 /// Show all that is known of a job
 #[derive(Debug, clap::Args)]
@@ -60,7 +61,25 @@ fn describe(record: &JobRecord) -> String {
         let number = format!("attempt {}/{}", attempt.number, record.max_attempts);
         let _ = writeln!(text, "{number}  {}", of_attempt(attempt));
     }
+    if let Some(callback) = &record.callback {
+        let _ = writeln!(text, "callback   {}", plain(&callback.url));
+        for (index, delivery) in callback.deliveries.iter().enumerate() {
+            let _ = writeln!(text, "try {}      {}", index + 1, of_delivery(delivery));
+        }
+        if let Some(due_at_ms) = callback.due_at_ms {
+            let seconds = due_at_ms.saturating_sub(now_ms()).div_ceil(1000);
+            let _ = writeln!(text, "next try   in {seconds} s");
+        }
+    }
     text
+}
+
+fn of_delivery(delivery: &Delivery) -> String {
+    match (delivery.status, &delivery.error) {
+        (Some(status), None) => format!("answered {status}"),
+        (_, Some(error)) => plain(error),
+        (None, None) => "nothing is known of it".to_owned(),
+    }
 }
 
 fn of_attempt(attempt: &AttemptRecord) -> String {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::callbacks::CallbackArgs;
 use super::{duration, failure::Failure, output};
+use crate::callback::CallbackPolicy;
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::store::{LEASE, StoreUrl};
 
@@ -42,6 +44,8 @@ pub(super) struct Hosting {
     /// tests, which cannot wait as long as a network deserves
     #[arg(long, value_name = "TIME", hide = true, value_parser = lease)]
     lease: Option<Duration>,
+    #[command(flatten)]
+    callbacks: CallbackArgs,
 }
 
 impl Hosting {
@@ -50,13 +54,19 @@ impl Hosting {
         self.workers.map_or_else(default_workers, usize::from)
     }
 
-    /// Opens the store and starts a host.
-    pub(super) async fn start(&self, workers: usize) -> Result<Host, Failure> {
+    /// Opens the store and starts a host; `otherwise` says where callbacks may go
+    /// unless the operator does.
+    pub(super) async fn start(
+        &self,
+        workers: usize,
+        otherwise: CallbackPolicy,
+    ) -> Result<Host, Failure> {
         let options = HostOptions {
             cache_dir: self.cache_dir()?,
             workers,
             max_parked: self.max_parked,
             binary: this_binary()?,
+            callbacks: self.callbacks.options(otherwise)?,
         };
         let store = self.store.open_with(self.lease.unwrap_or(LEASE)).await;
         let store = store.map_err(|error| Failure::failed(error.to_string()))?;

@@ -58,6 +58,10 @@ pub(super) struct Args {
     /// How long the result is kept, such as 7d [default: for ever]
     #[arg(long, value_parser = duration::parse)]
     retention: Option<Duration>,
+    /// Call this URL when the job has ended, with success=0|1, job_id= and
+    /// short_result= added to its query
+    #[arg(long, value_name = "URL")]
+    callback: Option<String>,
     /// Follow the job, and print its result instead of its id
     #[arg(long)]
     wait: bool,
@@ -81,6 +85,8 @@ struct Options<'a> {
     timeout_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -120,8 +126,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let id: JobId = id
         .parse()
         .map_err(|error| Failure::failed(format!("{error}")))?;
-    let record = Display::new(1).follow(&client, id).await?;
-    verdict(&record)?;
+    verdict(&Display::new(1).follow(&client, id).await?)?;
     let result = client.result(id).await?;
     output::result(&format!("job {id}"), &result, args.output.as_deref())
 }
@@ -135,6 +140,7 @@ impl<'a> Options<'a> {
             max_attempts: args.max_attempts,
             timeout_ms: args.timeout.map(duration::ms),
             retention_s: args.retention.map(|retention| retention.as_secs()),
+            callback: args.callback.as_deref(),
         }
     }
 }

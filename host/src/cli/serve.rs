@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, lookup_host};
 
 use super::hosting::{Hosting, stop_signal};
 use super::{failure::Failure, output};
+use crate::callback::CallbackPolicy;
 use crate::http::{self, App};
 
 /// Run a server: HTTP and workers in one process
@@ -33,13 +34,17 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         no_worker,
     } = args;
     let listener = listen(&given).await?;
-    let url = match listener.local_addr() {
-        Ok(address) => format!("http://{address}"),
-        Err(error) => return Err(Failure::failed(format!("cannot listen: {error}"))),
-    };
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::failed(format!("cannot listen: {error}")))?;
+    let url = format!("http://{address}");
     let stopping = stop_signal(hosting.grace)?;
     let workers = if no_worker { 0 } else { hosting.workers() };
-    let host = hosting.start(workers).await?;
+    let callbacks = match address.ip().is_loopback() {
+        true => CallbackPolicy::with_loopback(),
+        false => CallbackPolicy::default(),
+    };
+    let host = hosting.start(workers, callbacks).await?;
     let app = App::new(
         host.store.clone(),
         host.intake.clone(),

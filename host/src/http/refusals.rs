@@ -49,7 +49,6 @@ impl From<IntakeError> for Problem {
                 (StatusCode::UNPROCESSABLE_ENTITY, "message-mismatch")
             }
             IntakeError::TooDeep(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-deep"),
-            IntakeError::Callback => (StatusCode::NOT_IMPLEMENTED, "no-callbacks"),
             IntakeError::Broken => return Self::internal(&error),
             IntakeError::InBatch { .. } | IntakeError::Store(_) => return Self::nested(error),
         };

@@ -1,6 +1,7 @@
 //! The ranges of a job's options.
 
 use super::{IntakeError, MAX_MESSAGE_BYTES, PostRequest};
+use crate::callback::{CallbackPolicy, Target};
 use crate::job::{
     DEFAULT_MAX_ATTEMPTS, FunctionName, MAX_DELAY_MS, MAX_DEPTH, MAX_MAX_ATTEMPTS, NewJob, Payload,
     Priority,
@@ -20,10 +21,8 @@ const MAX_RETENTION_S: u64 = 100 * 366 * 24 * 3600;
 pub(super) fn check(
     request: PostRequest,
     functions: Vec<FunctionName>,
+    callbacks: &CallbackPolicy,
 ) -> Result<NewJob, IntakeError> {
-    if request.callback.is_some() {
-        return Err(IntakeError::Callback);
-    }
     if request.depth > MAX_DEPTH {
         return Err(IntakeError::TooDeep(request.depth));
     }
@@ -53,6 +52,8 @@ pub(super) fn check(
             "retention_s is at most {MAX_RETENTION_S} (a century), not {seconds}; leave it out to keep the result for ever"
         )));
     }
+    let callback = request.callback.as_deref();
+    let callback = callback.map(|url| check_callback(url, callbacks));
     let priority = request.priority.map(Priority::try_from).transpose();
     Ok(NewJob {
         message: request.message,
@@ -66,7 +67,7 @@ pub(super) fn check(
         parent: request.parent,
         depth: request.depth,
         child_key: request.child_key,
-        callback: request.callback,
+        callback: callback.transpose()?,
     })
 }
 
@@ -95,6 +96,15 @@ fn check_key(key: &str) -> Result<(), IntakeError> {
     Ok(())
 }
 
+/// The URL of a callback, normalised, unless it is one that would never be called. A
+/// name is judged when it is called.
+fn check_callback(url: &str, callbacks: &CallbackPolicy) -> Result<String, IntakeError> {
+    let target = Target::parse(url).map_err(bad)?;
+    let judged = callbacks.judge_literal(&target.host(), target.port());
+    judged.map_err(|refused| bad(format!("callback to {}: {refused}", target.host())))?;
+    Ok(target.as_str().to_owned())
+}
+
 fn bad(text: String) -> IntakeError {
     IntakeError::BadOption(text)
 }
@@ -110,12 +120,12 @@ mod tests {
     fn refused(change: impl FnOnce(&mut PostRequest)) -> IntakeError {
         let mut request = request();
         change(&mut request);
-        check(request, Vec::new()).expect_err("it should be refused")
+        check(request, Vec::new(), &CallbackPolicy::default()).expect_err("it should be refused")
     }
 
     #[test]
     fn without_options_a_job_has_the_defaults() {
-        let job = check(request(), Vec::new()).unwrap();
+        let job = check(request(), Vec::new(), &CallbackPolicy::default()).unwrap();
         assert_eq!(job, NewJob::new(Payload::json("1"), Vec::new()));
     }
 
@@ -130,7 +140,7 @@ mod tests {
         request.timeout_ms = Some(u64::MAX);
         request.retention_s = Some(0);
         request.depth = MAX_DEPTH;
-        let job = check(request, Vec::new()).unwrap();
+        let job = check(request, Vec::new(), &CallbackPolicy::default()).unwrap();
         assert_eq!(job.priority, Priority::new(3).unwrap());
         assert_eq!(job.max_attempts, 100);
     }
@@ -155,12 +165,47 @@ mod tests {
     }
 
     #[test]
-    fn size_depth_and_callback_have_their_own_errors() {
+    fn size_and_depth_have_their_own_errors() {
         let large = refused(|r| r.message.data = vec![0; MAX_MESSAGE_BYTES + 1].into());
         assert!(matches!(large, IntakeError::TooLarge(_)));
         let deep = refused(|r| r.depth = MAX_DEPTH + 1);
         assert!(matches!(deep, IntakeError::TooDeep(_)));
-        let callback = refused(|r| r.callback = Some("http://localhost/".to_owned()));
-        assert!(callback.to_string().contains("wait_ms"));
+    }
+
+    #[test]
+    fn a_callback_must_be_one_that_may_be_called() {
+        let callback = |url: &str, policy: &CallbackPolicy| {
+            let mut request = request();
+            request.callback = Some(url.to_owned());
+            let checked = check(request, Vec::new(), policy);
+            checked
+                .map(|job| job.callback)
+                .map_err(|error| error.to_string())
+        };
+        let strict = CallbackPolicy::default();
+        assert_eq!(
+            callback("http://Example.com/a?b=ü#c", &strict)
+                .unwrap()
+                .unwrap(),
+            "http://example.com/a?b=%C3%BC"
+        );
+        assert!(callback("http://localhost/", &strict).is_ok());
+        for (url, word) in [
+            ("file:///etc/passwd", "https://"),
+            ("/done", "absolute"),
+            ("http://169.254.169.254/latest/meta-data", "link-local"),
+            ("http://127.0.0.1/", "loopback"),
+            ("http://[::ffff:10.0.0.1]/", "private"),
+            ("http://0x7f.1/", "127.0.0.1"),
+        ] {
+            let error = callback(url, &strict).unwrap_err();
+            assert!(
+                error.contains(word) && error.contains("callback"),
+                "{error}"
+            );
+        }
+        let local = CallbackPolicy::with_loopback();
+        assert!(callback("http://127.0.0.1:1/", &local).is_ok());
+        assert!(callback("http://10.0.0.1/", &local).is_err());
     }
 }

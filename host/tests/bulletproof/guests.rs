@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use skep::callback::CallbackOptions;
 use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::intake::PostRequest;
 use skep::job::{JobId, JobRecord, Limits, Payload};
@@ -19,6 +20,7 @@ pub(crate) async fn host(world: &World, slots: usize) -> Host {
         cache_dir: concat!(env!("CARGO_TARGET_TMPDIR"), "/bulletproof").into(),
         workers: slots,
         binary: env!("CARGO_BIN_EXE_skep").into(),
+        callbacks: CallbackOptions::default(),
     };
     let host = Host::start(world.store().clone(), options).expect("the host starts");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/probe.wasm");

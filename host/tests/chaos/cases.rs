@@ -30,6 +30,8 @@ pub(crate) struct Case {
     delay_ms: u64,
     timeout_ms: Option<u64>,
     retention_s: Option<u64>,
+    /// How many jobs it posts, and those post, and so on.
+    descendants: u64,
     end: End,
 }
 
@@ -44,6 +46,7 @@ impl Case {
             delay_ms: 0,
             timeout_ms: None,
             retention_s: None,
+            descendants: 0,
             end,
         };
         let completes =
@@ -59,6 +62,15 @@ impl Case {
         let retry = |until: u32| {
             let message = json!({"succeed_at": until, "after_ms": 1 + n % 300});
             case("retry", message, End::CompletedAt(until))
+        };
+        // Waits for all that it posts, and answers how many jobs the tree has.
+        let tree = |depth: u32, width: u64| {
+            let jobs: u64 = (0..=depth).map(|level| width.pow(level)).sum();
+            let message = json!([{"tree": {"depth": depth, "width": width}}]);
+            Self {
+                descendants: jobs - 1,
+                ..completes("compose", message, format!("[{jobs}]"))
+            }
         };
         match n % 40 {
             1 => {
@@ -103,6 +115,8 @@ impl Case {
                 json!(["{skep}:", n]),
                 format!("[\"{{skep}}:\",{n}]"),
             ),
+            16 | 17 => tree(1, 3),
+            18 => tree(2, 2),
             _ => multiply(),
         }
     }
@@ -135,6 +149,11 @@ impl Case {
     /// Whether its result is dropped some day.
     pub(crate) fn expires(&self) -> bool {
         self.retention_s.is_some()
+    }
+
+    /// How many jobs have it as an ancestor.
+    pub(crate) fn descendants(&self) -> u64 {
+        self.descendants
     }
 
     /// The key under which its handler stores data.

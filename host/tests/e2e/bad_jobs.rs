@@ -43,9 +43,14 @@ async fn what_is_no_job_is_refused_and_says_why() {
             &["typed"],
         ),
         (
-            r#"{"msg": 1, "functions": ["noop"], "callback": "http://127.0.0.1/"}"#,
-            501,
-            &["callback"],
+            r#"{"msg": 1, "functions": ["noop"], "callback": "file:///etc/passwd"}"#,
+            422,
+            &["callback", "https://"],
+        ),
+        (
+            r#"{"msg": 1, "functions": ["noop"], "callback": "http://169.254.169.254/latest"}"#,
+            422,
+            &["callback", "link-local", "--callback-allow"],
         ),
     ];
     for (body, status, words) in cases {

@@ -1,7 +1,7 @@
 //! A whole host on a store that fails: now and then a call is refused, takes long,
 //! or does its work and loses the answer. Whatever a client was told, and whatever a
 //! host was told, each job must end exactly once and as it should. Also here: a Redis
-//! that shows a certificate ([`tls`]).
+//! that shows a certificate ([`tls`]), and one that is cut off ([`parted`]).
 //!
 //! The seed is printed; `SKEP_SEED=…` repeats its faults, as far as the threads let
 //! it. Needs the guests at `target/guests` (`make guests`).
@@ -16,6 +16,7 @@
 
 mod client;
 mod jobs;
+mod parted;
 mod stopping;
 mod store;
 mod tls;
@@ -25,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skep::callback::CallbackOptions;
 use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::store::Store;
 
@@ -45,6 +47,7 @@ fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
         cache_dir: directory.to_owned(),
         workers,
         binary: env!("CARGO_BIN_EXE_skep").into(),
+        callbacks: CallbackOptions::default(),
     };
     Host::start(store, options).expect("the host starts")
 }

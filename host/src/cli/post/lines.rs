@@ -164,6 +164,7 @@ mod tests {
             max_attempts: None,
             timeout_ms: None,
             retention_s: None,
+            callback: None,
         }
     }
 

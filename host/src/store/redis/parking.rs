@@ -69,13 +69,59 @@ impl RedisStore {
             over: Arc::default(),
             left: false,
         };
-        let before = self
-            .shared
-            .park(lease.incarnation, token, parking.clone())?;
+        let held = (self.shared).park(lease.incarnation, token, parking.clone())?;
         let mut search = Search::new(token.id, awaited);
-        let first_level = search.next.len();
         let mut noted = false;
-        while let Some(ids) = search.next(LOOKED_AT.min(first_level - search.looked_at)) {
+        if held.is_some() {
+            noted = (self.note_wait(lease, token, &parking, &wait, &mut search)).await?;
+        } else {
+            // An attempt that is not held any more may wait, and is in nobody's way.
+            while let Some(ids) = search.next(LOOKED_AT) {
+                let looked = look(&self.link, namespace, &ids, None).await?;
+                settle(&wait, namespace, &looked.over);
+            }
+        }
+        if let Some(cycle) = search.cycle {
+            self.end_wait(lease, token, parking.number).await?;
+            return Ok(Parked::Cycle(cycle));
+        }
+        if !wait.is_over() {
+            let (link, namespace) = (self.link.clone(), namespace.clone());
+            return Ok(Parked::Waiting(Box::pin(async move {
+                wait_on(&link, &namespace, &wait).await;
+                parking.over.store(true, Ordering::SeqCst);
+                Ok(())
+            })));
+        }
+        if noted {
+            parking.over.store(true, Ordering::SeqCst);
+            self.leave_wait(lease, token).await?;
+            return Ok(Parked::Ended);
+        }
+        if let Some(Some(before)) = held {
+            self.end_wait(lease, token, before.number).await?;
+        }
+        self.shared.unpark(lease.incarnation, token, parking.number);
+        Ok(Parked::Ended)
+    }
+
+    /// Notes what a job of ours waits for, and looks for a cycle; answers whether there is
+    /// anything to wait for.
+    async fn note_wait(
+        &self,
+        lease: Lease,
+        token: &Token,
+        parking: &Parking,
+        wait: &Awaited,
+        search: &mut Search,
+    ) -> Result<bool> {
+        let namespace = &token.namespace;
+        let (mut noted, mut left) = (false, search.next.len());
+        while left > 0
+            && search.cycle.is_none()
+            && let Some(ids) = search.next(LOOKED_AT.min(left))
+        {
+            left -= ids.len();
             let mut command = self.link.command(script::PARK);
             command
                 .arg(lease.incarnation.to_string())
@@ -87,16 +133,11 @@ impl RedisStore {
                 .arg(WAITS_BYTES)
                 .arg(&ids);
             let answer = self.link.run(script::PARK, &command).await?;
-            let Some(looked) = Looked::read(answer)? else {
-                self.shared.taken(token);
-                return Err(StoreError::LeaseLost);
-            };
+            // It was taken from us, and we have not heard of it yet.
+            let looked = Looked::read(answer)?.ok_or(StoreError::LeaseLost)?;
             noted |= looked.over.len() < ids.len();
-            settle(&wait, namespace, &looked.over);
+            settle(wait, namespace, &looked.over);
             search.take_in(looked);
-            if search.looked_at == first_level {
-                break;
-            }
         }
         while search.cycle.is_none()
             && search.looked_at < MOST_LOOKED_AT
@@ -105,28 +146,7 @@ impl RedisStore {
             let looked = look(&self.link, namespace, &ids, Some(WAITS_BYTES)).await?;
             search.take_in(looked);
         }
-        if let Some(cycle) = search.cycle {
-            self.end_wait(lease, token, parking.number).await?;
-            return Ok(Parked::Cycle(cycle));
-        }
-        if !wait.is_over() {
-            let (link, shared) = (self.link.clone(), self.shared.clone());
-            let namespace = namespace.clone();
-            return Ok(Parked::Waiting(Box::pin(async move {
-                wait_on(&link, &shared, &namespace, &wait).await;
-                parking.over.store(true, Ordering::SeqCst);
-                Ok(())
-            })));
-        }
-        if noted {
-            parking.over.store(true, Ordering::SeqCst);
-            self.leave_wait(lease, token).await?;
-        } else if let Some(before) = before {
-            self.end_wait(lease, token, before.number).await?;
-        } else {
-            self.shared.unpark(lease.incarnation, token, parking.number);
-        }
-        Ok(Parked::Ended)
+        Ok(noted)
     }
 
     /// See [`crate::store::Store::unpark`].
@@ -228,26 +248,26 @@ fn settle(wait: &Awaited, namespace: &Namespace, over: &[u64]) {
 }
 
 /// Waits until all have ended, whatever happens to Redis meanwhile.
-async fn wait_on(link: &Arc<Link>, shared: &Shared, namespace: &Namespace, wait: &Awaited) {
+async fn wait_on(link: &Arc<Link>, namespace: &Namespace, wait: &Awaited) {
     while !wait.is_over() {
         wait.rung().await;
         // It is over, or ends may have been missed.
-        let mut missing: Vec<u64> = Vec::new();
-        if !wait.is_over() {
-            missing.extend(wait.missing().iter().map(|(_, id)| id.0));
-        }
-        for ids in missing.chunks(LOOKED_AT) {
-            match look(link, namespace, ids, None).await {
-                Ok(looked) => settle(wait, namespace, &looked.over),
-                Err(error) => {
-                    tracing::debug!(%error, "it is not known whether a wait is over");
-                    sleep(PAUSE).await;
-                    shared.waiters.look_again();
-                    break;
-                }
-            }
+        while !wait.is_over()
+            && let Err(error) = look_again(link, namespace, wait).await
+        {
+            tracing::debug!(%error, "it is not known whether a wait is over");
+            sleep(PAUSE).await;
         }
     }
+}
+
+async fn look_again(link: &Arc<Link>, namespace: &Namespace, wait: &Awaited) -> Result<()> {
+    let missing: Vec<u64> = wait.missing().iter().map(|(_, id)| id.0).collect();
+    for ids in missing.chunks(LOOKED_AT) {
+        let looked = look(link, namespace, ids, None).await?;
+        settle(wait, namespace, &looked.over);
+    }
+    Ok(())
 }
 
 /// The search for a way from the jobs that one waits for back to that one.
