@@ -8,7 +8,7 @@ use crate::store::{Callback, Result, StoreError};
 use super::committer::Action;
 use super::key::Key;
 use super::writer::{Writer, from_sql, to_sql};
-use crate::store::record::{Ended, Fate, Head, decode, decode_deliveries, encode_deliveries};
+use crate::store::record::{Ended, Fate, Head, Try, decode, encode};
 
 /// How many callbacks are taken at once: a millisecond of the writer's time.
 const MAX_TAKEN: usize = 256;
@@ -90,22 +90,22 @@ impl Action for CalledBack {
         let Some(deliveries) = deliveries else {
             return Ok(());
         };
-        let mut deliveries = read_deliveries(key, deliveries)?;
-        deliveries.push(self.delivery.clone());
+        let mut tries = read_tries(key, deliveries)?;
+        tries.push(Try::of(&self.delivery));
         let due = self
             .again_in_ms
             .map(|pause| to_sql(writer.now_ms.saturating_add(pause)));
         writer
             .statement("UPDATE callbacks SET due = ?, deliveries = ? WHERE key = ?")?
-            .execute(params![due, encode_deliveries(&deliveries)?, key.row()])?;
+            .execute(params![due, encode(&tries)?, key.row()])?;
         writer.effects.callbacks = true;
         Ok(())
     }
 }
 
-fn read_deliveries(key: Key, deliveries: Option<Vec<u8>>) -> Result<Vec<Delivery>> {
+fn read_tries(key: Key, tries: Option<Vec<u8>>) -> Result<Vec<Try>> {
     let what = format!("the callback of job {}", key.id());
-    deliveries.map_or_else(|| Ok(Vec::new()), |bytes| decode_deliveries(&what, &bytes))
+    tries.map_or_else(|| Ok(Vec::new()), |bytes| decode(&what, &bytes))
 }
 
 /// Adds what became of the callback of a job that has ended.
@@ -114,9 +114,10 @@ pub(super) fn fill_callback(record: &mut CallbackRecord, db: &Connection, key: K
         .prepare_cached("SELECT due, deliveries FROM callbacks WHERE key = ?")?
         .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some((due, deliveries)) = found {
+    if let Some((due, tries)) = found {
         record.due_at_ms = Option::<i64>::map(due, from_sql);
-        record.deliveries = read_deliveries(key, deliveries)?;
+        let tries = read_tries(key, tries)?.into_iter();
+        record.deliveries = tries.map(Try::into_delivery).collect();
     }
     Ok(())
 }

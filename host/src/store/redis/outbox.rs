@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::{Delivery, JobId};
-use crate::store::record::{Fate, Head, decode, encode};
+use crate::store::record::{Fate, Head, Try, decode, encode};
 use crate::store::{Callback, Result};
 
 use super::RedisStore;
@@ -64,7 +64,7 @@ impl RedisStore {
         command
             .arg(format!("{}/{}", callback.namespace, callback.id))
             .arg(callback.number)
-            .arg(encode(delivery)?)
+            .arg(encode(&Try::of(delivery))?)
             .arg(again_in_ms.map_or_else(String::new, |ms| ms.to_string()));
         let noted = reply::number(self.link.run(script::CALLED, &command).await?)?;
         if let (1, Some(ms)) = (noted, again_in_ms) {
