@@ -16,7 +16,7 @@ demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
 .PHONY: test
 test: build redis ## Run every test (installs redis-server where it is missing)
 	cargo test --release --workspace
-	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml -p skep-sdk -p skep-sdk-macros
+	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml --workspace
 	@for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
@@ -34,7 +34,7 @@ lint: ## Check the formatting, clippy without warnings, and the licences of what
 	cargo fmt --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo fmt --check --manifest-path examples/Cargo.toml --all
-	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml -p skep-sdk -p skep-sdk-macros --all-targets -- -D warnings
+	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml --workspace --all-targets -- -D warnings
 	scripts/deny
 
 # A peer that could not be installed has its reason in the table, which comes all the same.

@@ -13,12 +13,14 @@ mod client;
 mod compile;
 mod deploy;
 mod duration;
+mod events;
 mod failure;
 mod follow;
 mod functions;
 mod get;
 mod hosting;
 mod logging;
+mod logs;
 mod message;
 mod output;
 mod post;
@@ -26,6 +28,7 @@ mod queue;
 mod result;
 mod run;
 mod serve;
+mod stream;
 mod wait;
 mod worker;
 
@@ -90,6 +93,7 @@ enum Verb {
     Queue(queue::Args),
     Wait(wait::Args),
     Get(get::Args),
+    Logs(logs::Args),
     Result(result::Args),
     Run(run::Args),
     Worker(worker::Args),
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Verb::Deploy(args) => block_on(deploy::run(args, &global)),
         Verb::Functions(args) => block_on(functions::run(args, &global)),
         Verb::Get(args) => block_on(get::run(args, &global)),
+        Verb::Logs(args) => block_on(logs::run(args, &global)),
         Verb::Post(args) => block_on(post::run(args, &global)),
         Verb::Queue(args) => block_on(queue::run(args, &global)),
         Verb::Result(args) => block_on(result::run(args, &global)),

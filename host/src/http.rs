@@ -12,6 +12,7 @@ mod batch;
 mod body;
 mod deploying;
 mod drain;
+mod events;
 mod extract;
 mod functions;
 mod guard;
@@ -39,11 +40,12 @@ use tower_http::trace::TraceLayer;
 pub(crate) use queue::text as queue_text;
 
 use crate::deploy::Deployer;
+use crate::following::Following;
 use crate::intake::Intake;
 use crate::store::Store;
 
 /// How long open requests may take to finish once the server stops. Long polls
-/// end at once, so that only transfers are left.
+/// and streams of events end at once, so that only transfers are left.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// What the handlers work with.
@@ -52,7 +54,8 @@ pub struct App {
     store: Arc<dyn Store>,
     intake: Arc<Intake>,
     deployer: Arc<Deployer>,
-    /// Ends the long polls when the server stops.
+    following: Arc<Following>,
+    /// Ends the long polls and the streams of events when the server stops.
     closing: CancellationToken,
 }
 
@@ -60,6 +63,7 @@ impl App {
     /// The handlers' view of a host.
     pub fn new(store: Arc<dyn Store>, intake: Arc<Intake>, deployer: Arc<Deployer>) -> Self {
         Self {
+            following: Following::new(store.clone()),
             store,
             intake,
             deployer,
@@ -91,6 +95,7 @@ fn routes(app: App) -> Router {
         .route("/jobs/count", get(jobs::count))
         .route("/jobs/{id}", get(jobs::record).delete(jobs::cancel))
         .route("/jobs/{id}/progress", get(jobs::progress))
+        .route("/jobs/{id}/events", get(events::events))
         .route("/jobs/{id}/log", get(jobs::log))
         .route("/jobs/{id}/short_result", get(results::short_result))
         .route("/jobs/{id}/{view}", get(results::result))

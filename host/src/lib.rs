@@ -11,6 +11,7 @@ pub mod callback;
 pub mod cli;
 pub mod deploy;
 pub mod directory;
+pub mod following;
 pub mod host;
 pub mod http;
 pub mod intake;

@@ -90,7 +90,8 @@ impl Context {
         let Some(data) = queue::fetch_data(key)? else {
             return Ok(None);
         };
-        T::from_payload(&mut Payload::from(data))
+        let value = Payload::from(data).read();
+        value
             .map(Some)
             .map_err(|error| error.within(format_args!("the data under {key:?}")))
     }

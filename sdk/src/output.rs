@@ -104,16 +104,16 @@ pub trait FromOutput: Sized {
 }
 
 impl<T: FromPayload> FromOutput for T {
-    fn from_output(mut output: Output) -> Result<Self, Error> {
-        T::from_payload(&mut output.result)
+    fn from_output(output: Output) -> Result<Self, Error> {
+        output.result.read()
     }
 }
 
 impl<T: FromPayload> FromOutput for Output<T> {
-    fn from_output(mut output: Output) -> Result<Self, Error> {
+    fn from_output(output: Output) -> Result<Self, Error> {
         Ok(Output {
-            result: T::from_payload(&mut output.result)?,
             short_result: output.short_result,
+            result: output.result.read()?,
         })
     }
 }

@@ -27,6 +27,11 @@ impl Payload {
         let data = serde_json::to_vec(value).map_err(|error| Error::Json(error.to_string()))?;
         Ok(Payload::new(JSON, data))
     }
+
+    /// Reads the value: from JSON, or the bytes as `Vec<u8>`.
+    pub fn read<T: FromPayload>(mut self) -> Result<T, Error> {
+        T::from_payload(&mut self)
+    }
 }
 
 impl From<Vec<u8>> for Payload {
@@ -139,7 +144,7 @@ mod tests {
     }
 
     fn read<T: FromPayload>(data: &str) -> Result<T, Error> {
-        T::from_payload(&mut Payload::new("text/plain", data))
+        Payload::new("text/plain", data).read()
     }
 
     #[test]

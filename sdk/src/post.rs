@@ -27,7 +27,7 @@ impl Post {
         Post {
             request: message.to_payload().map(|message| PostRequest {
                 message,
-                options: PostOptions::default(),
+                options: no_options(),
             }),
         }
     }
@@ -90,18 +90,17 @@ impl Post {
     }
 }
 
-impl Default for PostOptions {
-    fn default() -> Self {
-        PostOptions {
-            functions: Vec::new(),
-            delay_ms: None,
-            priority: None,
-            idempotency_key: None,
-            max_attempts: None,
-            timeout_ms: None,
-            retention_s: None,
-            callback: None,
-        }
+/// Options that ask for nothing. What wit-bindgen makes has no `Default`.
+pub(crate) fn no_options() -> PostOptions {
+    PostOptions {
+        functions: Vec::new(),
+        delay_ms: None,
+        priority: None,
+        idempotency_key: None,
+        max_attempts: None,
+        timeout_ms: None,
+        retention_s: None,
+        callback: None,
     }
 }
 

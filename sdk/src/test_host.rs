@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use crate::bindings::skep::jobs::types::{self, Error};
 use crate::listener::{self, Entry, Listener};
+use crate::post::no_options;
 use crate::{Failure, FromOutput, Job, Payload, ToPayload};
 use queue::PostOptions;
 
@@ -87,7 +88,7 @@ impl TestHost {
         function: &str,
         message: &impl ToPayload,
     ) -> Result<T, Failure> {
-        let mut options = PostOptions::default();
+        let mut options = no_options();
         options.functions.push(function.to_owned());
         let id = self
             .post(None, &message.to_payload()?, &options)

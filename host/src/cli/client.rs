@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use super::follow::Jobs;
 use crate::job::{JobId, JobRecord, Namespace, Payload};
 
 /// How long a server may take to accept a connection.
@@ -81,6 +80,11 @@ impl Client {
     /// text.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|error| self.away(&error))?;
+        self.checked(response).await
+    }
+
+    /// An answer that is no error; of one that is, its text.
+    pub(super) async fn checked(&self, response: Response) -> Result<Response, Failure> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -103,6 +107,12 @@ impl Client {
         read.map_err(|error| {
             Failure::failed(format!("{} answered something odd: {error}", self.base))
         })
+    }
+
+    /// A job's record.
+    pub(super) async fn record(&self, id: JobId) -> Result<JobRecord, Failure> {
+        let request = self.request(Method::GET, &format!("jobs/{id}"))?;
+        self.json(request).await
     }
 
     /// The result of a job that has completed.
@@ -132,24 +142,5 @@ impl Client {
             source = inner.source();
         }
         Failure::failed(text)
-    }
-}
-
-impl Jobs for Client {
-    async fn record(&self, id: JobId) -> Result<JobRecord, Failure> {
-        let request = self.request(Method::GET, &format!("jobs/{id}"))?;
-        self.json(request).await
-    }
-
-    async fn ended(&self, id: JobId, at_most: Duration) -> Result<(), Failure> {
-        // HEAD waits as GET does, and leaves the result where it is. Whatever
-        // the status is, the record tells more.
-        let request = self
-            .request(Method::HEAD, &format!("jobs/{id}/result"))?
-            .query(&[("wait_ms", super::duration::ms(at_most))]);
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.away(&error)),
-        }
     }
 }

@@ -1,35 +1,31 @@
-//! Follows jobs to their end: a bar for each on a terminal, plain lines
-//! elsewhere, both on stderr.
+//! Follows jobs to their end: a bar for each on a terminal, plain lines elsewhere, both
+//! on stderr.
 
 use std::io::{IsTerminal as _, stderr};
-use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
 use super::output::{note, plain};
-use crate::job::{JobId, JobRecord, State};
-
-/// How often a job is looked at: bars should move, and a server should not
-/// notice.
-const QUICK: Duration = Duration::from_millis(250);
-
-/// How often a job is looked at that takes its time.
-const CALM: Duration = Duration::from_secs(1);
-
-/// When a job takes its time.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::following::{Event, Standing};
+use crate::job::{JobId, Progress, State};
 
 /// More bars than this do not fit on a terminal.
 const MAX_BARS: usize = 16;
 
-/// Where jobs can be looked at: a server, or a host in this process.
+/// Where jobs can be followed: a server, or a host in this process.
 pub(super) trait Jobs {
-    /// A job's record.
-    async fn record(&self, id: JobId) -> Result<JobRecord, Failure>;
+    /// Tells what happens to a job, from what is so now to its end.
+    async fn follow(&self, id: JobId, listener: &mut impl Listener) -> Result<(), Failure>;
+}
 
-    /// Waits until a job has ended, for at most this long.
-    async fn ended(&self, id: JobId, at_most: Duration) -> Result<(), Failure>;
+/// Who is told what happens to a job.
+pub(super) trait Listener {
+    /// Something happened.
+    fn hear(&mut self, event: Event) -> Result<(), Failure>;
+
+    /// Shows a line on stderr that is not about the job.
+    fn note(&self, text: &str);
 }
 
 /// Shows how far jobs are.
@@ -46,30 +42,23 @@ impl Display {
         }
     }
 
-    /// Follows a job to its end and answers its last record.
-    pub(super) async fn follow(&self, jobs: &impl Jobs, id: JobId) -> Result<JobRecord, Failure> {
+    /// Follows a job to its end, and answers how it ended.
+    pub(super) async fn follow(&self, jobs: &impl Jobs, id: JobId) -> Result<Standing, Failure> {
         let mut line = Line::new(id, self.bars.as_ref());
-        let began = Instant::now();
-        loop {
-            let record = jobs.record(id).await?;
-            line.show(&record);
-            if record.state.has_ended() {
-                line.end();
-                return Ok(record);
-            }
-            let pace = if began.elapsed() < PATIENCE {
-                QUICK
-            } else {
-                CALM
-            };
-            jobs.ended(id, pace).await?;
-        }
+        let followed = jobs.follow(id, &mut line).await;
+        line.end();
+        followed?;
+        line.ended()
+            .ok_or_else(|| Failure::failed(format!("job {id} is gone")))
     }
 }
 
 /// One job on the display.
 struct Line {
+    id: JobId,
     bar: Option<ProgressBar>,
+    standing: Option<Standing>,
+    progress: Progress,
     /// What was shown last; a pipe gets changes only.
     shown: String,
 }
@@ -88,23 +77,39 @@ impl Line {
             bar
         });
         Self {
+            id,
             bar,
+            standing: None,
+            progress: Progress::default(),
             shown: String::new(),
         }
     }
 
-    fn show(&mut self, record: &JobRecord) {
-        let (percent, words) = describe(record);
+    fn show(&mut self) {
+        let Some(standing) = &self.standing else {
+            return;
+        };
+        let state = word(standing.state);
+        let percent = match standing.state {
+            State::Completed => 100,
+            _ => self.progress.percent.min(100),
+        };
+        let said = match &self.progress.note {
+            Some(note) if standing.runs() => plain(note).replace('\n', " "),
+            _ => String::new(),
+        };
         if let Some(bar) = &self.bar {
             bar.set_position(percent.into());
-            bar.set_message(words);
+            bar.set_message(if standing.runs() {
+                said
+            } else {
+                state.to_owned()
+            });
             return;
         }
-        let text = match record.state {
-            State::Running | State::Parked => {
-                format!("{} {} {percent}% {words}", record.id, word(record.state))
-            }
-            state => format!("{} {}", record.id, word(state)),
+        let text = match standing.runs() {
+            true => format!("{} {state} {percent}% {said}", self.id),
+            false => format!("{} {state}", self.id),
         };
         let text = text.trim_end().to_owned();
         if text != self.shown {
@@ -118,16 +123,35 @@ impl Line {
             bar.abandon();
         }
     }
+
+    /// How the job ended, if it did.
+    fn ended(self) -> Option<Standing> {
+        self.standing.filter(|standing| standing.state.has_ended())
+    }
 }
 
-/// How far a job is, in percent and words.
-fn describe(record: &JobRecord) -> (u8, String) {
-    let progress = record.progress.clone().unwrap_or_default();
-    let said = progress.note.map(|note| plain(&note).replace('\n', " "));
-    match record.state {
-        State::Running | State::Parked => (progress.percent.min(100), said.unwrap_or_default()),
-        State::Completed => (100, word(record.state).to_owned()),
-        state => (progress.percent.min(100), word(state).to_owned()),
+impl Listener for Line {
+    fn hear(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::State(standing) | Event::Result(standing) => {
+                let attempt = self.standing.as_ref().map(|standing| standing.attempt);
+                if attempt != Some(standing.attempt) {
+                    self.progress = Progress::default();
+                }
+                self.standing = Some(standing);
+            }
+            Event::Progress { progress, .. } => self.progress = progress,
+            Event::Log(_) => return Ok(()),
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(text)),
+            None => note(text),
+        }
     }
 }
 
@@ -145,9 +169,9 @@ pub(super) fn word(state: State) -> &'static str {
 }
 
 /// What the end of a job means for the command that followed it.
-pub(super) fn verdict(record: &JobRecord) -> Result<(), Failure> {
-    let id = record.id;
-    match (record.state, &record.cause) {
+pub(super) fn verdict(ended: &Standing) -> Result<(), Failure> {
+    let id = ended.id;
+    match (ended.state, &ended.cause) {
         (State::Completed, _) => Ok(()),
         (State::Failed, Some(cause)) => Err(Failure::failed(format!(
             "job {id}: {}",

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::follow::{Jobs as _, word};
+use super::follow::word;
 use super::output::plain;
 use super::{Global, failure::Failure, output};
 use crate::job::{AttemptRecord, CauseKind, Delivery, JobId, JobRecord};

@@ -126,8 +126,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let id: JobId = id
         .parse()
         .map_err(|error| Failure::failed(format!("{error}")))?;
-    let record = Display::new(1).follow(&client, id).await?;
-    verdict(&record)?;
+    verdict(&Display::new(1).follow(&client, id).await?)?;
     let result = client.result(id).await?;
     output::result(&format!("job {id}"), &result, args.output.as_deref())
 }

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follow::{Display, Jobs, verdict};
+use super::follow::{Display, Jobs, Listener, verdict};
 use super::hosting::this_binary;
 use super::output::{note, plain};
 use super::{Global, failure::Failure, message, output};
 use crate::callback::CallbackOptions;
+use crate::following::{Cursor, Following};
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
-use crate::job::{FunctionName, JobId, JobRecord, Limits, Namespace, Payload};
+use crate::job::{FunctionName, JobId, Limits, Namespace, Payload};
 use crate::store::{Deployment, Store, StoreUrl, Stored};
 
 /// Enough for a handler that posts jobs of its own and waits for them.
@@ -93,10 +94,10 @@ async fn job(
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     let deployed = host
         .deployer
-        .deploy(namespace, component.into(), function, Limits::default())
+        .deploy(namespace, component.into(), None, Limits::default())
         .await
         .map_err(|error| failed(&error))?;
-    let function = choose(&deployed)?;
+    let function = choose(&deployed, function)?;
     let request = PostRequest::new(message, vec![function.to_string()]);
     let ids = host.intake.accept(namespace, vec![request]).await;
     let ids = ids.map_err(|error| failed(&error))?;
@@ -108,8 +109,8 @@ async fn job(
         store: Arc::clone(&host.store),
         namespace,
     };
-    let record = Display::new(1).follow(&local, id).await?;
-    if let Err(failure) = verdict(&record) {
+    let ended = Display::new(1).follow(&local, id).await?;
+    if let Err(failure) = verdict(&ended) {
         local.show_log(id).await;
         return Err(failure);
     }
@@ -120,16 +121,25 @@ async fn job(
     }
 }
 
-/// The one function to run.
-fn choose(deployed: &[Arc<Deployment>]) -> Result<&FunctionName, Failure> {
-    if let [only] = deployed {
-        return Ok(&only.function);
+/// The function to run. The others are deployed as well: it may post jobs to them.
+fn choose<'a>(
+    deployed: &'a [Arc<Deployment>],
+    wanted: Option<&'a FunctionName>,
+) -> Result<&'a FunctionName, Failure> {
+    let mut functions = deployed.iter().map(|one| &one.function);
+    match (wanted, deployed) {
+        (None, [only]) => return Ok(&only.function),
+        (Some(name), _) if functions.any(|function| function == name) => return Ok(name),
+        _ => {}
     }
     let names: Vec<_> = deployed.iter().map(|one| one.function.as_str()).collect();
-    Err(Failure::usage(format!(
-        "the component has several functions; choose one with --function: {}",
-        names.join(", ")
-    )))
+    let names = names.join(", ");
+    Err(Failure::usage(match wanted {
+        None => {
+            format!("the component has several functions; choose one with --function: {names}")
+        }
+        Some(name) => format!("the component does not offer `{name}`; it offers: {names}"),
+    }))
 }
 
 /// The host in this process, as a place to look at jobs.
@@ -149,19 +159,13 @@ impl Local<'_> {
 }
 
 impl Jobs for Local<'_> {
-    async fn record(&self, id: JobId) -> Result<JobRecord, Failure> {
-        match self.store.job(self.namespace, id).await {
-            Ok(Some(record)) => Ok(record),
-            Ok(None) => Err(Failure::failed(format!("job {id} is gone"))),
-            Err(error) => Err(Failure::failed(error.to_string())),
+    async fn follow(&self, id: JobId, listener: &mut impl Listener) -> Result<(), Failure> {
+        let following = Following::new(Arc::clone(&self.store));
+        let follower = (following.follow(self.namespace, id, Cursor::default())).await;
+        let mut follower = follower.map_err(|error| Failure::failed(error.to_string()))?;
+        while let Some(told) = follower.next().await {
+            listener.hear(told.event)?;
         }
-    }
-
-    async fn ended(&self, id: JobId, at_most: Duration) -> Result<(), Failure> {
-        let ended = self.store.ended(self.namespace, id);
-        match tokio::time::timeout(at_most, ended).await {
-            Ok(Err(error)) => Err(Failure::failed(error.to_string())),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }

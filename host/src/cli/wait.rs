@@ -7,15 +7,17 @@ use serde_json::json;
 use super::follow::{Display, verdict, word};
 use super::output::plain;
 use super::{Global, failure::Failure, output};
-use crate::job::{JobId, JobRecord};
+use crate::following::Standing;
+use crate::job::JobId;
 
-/// How many jobs are followed at once; each costs a few requests a second.
+/// How many jobs are followed at once; each costs a connection. The others may end
+/// meanwhile.
 const AT_ONCE: usize = 16;
 
 /// Follow jobs to their end
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep wait 12\n  skep wait 12 13 14 && echo all completed\n\nThe exit code is 1 if any of them failed or was cancelled."
+    after_help = "Examples:\n  skep wait 12\n  skep wait 12 13 14 && echo all completed\n\nThe exit code is 1 if any of them failed or was cancelled. With --json, prints the\nrecord of each job on a line."
 )]
 pub(super) struct Args {
     /// The jobs
@@ -32,9 +34,9 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let mut ends = stream::iter(args.ids).map(follow).buffer_unordered(AT_ONCE);
     let mut causes = Vec::new();
     let mut ended = Vec::new();
-    while let Some(record) = ends.next().await {
-        let record = match record {
-            Ok(record) => record,
+    while let Some(end) = ends.next().await {
+        let end = match end {
+            Ok(end) => end,
             // The others are still worth waiting for.
             Err(Failure::Failed(cause)) => {
                 causes.push(cause);
@@ -42,32 +44,27 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
             }
             Err(other) => return Err(other),
         };
-        if let Err(Failure::Failed(cause)) = verdict(&record) {
+        if let Err(Failure::Failed(cause)) = verdict(&end) {
             causes.push(cause);
         }
-        ended.push(record);
+        ended.push(end);
     }
-    ended.sort_by_key(|record| order.iter().position(|id| *id == record.id));
+    ended.sort_by_key(|end| order.iter().position(|id| *id == end.id));
     // Printed last, so that bars and lines do not mix.
-    ended
-        .iter()
-        .try_for_each(|record| print(record, global.json))?;
+    for end in &ended {
+        match global.json {
+            true => output::line(&json!(client.record(end.id).await?).to_string())?,
+            false => print(end)?,
+        }
+    }
     match causes.is_empty() {
         true => Ok(()),
         false => Err(Failure::failed(causes.join("\nerror: "))),
     }
 }
 
-fn print(record: &JobRecord, as_json: bool) -> Result<(), Failure> {
-    if as_json {
-        return output::line(&json!(record).to_string());
-    }
-    let short_result = record.short_result.as_deref().unwrap_or_default();
-    let text = format!(
-        "{} {} {}",
-        record.id,
-        word(record.state),
-        plain(short_result)
-    );
+fn print(end: &Standing) -> Result<(), Failure> {
+    let short_result = end.short_result.as_deref().unwrap_or_default();
+    let text = format!("{} {} {}", end.id, word(end.state), plain(short_result));
     output::line(text.trim_end())
 }

@@ -1,7 +1,5 @@
 //! Jobs: how many wait, what became of one, and stopping it.
 
-use std::fmt::Write as _;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,9 +10,9 @@ use serde_json::json;
 use super::App;
 use super::extract::{Format, Id, Params, Tenant};
 use super::problem::Problem;
-use super::results::guarded;
-use crate::job::{JobId, JobRecord, LogLevel, LogLine, Namespace, State as JobState};
-use crate::store::Cancelled;
+use super::results::{Wait, guarded, wait_for_end};
+use crate::job::{JobId, JobRecord, LogLine, Namespace, State as JobState};
+use crate::store::{AttemptLog, Cancelled};
 use crate::tree;
 
 /// `GET /jobs/count`: how many wait.
@@ -35,7 +33,9 @@ pub(super) async fn record(
     State(app): State<App>,
     Tenant(namespace): Tenant,
     Id(id): Id,
+    Params(wait): Params<Wait>,
 ) -> Result<Json<JobRecord>, Problem> {
+    wait_for_end(&app, &namespace, id, wait).await?;
     find(&app, &namespace, id).await.map(Json)
 }
 
@@ -72,7 +72,8 @@ fn progress_text(record: &JobRecord) -> String {
     }
 }
 
-/// `GET /jobs/{id}/log`: what the last attempt that ended has logged.
+/// `GET /jobs/{id}/log`: what the attempt that runs has logged so far, or the last one
+/// that ended.
 pub(super) async fn log(
     State(app): State<App>,
     Tenant(namespace): Tenant,
@@ -80,35 +81,18 @@ pub(super) async fn log(
     format: Format,
 ) -> Result<Response, Problem> {
     let record = find(&app, &namespace, id).await?;
-    let lines = app.store.log(&namespace, id).await?.lines;
+    let AttemptLog { attempt, lines } = app.store.log(&namespace, id).await?;
     Ok(match format {
         Format::Text => guarded(log_text(&record, &lines)),
-        Format::Json => Json(json!({"lines": lines})).into_response(),
+        Format::Json => Json(json!({"attempt": attempt, "lines": lines})).into_response(),
     })
 }
 
-/// The lines with the time since the attempt began: what a reader compares.
 fn log_text(record: &JobRecord, lines: &[LogLine]) -> String {
     let first = lines.first().map_or(0, |line| line.at_ms);
     let began = record.started_at_ms.unwrap_or(first).min(first);
-    let mut text = String::new();
-    for line in lines {
-        let seconds = line.at_ms.saturating_sub(began) as f64 / 1000.0;
-        let level = level(line.level);
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{seconds:9.3} {level:<5} {}", line.text);
-    }
-    text
-}
-
-fn level(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Trace => "TRACE",
-        LogLevel::Debug => "DEBUG",
-        LogLevel::Info => "INFO",
-        LogLevel::Warn => "WARN",
-        LogLevel::Error => "ERROR",
-    }
+    let lines = lines.iter().map(|line| line.told(began) + "\n");
+    lines.collect()
 }
 
 /// The query of `DELETE /jobs/{id}`.

@@ -30,7 +30,7 @@ const POLICY: &str =
 /// What is served when the handler's content type is none.
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// The query of both routes.
+/// The query of the routes that can wait.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
@@ -102,7 +102,7 @@ fn extension(view: &str) -> Result<Option<&str>, Problem> {
         Problem::new(
             StatusCode::NOT_FOUND,
             "no-such-route",
-            "a job has progress, log, short_result, result and result.EXT",
+            "a job has progress, events, log, short_result, result and result.EXT",
         )
     };
     let rest = view.strip_prefix("result").ok_or_else(unknown)?;
@@ -128,7 +128,7 @@ fn valid(content_type: &str) -> Option<HeaderValue> {
 }
 
 /// Waits for the job's end, if the client asked for that.
-async fn wait_for_end(
+pub(super) async fn wait_for_end(
     app: &App,
     namespace: &Namespace,
     id: JobId,

@@ -68,6 +68,22 @@ pub struct LogLine {
     pub text: String,
 }
 
+impl LogLine {
+    /// The line for people, with the seconds since `began_ms`, in ms since the Unix
+    /// epoch: what a reader compares.
+    pub fn told(&self, began_ms: u64) -> String {
+        let seconds = self.at_ms.saturating_sub(began_ms) as f64 / 1000.0;
+        let level = match self.level {
+            LogLevel::Trace => "TRACE",
+            LogLevel::Debug => "DEBUG",
+            LogLevel::Info => "INFO",
+            LogLevel::Warn => "WARN",
+            LogLevel::Error => "ERROR",
+        };
+        format!("{seconds:9.3} {level:<5} {}", self.text)
+    }
+}
+
 /// One run of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {

@@ -310,15 +310,11 @@ pub trait Store: Send + Sync + 'static {
     /// wait could not end. Not durable: a lost host's jobs start again anyway. May be
     /// called again; the last call counts. An attempt that the lease no longer holds
     /// may wait, and is not parked.
-    async fn park(&self, lease: Lease, token: &Token, awaited: &[JobId]) -> Result<Parked> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    async fn park(&self, lease: Lease, token: &Token, awaited: &[JobId]) -> Result<Parked>;
 
     /// Notes that a parked job goes on, which its record and the search for cycles may
     /// show a moment later if all that it waited for has ended.
-    async fn unpark(&self, lease: Lease, token: &Token) -> Result<()> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    async fn unpark(&self, lease: Lease, token: &Token) -> Result<()>;
 
     /// Stops a job. For one that a mover holds the wish is kept until it is
     /// released, since it may be in the other store already.
@@ -334,9 +330,7 @@ pub trait Store: Send + Sync + 'static {
         namespace: &Namespace,
         ids: &[JobId],
         max_bytes: u64,
-    ) -> Result<Vec<Outcome>> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    ) -> Result<Vec<Outcome>>;
 
     /// What became of one job.
     async fn outcome(&self, namespace: &Namespace, id: JobId) -> Result<Outcome> {
@@ -355,27 +349,21 @@ pub trait Store: Send + Sync + 'static {
         id: JobId,
         after: JobId,
         want: usize,
-    ) -> Result<Vec<JobId>> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    ) -> Result<Vec<JobId>>;
 
     /// What a job has logged: in the attempt that runs, as far as it was reported; else
     /// in the last one that ended.
     async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog>;
 
     /// Begins to watch a job. What happens from now on is told within 100 ms.
-    async fn watch(&self, namespace: &Namespace, id: JobId) -> Result<Watch> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    async fn watch(&self, namespace: &Namespace, id: JobId) -> Result<Watch>;
 
     /// Resolves once the job has ended; at once if it has, or is unknown.
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()>;
 
     /// Takes callbacks of jobs that have ended and that are due, up to `want`: for
     /// [`CALLBACK_TAKEN`], nobody else gets them.
-    async fn take_callbacks(&self, want: usize) -> Result<Vec<Callback>> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    async fn take_callbacks(&self, want: usize) -> Result<Vec<Callback>>;
 
     /// Notes one try of a callback on the job's record, and when to try again, in ms
     /// from now, or never. A try that another host has made meanwhile (`number` is not
@@ -385,15 +373,11 @@ pub trait Store: Send + Sync + 'static {
         callback: &Callback,
         delivery: Delivery,
         again_in_ms: Option<u64>,
-    ) -> Result<()> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    ) -> Result<()>;
 
     /// Resolves when [`take_callbacks`](Store::take_callbacks) may find something. It
     /// may resolve for nothing.
-    async fn callback_due(&self) -> Result<()> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
+    async fn callback_due(&self) -> Result<()>;
 
     /// Stores data under a key, over what was there; `expires_at_ms` is in ms
     /// since the Unix epoch.

@@ -213,29 +213,42 @@ async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
     }
 }
 
+/// What turns a directory into one that an earlier version has made.
+const EARLIER: [&str; 2] = [
+    "DROP TABLE store; DROP TABLE queues; DROP TABLE delivered;
+     ALTER TABLE open DROP COLUMN mover; PRAGMA user_version = 1",
+    "DROP TABLE children; DROP TABLE broods; DROP TABLE callbacks; PRAGMA user_version = 2",
+];
+
 #[tokio::test]
-async fn a_store_of_the_first_version_is_upgraded_with_what_it_holds() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open(directory.path()).unwrap();
-    store.submit(&ns(), vec![job("1"), job("2")]).await.unwrap();
-    drop(store);
-    // As version 1 made it.
-    let db = rusqlite::Connection::open(directory.path().join("skep.db")).unwrap();
-    db.execute_batch(
-        "DROP TABLE store; DROP TABLE queues; DROP TABLE delivered;
-         ALTER TABLE open DROP COLUMN mover; PRAGMA user_version = 1",
-    )
-    .unwrap();
-    drop(db);
-    let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
-    let id = store.store_id().await.unwrap();
-    let next = store.submit(&ns(), vec![job("3")]).await.unwrap();
-    assert_eq!(next, [JobId(3)]);
-    let status = store.status(&ns()).await.unwrap();
-    assert_eq!((status.queued, status.posted), (3, 1));
-    drop(store);
-    let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
-    assert_eq!(store.store_id().await.unwrap(), id);
+async fn a_store_of_an_earlier_version_is_upgraded_with_what_it_holds() {
+    for version in 0..EARLIER.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(directory.path()).unwrap();
+        store.submit(&ns(), vec![job("1"), job("2")]).await.unwrap();
+        drop(store);
+        let db = rusqlite::Connection::open(directory.path().join("skep.db")).unwrap();
+        for back in EARLIER[version..].iter().rev() {
+            db.execute_batch(back).unwrap();
+        }
+        drop(db);
+        let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
+        let id = store.store_id().await.unwrap();
+        let next = store.submit(&ns(), vec![job("3")]).await.unwrap();
+        assert_eq!(next, [JobId(3)]);
+        let next = store
+            .submit(&ns(), vec![crate::support::child(3, "4")])
+            .await
+            .unwrap();
+        assert_eq!(next, [JobId(4)]);
+        let status = store.status(&ns()).await.unwrap();
+        let posted = if version == 0 { 2 } else { 4 };
+        assert_eq!((status.queued, status.posted), (4, posted));
+        assert_eq!(store.take_callbacks(9).await.unwrap(), []);
+        drop(store);
+        let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
+        assert_eq!(store.store_id().await.unwrap(), id);
+    }
 }
 
 #[tokio::test]

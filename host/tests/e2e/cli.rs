@@ -66,6 +66,29 @@ async fn a_component_runs_without_a_server() {
         "{}",
         err(&output)
     );
+    let output = run(&["run", file, "--function", "subtract", "--msg", "{}"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        err(&output).contains("does not offer `subtract`"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[tokio::test]
+async fn a_local_run_may_post_to_the_other_functions_of_its_component() {
+    let probe = guest("probe");
+    let post = r#"{"function": "noop", "n": 1}"#;
+    let output = run(&[
+        "run",
+        probe.to_str().unwrap(),
+        "--function",
+        "spawn",
+        "--msg",
+        post,
+    ])
+    .await;
+    assert_eq!(out(&output), r#"["2"]"#, "{}", err(&output));
 }
 
 #[tokio::test]

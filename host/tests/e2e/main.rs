@@ -18,6 +18,7 @@ mod callbacks;
 mod cli;
 mod composing;
 mod crash;
+mod following;
 mod host_calls;
 mod limits;
 mod main_job;

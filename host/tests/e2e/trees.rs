@@ -39,14 +39,21 @@ async fn until(server: &Server, id: &str, wanted: &str) -> Value {
 
 async fn a_tree_survives_the_death_of_its_host_at_every_stage(mut place: Place) {
     const ONE: &[&str] = &["--workers", "1"];
-    let stage = |n: u64| json!({"post": {"compose": [{"spin": 30_000_000}, {"return": n}]}});
+    let stage = |n: u64| {
+        json!({"post": {
+            "compose": [{"spin": 30_000_000}, {"return": n}],
+            "max_attempts": 20,
+        }})
+    };
     let steps = json!([
         stage(1), {"wait": "{0}"},
         stage(2), {"wait": "{1}"},
         stage(3), {"wait": "{2}"},
     ]);
     let mut server = place.with("probe", ONE).await;
-    let id = post(&server, steps).await;
+    // More attempts than kills.
+    let body = json!({"msg": steps, "functions": ["compose"], "max_attempts": 20});
+    let id = server.post_text(body.to_string()).await.expect(200).text();
     for stage in 1..=3 {
         // Once while the parent waits for this stage, once while the stage runs.
         for wanted in ["parked", "running"] {
@@ -67,10 +74,8 @@ async fn a_tree_survives_the_death_of_its_host_at_every_stage(mut place: Place) 
     let parent = server.ended(&id).await;
     assert_eq!(state(&parent), "completed", "{parent}");
     let result = server.get(&format!("/jobs/{id}/result")).await.json();
-    assert_eq!(
-        (&result[1], &result[3], &result[5]),
-        (&json!([null, 1]), &json!([null, 2]), &json!([null, 3]))
-    );
+    let stages = (&result[1], &result[3], &result[5]);
+    assert_eq!(stages, (&json!(1), &json!(2), &json!(3)));
     assert_eq!(children(&parent).len(), 3, "none was posted twice");
     for child in children(&parent) {
         let child = server.json(&format!("/jobs/{child}")).await;

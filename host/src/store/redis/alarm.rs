@@ -12,13 +12,22 @@ use super::shared::{Clock, NEVER};
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// A time that may be set to an earlier one by anybody, and to a later one by who looked.
-#[derive(Default)]
 pub(super) struct Alarm {
-    /// In ms of Redis's clock; 0 at first, since nobody has looked yet.
+    /// In ms of Redis's clock, or [`NEVER`].
     due_ms: AtomicU64,
     bell: Notify,
     /// Counts what was set earlier, so that an answer older than that does not undo it.
     changes: AtomicU64,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self {
+            due_ms: AtomicU64::new(NEVER),
+            bell: Notify::new(),
+            changes: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Alarm {
@@ -78,7 +87,6 @@ mod tests {
     #[tokio::test]
     async fn a_look_that_is_older_than_a_ring_does_not_undo_it() {
         let (alarm, clock) = (Alarm::default(), Clock::default());
-        alarm.rung(&clock).await;
         let before = alarm.changes();
         alarm.ring_at(u64::MAX - 1);
         alarm.looked(NEVER, before);

@@ -103,7 +103,7 @@ async fn look_around(link: &Arc<Link>, shared: &Arc<Shared>) -> Result<()> {
         let (namespace, id) = parse_field(&wishes.text()?)?;
         shared.stop(&namespace, id);
     }
-    Ok(())
+    outbox::look_around(link, shared).await
 }
 
 fn take_in(shared: &Arc<Shared>, kind: &str, value: &str) -> Result<()> {

@@ -3,6 +3,7 @@
 //! The process that recorded an end looks at once; the others hear when something is due,
 //! and look a moment later, each at another one, in case that one is gone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::{Delivery, JobId};
@@ -11,6 +12,7 @@ use crate::store::{Callback, Result};
 
 use super::RedisStore;
 use super::claims::parse_field;
+use super::link::Link;
 use super::posted::{decode_end, decode_head};
 use super::reply::{self, Reply};
 use super::script;
@@ -38,9 +40,9 @@ impl RedisStore {
         self.shared.callbacks.looked(due_ms, changes);
         let mut callbacks = Vec::new();
         while !answer.is_empty() {
-            let (field, tries) = (answer.text()?, answer.number()?);
+            let (field, number) = (answer.text()?, answer.number()?);
             let (front, end) = (answer.bytes()?, answer.bytes()?);
-            match read(&field, tries, &front, &end) {
+            match read(&field, number, &front, &end) {
                 Ok(Some(callback)) => callbacks.push(callback),
                 Ok(None) => {}
                 Err(error) => {
@@ -73,7 +75,7 @@ impl RedisStore {
     }
 }
 
-fn read(field: &str, tries: u64, front: &[u8], end: &[u8]) -> Result<Option<Callback>> {
+fn read(field: &str, number: u64, front: &[u8], end: &[u8]) -> Result<Option<Callback>> {
     let (namespace, id): (_, JobId) = parse_field(field)?;
     let head: Head<'_> = decode(format_args!("job {id}"), decode_head(id, front)?)?;
     let (ended, _) = decode_end(id, end)?;
@@ -81,11 +83,23 @@ fn read(field: &str, tries: u64, front: &[u8], end: &[u8]) -> Result<Option<Call
         namespace,
         id,
         url: url.to_owned(),
-        number: u32::try_from(tries + 1).unwrap_or(u32::MAX),
+        number: u32::try_from(number).unwrap_or(u32::MAX),
         success: ended.fate == Fate::Completed,
         short_result: ended.short_result,
         ended_at_ms: ended.ended_at_ms,
     }))
+}
+
+/// Notes when the next callback is due.
+pub(super) async fn look_around(link: &Arc<Link>, shared: &Shared) -> Result<()> {
+    let mut command = redis::cmd("ZRANGE");
+    command.arg(link.key("out")).arg(0).arg(0).arg("WITHSCORES");
+    let mut first = Reply::new(link.send(&command).await?)?;
+    if !first.is_empty() {
+        first.bytes()?;
+        shared.callbacks.ring_at(first.number()?);
+    }
+    Ok(())
 }
 
 /// Notes that somebody's callback is due at a time.

@@ -69,41 +69,17 @@ impl RedisStore {
             over: Arc::default(),
             left: false,
         };
-        let before = self
-            .shared
-            .park(lease.incarnation, token, parking.clone())?;
+        let held = (self.shared).park(lease.incarnation, token, parking.clone())?;
         let mut search = Search::new(token.id, awaited);
-        let first_level = search.next.len();
         let mut noted = false;
-        while let Some(ids) = search.next(LOOKED_AT.min(first_level - search.looked_at)) {
-            let mut command = self.link.command(script::PARK);
-            command
-                .arg(lease.incarnation.to_string())
-                .arg(namespace.as_str())
-                .arg(token.id.0)
-                .arg(token.attempt)
-                .arg(parking.number)
-                .arg(u8::from(!noted))
-                .arg(WAITS_BYTES)
-                .arg(&ids);
-            let answer = self.link.run(script::PARK, &command).await?;
-            let Some(looked) = Looked::read(answer)? else {
-                self.shared.taken(token);
-                return Err(StoreError::LeaseLost);
-            };
-            noted |= looked.over.len() < ids.len();
-            settle(&wait, namespace, &looked.over);
-            search.take_in(looked);
-            if search.looked_at == first_level {
-                break;
+        if held.is_some() {
+            noted = (self.note_wait(lease, token, &parking, &wait, &mut search)).await?;
+        } else {
+            // An attempt that is not held any more may wait, and is in nobody's way.
+            while let Some(ids) = search.next(LOOKED_AT) {
+                let looked = look(&self.link, namespace, &ids, None).await?;
+                settle(&wait, namespace, &looked.over);
             }
-        }
-        while search.cycle.is_none()
-            && search.looked_at < MOST_LOOKED_AT
-            && let Some(ids) = search.next(LOOKED_AT)
-        {
-            let looked = look(&self.link, namespace, &ids, Some(WAITS_BYTES)).await?;
-            search.take_in(looked);
         }
         if let Some(cycle) = search.cycle {
             self.end_wait(lease, token, parking.number).await?;
@@ -121,12 +97,57 @@ impl RedisStore {
         if noted {
             parking.over.store(true, Ordering::SeqCst);
             self.leave_wait(lease, token).await?;
-        } else if let Some(before) = before {
-            self.end_wait(lease, token, before.number).await?;
-        } else {
-            self.shared.unpark(lease.incarnation, token, parking.number);
+            return Ok(Parked::Ended);
         }
+        if let Some(Some(before)) = held {
+            self.end_wait(lease, token, before.number).await?;
+        }
+        self.shared.unpark(lease.incarnation, token, parking.number);
         Ok(Parked::Ended)
+    }
+
+    /// Notes what a job of ours waits for, and looks for a cycle; answers whether there is
+    /// anything to wait for.
+    async fn note_wait(
+        &self,
+        lease: Lease,
+        token: &Token,
+        parking: &Parking,
+        wait: &Awaited,
+        search: &mut Search,
+    ) -> Result<bool> {
+        let namespace = &token.namespace;
+        let (mut noted, mut left) = (false, search.next.len());
+        while left > 0
+            && search.cycle.is_none()
+            && let Some(ids) = search.next(LOOKED_AT.min(left))
+        {
+            left -= ids.len();
+            let mut command = self.link.command(script::PARK);
+            command
+                .arg(lease.incarnation.to_string())
+                .arg(namespace.as_str())
+                .arg(token.id.0)
+                .arg(token.attempt)
+                .arg(parking.number)
+                .arg(u8::from(!noted))
+                .arg(WAITS_BYTES)
+                .arg(&ids);
+            let answer = self.link.run(script::PARK, &command).await?;
+            // It was taken from us, and we have not heard of it yet.
+            let looked = Looked::read(answer)?.ok_or(StoreError::LeaseLost)?;
+            noted |= looked.over.len() < ids.len();
+            settle(wait, namespace, &looked.over);
+            search.take_in(looked);
+        }
+        while search.cycle.is_none()
+            && search.looked_at < MOST_LOOKED_AT
+            && let Some(ids) = search.next(LOOKED_AT)
+        {
+            let looked = look(&self.link, namespace, &ids, Some(WAITS_BYTES)).await?;
+            search.take_in(looked);
+        }
+        Ok(noted)
     }
 
     /// See [`crate::store::Store::unpark`].

@@ -1,5 +1,7 @@
 //! What is known of a job.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use redis::Value;
 
@@ -58,10 +60,15 @@ impl RedisStore {
         let (call_at, mut tries) = (answer.maybe_number()?, answer.list()?);
         if let Some(callback) = &mut record.callback {
             callback.due_at_ms = call_at;
+            let mut deliveries = BTreeMap::new();
             while !tries.is_empty() {
-                let delivery = decode(format_args!("the callbacks of {what}"), &tries.bytes()?)?;
-                callback.deliveries.push(delivery);
+                let (number, delivery) = (tries.text()?, tries.bytes()?);
+                if let Ok(number) = number.parse::<u32>() {
+                    let what = format_args!("a callback of {what}");
+                    deliveries.insert(number, decode(what, &delivery)?);
+                }
             }
+            callback.deliveries = deliveries.into_values().collect();
         }
         if place == "ended" {
             let (ended, _) = decode_end(id, &detail)?;

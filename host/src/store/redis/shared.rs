@@ -245,18 +245,17 @@ impl Shared {
         }
     }
 
-    /// Notes that a job of ours waits for others; answers its wait before that.
+    /// Notes that a job waits for others, if it is held; answers its wait before that.
     pub(super) fn park(
         &self,
         incarnation: Uuid,
         token: &Token,
         parking: Parking,
-    ) -> Result<Option<Parking>> {
+    ) -> Result<Option<Option<Parking>>> {
         let mut hosts = self.hosts();
-        let host = hosts.get_mut(&incarnation);
-        let held = host.and_then(|host| host.held.get_mut(token));
-        let held = held.ok_or(StoreError::LeaseLost)?;
-        Ok(held.parking.replace(parking))
+        let host = hosts.get_mut(&incarnation).ok_or(StoreError::LeaseLost)?;
+        let held = host.held.get_mut(token);
+        Ok(held.map(|held| held.parking.replace(parking)))
     }
 
     /// Notes that a job of ours goes on; answers what it waited for.
@@ -352,7 +351,6 @@ impl Shared {
             drop(functions);
             self.waiters.look_again();
             self.newsroom.missed();
-            self.callbacks.ring();
             if !first {
                 self.sign_of_work();
             }

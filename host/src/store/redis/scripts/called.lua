@@ -5,13 +5,13 @@
 -- ARGV[3]  its record
 -- ARGV[4]  when to try again, in ms from now, or ''
 --
--- Returns whether it was noted: another try may have been, meanwhile.
+-- Returns whether it was noted: it is not if there is a newer one.
 local out, tries = P .. 'out', P .. 'cb:' .. ARGV[1]
-if call('LLEN', tries) ~= ARGV[2] - 1 or not call('ZSCORE', out, ARGV[1]) then
+if call('HGET', tries, '') ~= ARGV[2] or call('HEXISTS', tries, ARGV[2]) == 1 then
   return 0
 end
 even_if_full()
-call('RPUSH', tries, ARGV[3])
+call('HSET', tries, ARGV[2], ARGV[3])
 if ARGV[4] == '' then
   call('ZREM', out, ARGV[1])
 else

@@ -7,7 +7,7 @@
 -- Returns {} if it is unknown, else {when it was posted, rank, head, bytes of the message,
 -- place, detail, past attempts or '', progress or '', whether it is to be stopped, how
 -- many jobs it has posted, the first of those, when its callback is tried next or '', the
--- tries so far}; place and detail: `ended` and the record of that, `queued` and '',
+-- numbers of the tries so far (and ''), each with its record}; place and detail: `ended` and the record of that, `queued` and '',
 -- `scheduled` and when it is due, `held` and '' (for another store), `running` or `parked`
 -- and the value of its holder.
 local N, id = space(ARGV[1]), ARGV[2]
@@ -37,7 +37,7 @@ local function with(place, detail, progress)
   answer[12], answer[13] = '', {}
   if calls_back(answer[2]) then
     answer[12] = call('ZSCORE', P .. 'out', field) or ''
-    answer[13] = call('LRANGE', P .. 'cb:' .. field, 0, -1)
+    answer[13] = call('HGETALL', P .. 'cb:' .. field)
   end
   return answer
 end

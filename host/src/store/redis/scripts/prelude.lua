@@ -41,7 +41,8 @@
 --   j:<ns>/<id>, e:, h:, l:  STRING  a job, its end, its past attempts, its log
 --   v:<ns>/<id> STRING  the log of the attempt that runs, as far as it was reported
 --   k:<ns>/<id> ZSET    the jobs that it has posted: key, or id if it has none -> id
---   cb:<ns>/<id> LIST   the tries of its callback, each a record
+--   cb:<ns>/<id> HASH   number -> record of each try of its callback; '' -> the number of
+--                       the newest one, noted or not
 --
 -- A member is `id:rank`; a rank is a priority and what kind of job it is: `.`, or `*` if
 -- it names no function; `!` and `+` are the same of jobs with a callback. Numbers stay
