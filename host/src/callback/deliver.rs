@@ -97,7 +97,11 @@ impl Deliverer {
         let tried = self.caller.call(&callback, &slot).await;
         drop(slot);
         let again_in_ms = match tried.may_pass() {
-            true => pause_ms(callback.number, self.first_pause, fastrand::f64()),
+            true => pause_ms(
+                callback.tried.saturating_add(1),
+                self.first_pause,
+                fastrand::f64(),
+            ),
             false => None,
         };
         let given_up = again_in_ms.is_none() && !matches!(tried, Tried::Arrived(_));

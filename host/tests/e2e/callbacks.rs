@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use ring::hmac;
 use serde_json::{Value, json};
+use skep_testkit::RedisServer;
 
 use crate::place::{Place, on_both_stores};
+use crate::process::Process;
 use crate::receiver::{Receiver, Reply};
 use crate::server::{PATIENCE, Server, guest_bytes, send, skep};
 
@@ -401,4 +403,40 @@ async fn the_command_line_asks_for_callbacks_and_shows_them() {
     receiver.until(PATIENCE, |calls| calls.len() == 5).await;
     let (_, refused) = run(&["post", "1", "--callback", "done"], None).await;
     assert!(refused.contains("https://"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_worker_leaves_callbacks_to_servers_unless_it_is_told_where_they_may_go() {
+    let redis = RedisServer::start();
+    let door = ["--no-worker", "--no-callbacks"];
+    let server = Server::on(&redis.url(), &door).await;
+    server.upload(guest_bytes("probe")).await.expect(200);
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/").replace("127.0.0.1", "localhost");
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().display().to_string();
+    let redis_url = redis.url();
+    let worker = async |more: &[&str]| {
+        let args = ["worker", "--store", &redis_url, "--cache", &cache];
+        let process = Process::start(args.iter().chain(more));
+        process.until_said("skep runs").await;
+        process
+    };
+    let mut silent = worker(&[]).await;
+    let left = post(&server, "noop", json!(1), &url).await;
+    server.ended(&left).await;
+    silent.kill().await;
+
+    // One that may call public addresses only refuses it, and says so.
+    let mut strict = worker(&["--callback-allow", "none", "--callback-pause", "3s"]).await;
+    let tried = |record: &Value| !statuses(record).is_empty();
+    let record = server.until(&left, tried).await;
+    assert!(errors(&record)[0].contains("loopback"), "{record}");
+    strict.kill().await;
+    assert_eq!(receiver.calls().len(), 0);
+
+    // What one host may not call, another one may.
+    let neighbour = Server::on(&redis.url(), &SOON).await;
+    let record = over(&neighbour, &left).await;
+    assert_eq!(statuses(&record).last(), Some(&Some(200)), "{record}");
 }

@@ -149,6 +149,7 @@ fn callback(url: &str) -> Callback {
         id: JobId(53),
         url: url.to_owned(),
         number: 1,
+        tried: 0,
         success: true,
         short_result: Some("6 x 7 = 42".to_owned()),
         ended_at_ms: 1_700_000_000_000,

@@ -26,19 +26,21 @@ impl Action for TakeCallbacks {
 
     fn apply(&self, writer: &mut Writer) -> Result<Vec<Callback>> {
         let most = to_sql(self.0.min(MAX_TAKEN) as u64);
-        let due: Vec<(Key, u32)> = writer
+        let due: Vec<(Key, u32, Option<Vec<u8>>)> = writer
             .statement(
-                "SELECT key, number FROM callbacks WHERE due <= ? ORDER BY due, key LIMIT ?",
+                "SELECT key, number, deliveries FROM callbacks
+                 WHERE due <= ? ORDER BY due, key LIMIT ?",
             )?
             .query_map(params![to_sql(writer.now_ms), most], |row| {
-                Ok((Key::from_row(row.get(0)?), row.get(1)?))
+                Ok((Key::from_row(row.get(0)?), row.get(1)?, row.get(2)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
         writer.effects.callbacks |= !due.is_empty();
         let mut taken = Vec::with_capacity(due.len());
-        for (key, tries) in due {
-            let number = tries.saturating_add(1);
-            let callback = match writer.callback(key, number) {
+        for (key, before, deliveries) in due {
+            let number = before.saturating_add(1);
+            let callback = writer.callback(key, number, deliveries);
+            let callback = match callback {
                 Ok(callback) => Some(callback),
                 Err(StoreError::Unreadable(error)) => {
                     tracing::error!(%error, "a callback is given up, since it cannot be read");
@@ -149,7 +151,8 @@ impl Writer {
         Ok(due.map(from_sql))
     }
 
-    fn callback(&mut self, key: Key, number: u32) -> Result<Callback> {
+    fn callback(&mut self, key: Key, number: u32, deliveries: Option<Vec<u8>>) -> Result<Callback> {
+        let deliveries = read_tries(key, deliveries)?;
         let what = format!("job {}", key.id());
         let found = self
             .statement(
@@ -166,6 +169,7 @@ impl Writer {
             id: key.id(),
             url: head.callback().ok_or_else(lost)?.to_owned(),
             number,
+            tried: u32::try_from(deliveries.len()).unwrap_or(u32::MAX),
             success: ended.fate == Fate::Completed,
             short_result: ended.short_result,
             ended_at_ms: ended.ended_at_ms,
