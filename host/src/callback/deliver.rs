@@ -69,7 +69,8 @@ pub(super) async fn run(deliverer: Arc<Deliverer>, stopping: CancellationToken) 
 }
 
 fn away(error: &crate::store::StoreError) -> Duration {
-    tracing::warn!(%error, "could not look for callbacks");
+    // The store itself says in the log that it is away.
+    tracing::debug!(%error, "could not look for callbacks");
     STORE_AWAY
 }
 
@@ -96,12 +97,16 @@ impl Deliverer {
         let tried = self.caller.call(&callback, &slot).await;
         drop(slot);
         let again_in_ms = match tried.may_pass() {
-            true => pause_ms(callback.number, self.first_pause, fastrand::f64()),
+            true => pause_ms(
+                callback.tried.saturating_add(1),
+                self.first_pause,
+                fastrand::f64(),
+            ),
             false => None,
         };
         let given_up = again_in_ms.is_none() && !matches!(tried, Tried::Arrived(_));
         if given_up {
-            tracing::info!(
+            tracing::debug!(
                 namespace = %callback.namespace, job = %callback.id, ?tried,
                 "a callback did not arrive and is given up"
             );

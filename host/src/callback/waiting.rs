@@ -121,6 +121,7 @@ mod tests {
             id: JobId(id),
             url: format!("http://{host}/done"),
             number: 1,
+            tried: 0,
             success: true,
             short_result: None,
             ended_at_ms: 0,

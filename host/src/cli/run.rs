@@ -14,7 +14,7 @@ use crate::following::{Cursor, Following};
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
 use crate::job::{FunctionName, JobId, Limits, Namespace, Payload};
-use crate::store::{Deployment, Store, StoreUrl, Stored};
+use crate::store::{Deployment, Outcome, Store, StoreUrl};
 
 /// Enough for a handler that posts jobs of its own and waits for them.
 const WORKERS: usize = 2;
@@ -114,8 +114,8 @@ async fn job(
         local.show_log(id).await;
         return Err(failure);
     }
-    match host.store.output(namespace, id).await {
-        Ok(Some(Stored::Output(output))) => Ok(output.result),
+    match host.store.outcome(namespace, id).await {
+        Ok(Outcome::Completed(output)) => Ok(output.result),
         Ok(_) => Err(failed(&"the result is gone")),
         Err(error) => Err(failed(&error)),
     }

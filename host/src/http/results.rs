@@ -17,7 +17,7 @@ use super::extract::{Format, Id, Params, Tenant, View};
 use super::jobs::find;
 use super::problem::Problem;
 use crate::job::{JobId, JobRecord, Namespace, Output, State as JobState};
-use crate::store::Stored;
+use crate::store::Outcome;
 
 /// The longest long poll: shorter than what proxies between usually allow.
 const MAX_WAIT_MS: u64 = 60_000;
@@ -65,10 +65,10 @@ pub(super) async fn result(
     let extension = extension(&view.view)?;
     wait_for_end(&app, &namespace, id, wait).await?;
     // The output first: only where there is none does the record matter.
-    let Output { result, .. } = match app.store.output(&namespace, id).await? {
-        Some(Stored::Output(output)) => output,
-        Some(Stored::Expired) => return Err(expired(id)),
-        None => {
+    let Output { result, .. } = match app.store.outcome(&namespace, id).await? {
+        Outcome::Completed(output) => output,
+        Outcome::Expired => return Err(expired(id)),
+        _ => {
             completed(&app, &namespace, id).await?;
             // It has completed between the two looks.
             return Err(unfinished(id, JobState::Running));

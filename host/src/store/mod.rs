@@ -224,15 +224,6 @@ pub enum Cancelled {
     Requested,
 }
 
-/// To go: [`Outcome`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// The output.
-    Output(Output),
-    /// It was kept as long as its poster asked, and is gone.
-    Expired,
-}
-
 /// What an attempt has logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptLog {
@@ -338,9 +329,6 @@ pub trait Store: Send + Sync + 'static {
         Ok(outcomes.into_iter().next().unwrap_or(Outcome::Unknown))
     }
 
-    /// To go.
-    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>>;
-
     /// The jobs that a job has posted, after an id, in the order of their ids, up to
     /// `want`.
     async fn children(
@@ -366,8 +354,8 @@ pub trait Store: Send + Sync + 'static {
     async fn take_callbacks(&self, want: usize) -> Result<Vec<Callback>>;
 
     /// Notes one try of a callback on the job's record, and when to try again, in ms
-    /// from now, or never. A try that another host has made meanwhile (`number` is not
-    /// the newest) is not noted.
+    /// from now, or never. A try of a callback that somebody else has taken meanwhile
+    /// (`number` is not the newest) is not noted.
     async fn called_back(
         &self,
         callback: &Callback,

@@ -70,6 +70,11 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
         }
     }
 
+    /// Whether somebody waits for a job.
+    pub(in crate::store) fn is_awaited(&self, key: &K) -> bool {
+        self.lock().contains_key(key)
+    }
+
     /// Wakes everybody to look again: ends may have been missed.
     pub(in crate::store) fn look_again(&self) {
         for group in self.lock().values().flatten() {

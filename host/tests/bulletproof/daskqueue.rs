@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use skep::job::{CauseKind, JobId, NewJob, Output, Payload, State};
-use skep::store::{Stored, Verdict};
+use skep::store::{Outcome, Verdict};
 
 use crate::guests::{end_of, host, post, to};
 use crate::support::{World, completed, done, job, namespace, ns, retry, trap};
@@ -110,12 +110,12 @@ async fn each_result_is_found_by_the_id_of_its_job(world: World) {
     });
     world.cycle(lease, ends.collect(), 0).await;
     for id in ids {
-        let output = world.store().output(&ns(), JobId(id)).await.unwrap();
+        let outcome = world.store().outcome(&ns(), JobId(id)).await.unwrap();
         let record = world.job(id).await;
-        match output {
-            Some(Stored::Output(output)) => assert_eq!(output.result.data, id.to_string()),
+        match outcome {
+            Outcome::Completed(output) => assert_eq!(output.result.data, id.to_string()),
             other => {
-                assert_eq!((other, id % 3), (None, 0));
+                assert_eq!((other, id % 3), (Outcome::Failed(trap()), 0));
                 assert_eq!(record.cause, Some(trap()));
             }
         }
@@ -180,9 +180,9 @@ async fn any_bytes_are_carried(mut world: World) {
     drop(claims);
     world.crash().await;
     for (id, bytes) in ids.iter().zip(&odd) {
-        let output = world.store().output(&ns(), JobId(*id)).await.unwrap();
-        let Some(Stored::Output(output)) = output else {
-            panic!("{output:?}");
+        let outcome = world.store().outcome(&ns(), JobId(*id)).await.unwrap();
+        let Outcome::Completed(output) = outcome else {
+            panic!("{outcome:?}");
         };
         assert_eq!(output.result.data, *bytes);
     }

@@ -1,7 +1,7 @@
 //! MLQ (`mlq/queue.py`), our closest ancestor.
 
 use skep::job::{CauseKind, JobId, NewJob, State};
-use skep::store::{Stored, Verdict};
+use skep::store::{Outcome, Verdict};
 
 use crate::guests::{end_of, host, post, run, to};
 use crate::support::{World, completed, eventually, job, ns, output, soon, trap};
@@ -91,7 +91,7 @@ async fn whoever_learns_of_an_end_finds_all_of_it(world: World) {
         let store = world.store().clone();
         let waiting = tokio::spawn(async move {
             store.ended(&ns(), JobId(id)).await.unwrap();
-            let found = store.output(&ns(), JobId(id)).await.unwrap();
+            let found = store.outcome(&ns(), JobId(id)).await.unwrap();
             (found, store.status(&ns()).await.unwrap())
         });
         tokio::task::yield_now().await;
@@ -103,7 +103,10 @@ async fn whoever_learns_of_an_end_finds_all_of_it(world: World) {
         let failed = matches!(verdict, Verdict::Failed(_));
         world.finish(lease, &claim, verdict).await;
         let (found, status) = soon("the end is heard of", waiting).await.unwrap();
-        let expected = (!failed).then(|| Stored::Output(output("all")));
+        let expected = match failed {
+            true => Outcome::Failed(trap()),
+            false => Outcome::Completed(output("all")),
+        };
         assert_eq!(found, expected);
         assert_eq!((status.running, status.completed + status.failed), (0, id));
     }
@@ -121,10 +124,10 @@ async fn a_result_is_dropped_when_its_poster_said(world: World) {
         world.finish(lease, &claim, completed("r")).await;
     }
     eventually("the result expires", async || {
-        world.store().output(&ns(), JobId(1)).await.unwrap() == Some(Stored::Expired)
+        world.store().outcome(&ns(), JobId(1)).await.unwrap() == Outcome::Expired
     })
     .await;
     while world.store().sweep().await.unwrap() > 0 {}
-    let kept = world.store().output(&ns(), JobId(2)).await.unwrap();
-    assert_eq!(kept, Some(Stored::Output(output("r"))));
+    let kept = world.store().outcome(&ns(), JobId(2)).await.unwrap();
+    assert_eq!(kept, Outcome::Completed(output("r")));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
-use skep::job::{CauseKind, JobId, Namespace, State};
+use skep::job::{CauseKind, JobId, JobRecord, Namespace, State};
 use skep::store::{Store, StoreError};
 use skep_testkit::RedisServer;
 
@@ -65,7 +65,7 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
         let (ns, id) = (&ns, JobId(*id));
         async move {
             let record = store.job(ns, id).await?;
-            Ok::<_, StoreError>((id, case, record, store.output(ns, id).await?))
+            Ok::<_, StoreError>((id, case, record, store.outcome(ns, id).await?))
         }
     });
     let mut records = stream::iter(records).buffered(16);
@@ -74,11 +74,15 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
         run_again: 0,
     };
     let mut ended = BTreeMap::new();
+    let mut descendants = 0;
     while let Some(read) = records.next().await {
-        let (id, case, record, output) = read.unwrap();
+        let (id, case, record, outcome) = read.unwrap();
         let record = record.unwrap_or_else(|| panic!("job {id} is lost"));
         assert_eq!(record.idempotency_key, Some(case.key()));
-        case.check(&record, output);
+        case.check(&record, outcome);
+        let family = family(store, &ns, record.clone()).await;
+        assert_eq!(family, case.descendants(), "each job once: {record:#?}");
+        descendants += family;
         let lost = (record.attempts.iter())
             .filter(|attempt| {
                 (attempt.cause.as_ref()).is_some_and(|c| c.kind == CauseKind::HostLost)
@@ -90,23 +94,41 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
     }
     // A job that ended twice would be counted twice.
     let status = store.status(&ns).await.unwrap();
-    let of = |state: State| ended.get(&format!("{state:?}")).copied().unwrap_or(0);
+    let mut of = |state: State| ended.remove(&format!("{state:?}")).unwrap_or(0);
     let totals = [status.completed, status.failed, status.cancelled];
-    let counted = [State::Completed, State::Failed, State::Cancelled].map(of);
+    let mut counted = [State::Completed, State::Failed, State::Cancelled].map(&mut of);
+    counted[0] += descendants;
     assert_eq!(totals, counted, "totals, and what there is");
     assert_eq!(
         status.posted,
-        posted.len() as u64,
+        posted.len() as u64 + descendants,
         "posted, and what was answered"
     );
     let left = [
         status.queued,
         status.scheduled,
         status.running,
+        status.parked,
         status.moving,
     ];
-    assert_eq!(left, [0; 4], "left over");
+    assert_eq!(left, [0; 5], "left over");
     runs
+}
+
+/// How many descendants a job has, each of which has completed.
+async fn family(store: &Arc<dyn Store>, ns: &Namespace, job: JobRecord) -> u64 {
+    let (mut count, mut next) = (0, vec![job]);
+    while let Some(job) = next.pop() {
+        assert_eq!(job.child_count, job.children.len() as u64, "{job:#?}");
+        for child in job.children {
+            let record = store.job(ns, child).await.unwrap().unwrap();
+            assert_eq!(record.parent, Some(job.id), "{record:#?}");
+            assert_eq!(record.state, State::Completed, "{record:#?}");
+            count += 1;
+            next.push(record);
+        }
+    }
+    count
 }
 
 /// Every key has an owner; answers how many there are.
@@ -116,6 +138,8 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
     let mut ends = BTreeSet::new();
     let mut data = BTreeSet::new();
     let mut idempotency = BTreeMap::new();
+    let mut children = BTreeSet::new();
+    let mut logs = BTreeSet::new();
     let mut strangers = Vec::new();
     let keys = words(&["KEYS", "*"]);
     let id_of = |text: &str| text.parse::<u64>().expect("an id");
@@ -146,12 +170,36 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
                 let id: String = server.command(&["GET", key]);
                 idempotency.insert(id_of(&id), text.to_owned());
             }
+            // What somebody watches is known for some seconds.
+            ["watch", "", "", ""] => {
+                let ttl: i64 = server.command(&["TTL", key]);
+                assert!(
+                    (0..=15).contains(&ttl) || ttl == -2,
+                    "{key} lives for {ttl} s"
+                );
+            }
+            ["k", "default", parent, ""] => {
+                for child in words(&["ZRANGEBYSCORE", key, "-inf", "+inf", "WITHSCORES"])
+                    .iter()
+                    .skip(1)
+                    .step_by(2)
+                {
+                    let head = format!("{PREFIX}j:default/{child}");
+                    assert_eq!(
+                        server.cli(&["EXISTS", &head]),
+                        "1",
+                        "child {child} of {parent}"
+                    );
+                    assert!(children.insert(id_of(child)), "{child} has two parents");
+                }
+            }
             ["n", "default", "x", text] => drop(data.insert(text.to_owned())),
             ["j", "default", id, ""] => drop(jobs.insert(id_of(id))),
             ["e", "default", id, ""] => drop(ends.insert(id_of(id))),
-            ["l", "default", id, ""] if posted.contains_key(&id_of(id)) => {}
-            // Also what is right only while a job waits or runs, or a host lives:
-            // q0, i0, aside, d, t, a, m, active, dues, stop, hosts, w, s, g, h.
+            ["l", "default", id, ""] => drop(logs.insert(id_of(id))),
+            // Also what is right only while a job waits or runs, a host lives, or somebody
+            // is to be called back: q0, i0, aside, d, t, a, m, p, active, dues, stop,
+            // hosts, w, s, g, h, v, out; nor has any job a callback, and so a cb.
             _ => strangers.push(format!("{key}: {}", server.cli(&["TYPE", key]))),
         }
     }
@@ -159,11 +207,12 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
         strangers.is_empty(),
         "keys without an owner: {strangers:#?}"
     );
-    let ids: BTreeSet<u64> = posted.keys().copied().collect();
+    let ids: BTreeSet<u64> = posted.keys().copied().chain(children).collect();
     assert_eq!(
         jobs, ids,
         "the jobs that are there, and those that were posted"
     );
+    assert!(logs.is_subset(&ids), "logs of nobody: {logs:?}");
     assert_eq!(ends, ids, "the ends that are there, and the jobs");
     let expected = posted.iter().map(|(id, case)| (*id, case.key())).collect();
     assert_eq!(idempotency, expected, "idempotency keys");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use skep::job::{CauseKind, JobRecord, State};
-use skep::store::Stored;
+use skep::store::Outcome;
 
 /// Attempts of jobs that must complete: more than hosts are lost.
 const MANY: u32 = 100;
@@ -30,6 +30,8 @@ pub(crate) struct Case {
     delay_ms: u64,
     timeout_ms: Option<u64>,
     retention_s: Option<u64>,
+    /// How many jobs it posts, and those post, and so on.
+    descendants: u64,
     end: End,
 }
 
@@ -44,6 +46,7 @@ impl Case {
             delay_ms: 0,
             timeout_ms: None,
             retention_s: None,
+            descendants: 0,
             end,
         };
         let completes =
@@ -59,6 +62,15 @@ impl Case {
         let retry = |until: u32| {
             let message = json!({"succeed_at": until, "after_ms": 1 + n % 300});
             case("retry", message, End::CompletedAt(until))
+        };
+        // Waits for all that it posts, and answers how many jobs the tree has.
+        let tree = |depth: u32, width: u64| {
+            let jobs: u64 = (0..=depth).map(|level| width.pow(level)).sum();
+            let message = json!([{"tree": {"depth": depth, "width": width}}]);
+            Self {
+                descendants: jobs - 1,
+                ..completes("compose", message, format!("[{jobs}]"))
+            }
         };
         match n % 40 {
             1 => {
@@ -103,6 +115,8 @@ impl Case {
                 json!(["{skep}:", n]),
                 format!("[\"{{skep}}:\",{n}]"),
             ),
+            16 | 17 => tree(1, 3),
+            18 => tree(2, 2),
             _ => multiply(),
         }
     }
@@ -137,13 +151,18 @@ impl Case {
         self.retention_s.is_some()
     }
 
+    /// How many jobs have it as an ancestor.
+    pub(crate) fn descendants(&self) -> u64 {
+        self.descendants
+    }
+
     /// The key under which its handler stores data.
     pub(crate) fn data_key(&self) -> Option<&str> {
         (self.function == "store").then(|| self.message["key"].as_str().unwrap())
     }
 
     /// Asserts that it has ended as it should.
-    pub(crate) fn check(&self, record: &JobRecord, output: Option<Stored>) {
+    pub(crate) fn check(&self, record: &JobRecord, outcome: Outcome) {
         let attempts = &record.attempts;
         assert_eq!(record.attempt as usize, attempts.len(), "{record:#?}");
         assert!(record.attempt <= self.max_attempts, "{record:#?}");
@@ -158,12 +177,12 @@ impl Case {
             let may_pass = kind.is_none_or(CauseKind::may_pass);
             assert!(last || may_pass, "{record:#?}");
         }
-        let text = match output {
-            Some(Stored::Output(output)) => {
+        let text = match outcome {
+            Outcome::Completed(output) => {
                 Some(String::from_utf8(output.result.data.to_vec()).unwrap())
             }
-            Some(Stored::Expired) => panic!("expired within the hour: {record:#?}"),
-            None => None,
+            Outcome::Expired => panic!("expired within the hour: {record:#?}"),
+            _ => None,
         };
         match &self.end {
             End::Completed(result) => assert_eq!(text.as_ref(), Some(result), "{record:#?}"),

@@ -1,7 +1,7 @@
 //! Ends of attempts, and which of them count.
 
 use skep::job::{Cause, CauseKind, Digest, JobId, LogLevel, LogLine, State};
-use skep::store::{Completion, Stored, Verdict};
+use skep::store::{Completion, Outcome, Verdict};
 
 use crate::support::{World, completed, done, ids, namespace, ns, output, soon, trap};
 
@@ -28,7 +28,8 @@ async fn a_completed_job_has_its_output_and_record(mut world: World) {
     world.submit_some(1).await;
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
-    assert_eq!(world.store().output(&ns(), JobId(1)).await.unwrap(), None);
+    let outcome = world.store().outcome(&ns(), JobId(1)).await.unwrap();
+    assert_eq!(outcome, Outcome::Open);
     world.finish(lease, &claim, completed("42")).await;
     for _ in 0..2 {
         let record = world.job(1).await;
@@ -41,8 +42,8 @@ async fn a_completed_job_has_its_output_and_record(mut world: World) {
         assert_eq!((attempt.number, attempt.cause.clone()), (1, None));
         assert_eq!((attempt.usage.fuel, attempt.usage.run_us), (7, 11));
         assert_eq!(attempt.components, [Digest::of(b"component")]);
-        let stored = world.store().output(&ns(), JobId(1)).await.unwrap();
-        assert_eq!(stored, Some(Stored::Output(output("42"))));
+        let outcome = world.store().outcome(&ns(), JobId(1)).await.unwrap();
+        assert_eq!(outcome, Outcome::Completed(output("42")));
         world.crash().await;
     }
 }
@@ -56,7 +57,8 @@ async fn a_failed_job_is_in_the_dead_letter_with_its_cause(mut world: World) {
     let record = world.job(1).await;
     assert_eq!((record.state, record.cause), (State::Failed, Some(trap())));
     assert_eq!(record.attempts[0].cause, Some(trap()));
-    assert_eq!(world.store().output(&ns(), JobId(1)).await.unwrap(), None);
+    let outcome = world.store().outcome(&ns(), JobId(1)).await.unwrap();
+    assert_eq!(outcome, Outcome::Failed(trap()));
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 1).await, [0; 0]);
 }
@@ -83,8 +85,8 @@ async fn a_completion_counts_once(world: World) {
         .cycle(lease, vec![done(&claim, Verdict::Failed(trap()))], 0)
         .await;
     assert_eq!(again.refused, [claim.token]);
-    let stored = world.store().output(&ns(), JobId(1)).await.unwrap();
-    assert_eq!(stored, Some(Stored::Output(output("first"))));
+    let outcome = world.store().outcome(&ns(), JobId(1)).await.unwrap();
+    assert_eq!(outcome, Outcome::Completed(output("first")));
 }
 
 async fn a_completion_of_another_host_is_refused(world: World) {
@@ -211,8 +213,8 @@ async fn an_empty_result_is_a_result(world: World) {
     let lease = world.host().await;
     let claim = world.claim(lease, 1).await.remove(0);
     world.finish(lease, &claim, completed("")).await;
-    let stored = world.store().output(&ns(), JobId(1)).await.unwrap();
-    assert_eq!(stored, Some(Stored::Output(output(""))));
+    let outcome = world.store().outcome(&ns(), JobId(1)).await.unwrap();
+    assert_eq!(outcome, Outcome::Completed(output("")));
 }
 
 async fn a_cycle_completes_and_claims_at_once(world: World) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skep::job::{JobId, NewJob, State};
-use skep::store::{Stored, Verdict};
+use skep::store::{Outcome, Verdict};
 
 use crate::support::{World, completed, done, job, namespace, now_ms, ns, output, trap};
 
@@ -92,14 +92,15 @@ async fn a_result_is_dropped_after_its_retention_and_the_record_stays(mut world:
         .finish(lease, &claims[2], Verdict::Failed(trap()))
         .await;
     for swept in [false, true] {
-        let expired = world.store().output(&ns(), JobId(1)).await.unwrap();
-        assert_eq!(expired, Some(Stored::Expired), "swept: {swept}");
-        let kept = world.store().output(&ns(), JobId(2)).await.unwrap();
-        assert_eq!(kept, Some(Stored::Output(output("long-lived"))));
+        let expired = world.store().outcome(&ns(), JobId(1)).await.unwrap();
+        assert_eq!(expired, Outcome::Expired, "swept: {swept}");
+        let kept = world.store().outcome(&ns(), JobId(2)).await.unwrap();
+        assert_eq!(kept, Outcome::Completed(output("long-lived")));
         let record = world.job(1).await;
         assert_eq!((record.state, record.attempts.len()), (State::Completed, 1));
         assert!(record.expires_at_ms.is_some_and(|at| at <= now_ms()));
-        assert_eq!(world.store().output(&ns(), JobId(3)).await.unwrap(), None);
+        let failed = world.store().outcome(&ns(), JobId(3)).await.unwrap();
+        assert_eq!(failed, Outcome::Failed(trap()));
         if !swept {
             assert_eq!(world.store().sweep().await.unwrap(), 1);
         }

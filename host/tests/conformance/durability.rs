@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use skep::job::{JobId, NewJob, Payload, State};
 use skep::store::embedded::EmbeddedStore;
-use skep::store::{Step, Store, StoreError, Stored};
+use skep::store::{Outcome, Step, Store, StoreError};
 
 use crate::backend::open_again;
 use crate::support::{completed, done, job, ns, output};
@@ -145,8 +145,8 @@ async fn what_was_answered_survives_kill_9() {
             );
             if said.ended.contains(id) {
                 assert_eq!(record.state, State::Completed, "job {id} had ended");
-                let stored = store.output(&ns(), JobId(*id)).await.unwrap();
-                assert_eq!(stored, Some(Stored::Output(output(&id.to_string()))));
+                let outcome = store.outcome(&ns(), JobId(*id)).await.unwrap();
+                assert_eq!(outcome, Outcome::Completed(output(&id.to_string())));
             }
             assert_ne!(record.state, State::Running, "no host is left");
             open += u64::from(!record.state.has_ended());

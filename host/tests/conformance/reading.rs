@@ -1,6 +1,7 @@
 //! What is told of jobs while they run, and of jobs that are not there.
 
 use skep::job::{JobId, State};
+use skep::store::Outcome;
 
 use crate::support::{World, completed, done, namespace, ns, progress, report, retry};
 
@@ -48,7 +49,8 @@ async fn what_is_unknown_is_nothing(world: World) {
     ] {
         let id = JobId(id);
         assert_eq!(store.job(&namespace, id).await.unwrap(), None);
-        assert_eq!(store.output(&namespace, id).await.unwrap(), None);
+        let outcome = store.outcome(&namespace, id).await.unwrap();
+        assert_eq!(outcome, Outcome::Unknown);
         assert_eq!(store.log(&namespace, id).await.unwrap().lines, []);
         assert_eq!(store.status(&namespace).await.unwrap().waiting(), 0);
         assert!(store.functions(&namespace).await.unwrap().is_empty());

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use skep::intake::PostRequest;
 use skep::job::{CauseKind, JobRecord, Payload, State};
-use skep::store::Stored;
+use skep::store::Outcome;
 
 /// A job and its only right end.
 pub(crate) struct Case {
@@ -104,7 +104,7 @@ pub(crate) fn nth(n: usize) -> Case {
 
 impl Case {
     /// Asserts that the job has ended as it should, and once.
-    pub(crate) fn check(&self, record: &JobRecord, output: Option<&Stored>) {
+    pub(crate) fn check(&self, record: &JobRecord, outcome: &Outcome) {
         assert_eq!(record.state, self.state, "{record:#?}");
         let count = record.attempts.len();
         assert!(self.attempts.contains(&count), "{record:#?}");
@@ -119,12 +119,12 @@ impl Case {
         if let Some(kind) = self.cause {
             assert_eq!(record.cause.as_ref().map(|cause| cause.kind), Some(kind));
         }
-        match (&self.result, output) {
-            (None, None) => {}
-            (Some(result), Some(Stored::Output(output))) => {
+        match (&self.result, outcome) {
+            (None, Outcome::Failed(_) | Outcome::Cancelled) => {}
+            (Some(result), Outcome::Completed(output)) => {
                 assert_eq!(output.result.data, *result, "{record:#?}");
             }
-            (_, output) => panic!("{output:?} is the output of {record:#?}"),
+            (_, outcome) => panic!("{outcome:?} is the outcome of {record:#?}"),
         }
     }
 }

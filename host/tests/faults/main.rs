@@ -1,7 +1,7 @@
 //! A whole host on a store that fails: now and then a call is refused, takes long,
 //! or does its work and loses the answer. Whatever a client was told, and whatever a
 //! host was told, each job must end exactly once and as it should. Also here: a Redis
-//! that shows a certificate ([`tls`]).
+//! that shows a certificate ([`tls`]), and one that is cut off ([`parted`]).
 //!
 //! The seed is printed; `SKEP_SEED=…` repeats its faults, as far as the threads let
 //! it. Needs the guests at `target/guests` (`make guests`).
@@ -16,6 +16,7 @@
 
 mod client;
 mod jobs;
+mod parted;
 mod stopping;
 mod store;
 mod tls;

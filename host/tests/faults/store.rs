@@ -9,7 +9,7 @@ use bytes::Bytes;
 use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use skep::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
-    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Stored, Token, Watch,
+    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
 };
 use uuid::Uuid;
 
@@ -141,7 +141,6 @@ all_methods! {
     callback_due() -> ();
     cancel(namespace: &Namespace, id: JobId) -> Cancelled;
     job(namespace: &Namespace, id: JobId) -> Option<JobRecord>;
-    output(namespace: &Namespace, id: JobId) -> Option<Stored>;
     log(namespace: &Namespace, id: JobId) -> AttemptLog;
     ended(namespace: &Namespace, id: JobId) -> ();
     status(namespace: &Namespace) -> QueueStatus;

@@ -83,8 +83,8 @@ async fn each_job_ends_once_and_as_it_should(inner: Arc<dyn Store>) {
     for (case, id) in cases.iter().zip(&ids) {
         let record = ask(async || hosts[0].store.job(&ns(), *id).await).await;
         let record = record.unwrap_or_else(|| panic!("job {id} is lost"));
-        let output = ask(async || hosts[1].store.output(&ns(), *id).await).await;
-        case.check(&record, output.as_ref());
+        let outcome = ask(async || hosts[1].store.outcome(&ns(), *id).await).await;
+        case.check(&record, &outcome);
         records.push(record);
     }
     for host in hosts {

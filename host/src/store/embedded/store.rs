@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
-    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Stored, Token, Watch,
+    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
 };
 
 use super::administer::{Pause, Purge, Release, Rezero, Status};
@@ -150,14 +150,6 @@ impl Store for EmbeddedStore {
         }
         let read = move |db: &_| outcomes(db, &keys, max_bytes, u64::MAX);
         Ok(self.readers.read(read).await?.unwrap_or_default())
-    }
-
-    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>> {
-        Ok(match self.outcome(namespace, id).await? {
-            Outcome::Completed(output) => Some(Stored::Output(output)),
-            Outcome::Expired => Some(Stored::Expired),
-            _ => None,
-        })
     }
 
     async fn children(

@@ -21,6 +21,7 @@ mod parking;
 mod posted;
 mod reader;
 mod reaper;
+mod recent;
 mod reply;
 mod script;
 mod shared;

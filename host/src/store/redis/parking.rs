@@ -86,10 +86,9 @@ impl RedisStore {
             return Ok(Parked::Cycle(cycle));
         }
         if !wait.is_over() {
-            let (link, shared) = (self.link.clone(), self.shared.clone());
-            let namespace = namespace.clone();
+            let (link, namespace) = (self.link.clone(), namespace.clone());
             return Ok(Parked::Waiting(Box::pin(async move {
-                wait_on(&link, &shared, &namespace, &wait).await;
+                wait_on(&link, &namespace, &wait).await;
                 parking.over.store(true, Ordering::SeqCst);
                 Ok(())
             })));
@@ -249,26 +248,26 @@ fn settle(wait: &Awaited, namespace: &Namespace, over: &[u64]) {
 }
 
 /// Waits until all have ended, whatever happens to Redis meanwhile.
-async fn wait_on(link: &Arc<Link>, shared: &Shared, namespace: &Namespace, wait: &Awaited) {
+async fn wait_on(link: &Arc<Link>, namespace: &Namespace, wait: &Awaited) {
     while !wait.is_over() {
         wait.rung().await;
         // It is over, or ends may have been missed.
-        let mut missing: Vec<u64> = Vec::new();
-        if !wait.is_over() {
-            missing.extend(wait.missing().iter().map(|(_, id)| id.0));
-        }
-        for ids in missing.chunks(LOOKED_AT) {
-            match look(link, namespace, ids, None).await {
-                Ok(looked) => settle(wait, namespace, &looked.over),
-                Err(error) => {
-                    tracing::debug!(%error, "it is not known whether a wait is over");
-                    sleep(PAUSE).await;
-                    shared.waiters.look_again();
-                    break;
-                }
-            }
+        while !wait.is_over()
+            && let Err(error) = look_again(link, namespace, wait).await
+        {
+            tracing::debug!(%error, "it is not known whether a wait is over");
+            sleep(PAUSE).await;
         }
     }
+}
+
+async fn look_again(link: &Arc<Link>, namespace: &Namespace, wait: &Awaited) -> Result<()> {
+    let missing: Vec<u64> = wait.missing().iter().map(|(_, id)| id.0).collect();
+    for ids in missing.chunks(LOOKED_AT) {
+        let looked = look(link, namespace, ids, None).await?;
+        settle(wait, namespace, &looked.over);
+    }
+    Ok(())
 }
 
 /// The search for a way from the jobs that one waits for back to that one.

@@ -3,6 +3,7 @@
 //! lost with the process.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,7 @@ use crate::store::{Cycle, Functions, Result, StoreError, Token};
 use crate::time;
 
 use super::alarm::Alarm;
+use super::recent::Recent;
 
 /// Nothing is due.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -106,6 +108,8 @@ pub(super) struct Shared {
     functions: Mutex<HashMap<Namespace, Known>>,
     /// Who waits for ends.
     pub(super) waiters: Arc<Waiters<(Namespace, JobId)>>,
+    /// What ended here while somebody waited for it.
+    pub(super) recent: Recent,
     /// Who watches what.
     pub(super) newsroom: Arc<Newsroom>,
     /// Rings when somebody begins to watch.
@@ -128,6 +132,8 @@ pub(super) struct Shared {
     next_due: AtomicU64,
     /// Whether every event is heard, so that what was read before is still so.
     listening: AtomicBool,
+    /// Rings when that becomes so.
+    listens: Notify,
     epoch: AtomicU64,
 }
 
@@ -138,6 +144,7 @@ impl Default for Shared {
             hosts: Mutex::default(),
             functions: Mutex::default(),
             waiters: Arc::default(),
+            recent: Recent::default(),
             newsroom: Arc::default(),
             watching: Notify::new(),
             waits: AtomicU64::new(0),
@@ -150,6 +157,7 @@ impl Default for Shared {
             signs: AtomicU64::new(0),
             next_due: AtomicU64::new(NEVER),
             listening: AtomicBool::new(false),
+            listens: Notify::new(),
             epoch: AtomicU64::new(0),
         }
     }
@@ -339,6 +347,18 @@ impl Shared {
         }
     }
 
+    /// Resolves while events are heard.
+    pub(super) async fn listening(&self) {
+        loop {
+            let mut rung = pin!(self.listens.notified());
+            rung.as_mut().enable();
+            if self.listening.load(Ordering::SeqCst) {
+                return;
+            }
+            rung.await;
+        }
+    }
+
     /// Whether events are heard from now on. Whoever waits for one looks again, since
     /// it may have been missed.
     pub(super) fn listen(&self, listening: bool) {
@@ -349,6 +369,7 @@ impl Shared {
             self.epoch.fetch_add(1, Ordering::SeqCst);
             functions.clear();
             drop(functions);
+            self.listens.notify_waiters();
             self.waiters.look_again();
             self.newsroom.missed();
             if !first {

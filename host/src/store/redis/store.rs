@@ -14,16 +14,16 @@ use uuid::Uuid;
 use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::record::{Ended, Fate};
 use crate::store::{
-    AttemptLog, CLAIMS_PER_YIELD, Callback, Cancelled, Cycle, Deployment, Functions, Lease,
-    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError,
-    Stored, Token, Verdict, Watch,
+    AttemptLog, CLAIMS_PER_YIELD, Callback, Cancelled, Completion, Cycle, Deployment, Functions,
+    Lease, NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Step, Store,
+    StoreError, Token, Verdict, Watch,
 };
 
 use super::claims::Claims;
 use super::ends::Ends;
 use super::posted::{decode_past, encode_end, encode_job, rank};
 use super::reply::{self, Reply};
-use super::shared::{Host, NEVER, Shared};
+use super::shared::{Held, Host, NEVER, Shared};
 use super::{RedisStore, claims, script};
 
 /// How long Redis remembers what it answered to a submit, in ms: longer than a call
@@ -136,12 +136,9 @@ impl RedisStore {
             if refused_here.contains(&n) {
                 continue;
             }
-            // Who waits here need not wait for the event to come round.
-            if has_ended(&done.verdict) && !self.shared.waiters.is_empty() {
-                let Token { namespace, id, .. } = &done.token;
-                self.shared.waiters.ended(&(namespace.clone(), *id));
-            }
-            if held.is_some_and(|held| held.job.callback.is_some()) {
+            let Some(held) = held else { continue };
+            self.tell_here(done, &held);
+            if held.job.callback.is_some() {
                 self.shared.callbacks.ring();
             }
         }
@@ -160,6 +157,22 @@ impl RedisStore {
         };
         host.last_step = (step.number, cycle.clone());
         Ok(cycle)
+    }
+
+    /// Tells those who wait in this process of an end, who so need not wait for the event
+    /// to come round.
+    fn tell_here(&self, done: &Completion, held: &Held) {
+        if !has_ended(&done.verdict) || self.shared.waiters.is_empty() {
+            return;
+        }
+        let job = (done.token.namespace.clone(), done.token.id);
+        if let Verdict::Completed(output) = &done.verdict
+            && held.job.retention_s.is_none()
+            && self.shared.waiters.is_awaited(&job)
+        {
+            self.shared.recent.keep(&job, output);
+        }
+        self.shared.waiters.ended(&job);
     }
 
     /// The past attempts of jobs as they are stored; nothing where there are none.
@@ -405,15 +418,10 @@ impl Store for RedisStore {
         ids: &[JobId],
         max_bytes: u64,
     ) -> Result<Vec<Outcome>> {
+        if let Some(outcomes) = self.shared.recent.outcomes(namespace, ids, max_bytes) {
+            return Ok(outcomes);
+        }
         self.read_outcomes(namespace, ids, max_bytes).await
-    }
-
-    async fn output(&self, namespace: &Namespace, id: JobId) -> Result<Option<Stored>> {
-        Ok(match self.outcome(namespace, id).await? {
-            Outcome::Completed(output) => Some(Stored::Output(output)),
-            Outcome::Expired => Some(Stored::Expired),
-            _ => None,
-        })
     }
 
     async fn children(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Cmd;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::job::{JobId, LogLine, Namespace, State};
 use crate::store::record::{decode, decode_log, encode, encode_log};
@@ -29,6 +29,9 @@ const TOLD_BYTES: usize = 16 << 10;
 
 /// How long a watch lasts that nobody renews.
 const WATCHED: Duration = Duration::from_secs(15);
+
+/// How long a process may take to listen after its start: longer than it does.
+const LISTENS: Duration = Duration::from_secs(1);
 
 /// How many watches are renewed at once.
 const RENEWED: usize = 1_000;
@@ -89,6 +92,9 @@ impl RedisStore {
         let watch = self.shared.newsroom.subscribe(namespace, id);
         renew(&self.link, &[(namespace.clone(), id)]).await?;
         self.shared.watching.notify_one();
+        // In a process that has only just begun to listen, nothing is missed for that. If
+        // it cannot listen now, the watcher is told to look again when it can.
+        let _ = timeout(LISTENS, self.shared.listening()).await;
         Ok(watch)
     }
 }

@@ -35,30 +35,26 @@ local function count(prefix, from, to)
 end
 
 -- Sorts the ids into those that are open and the rest. They are alike in long runs, most
--- often, so that one call tells of many.
-local function sort(from, to)
+-- often, so that one call tells of all, or of `block`s of them.
+local function sort(from, to, block)
   local n = to - from + 1
   local ended = count(ends, from, to)
-  local list = open
-  if ended == n then
-    list = over
-  else
-    local known = count(jobs, from, to)
-    if known == 0 then
-      list = over
-    elseif ended > 0 or known < n then
-      local middle = math.floor((from + to) / 2)
-      sort(from, middle)
-      sort(middle + 1, to)
-      return
+  local known = ended == n and n or count(jobs, from, to)
+  if ended == n or known == 0 or (ended == 0 and known == n) then
+    local list = ended == 0 and known == n and open or over
+    for i = from, to do
+      list[#list + 1] = ARGV[i]
     end
+    return
   end
-  for i = from, to do
-    list[#list + 1] = ARGV[i]
+  for i = from, to, block do
+    sort(i, math.min(i + block - 1, to), 1)
   end
 end
 
-sort(8, #ARGV)
+if #ARGV > 7 then
+  sort(8, #ARGV, 50)
+end
 if inc ~= '' and #open > 0 then
   even_if_full()
   local before, more = ARGV[6] == '0' and call('HGET', waits, id), table.concat(open, ' ')
