@@ -99,7 +99,7 @@ async fn every_option_goes_through_every_door() {
         assert!((3_600_000..3_610_000).contains(&kept), "{door:?}: {kept}");
         let called = |calls: &[Called]| calls.len() > nth;
         let calls = receiver.until(PATIENCE, called).await;
-        let expected = format!("/{door:?}?success=1&job_id={id}&short_result=");
+        let expected = format!("/{door:?}?success=1&job_id={id}&short_result=null");
         assert_eq!(calls[nth].target, expected);
 
         let short = json!({"timeout_ms": 150, "max_attempts": 1});
