@@ -9,12 +9,14 @@
 
 mod bench;
 mod callbacks;
+mod cancel;
 mod client;
 mod compile;
 mod deploy;
 mod duration;
 mod events;
 mod failure;
+mod files;
 mod follow;
 mod functions;
 mod get;
@@ -94,6 +96,7 @@ enum Verb {
     Wait(wait::Args),
     Get(get::Args),
     Logs(logs::Args),
+    Cancel(cancel::Args),
     Result(result::Args),
     Run(run::Args),
     Worker(worker::Args),
@@ -105,8 +108,10 @@ enum Verb {
 pub fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     logging::start(matches!(verb, Verb::Serve(_) | Verb::Worker(_)));
+    files::allow_many();
     let done = match verb {
         Verb::Bench(args) => bench::run(&args, &global),
+        Verb::Cancel(args) => block_on(cancel::run(args, &global)),
         Verb::CompileComponent(args) => return compile::run(&args),
         Verb::Deploy(args) => block_on(deploy::run(args, &global)),
         Verb::Functions(args) => block_on(functions::run(args, &global)),

@@ -120,6 +120,7 @@ fn check_limits(limits: &Limits) -> Result<(), DeployError> {
         ("stored_bytes", limits.stored_bytes, most.stored_bytes),
         ("fetched_bytes", limits.fetched_bytes, most.fetched_bytes),
         ("host_calls", limits.host_calls, most.host_calls),
+        ("parked_ms", limits.parked_ms, most.parked_ms),
     ];
     match pairs
         .into_iter()

@@ -168,13 +168,14 @@ impl Context {
     }
 
     /// Waits until all of these jobs have ended, and reads their results, in the
-    /// order asked. If some failed, the answer is the first one's error, at the end.
+    /// order asked. If some failed, the answer is the error of the first of them.
     pub fn wait_all<T: FromOutput>(&self, jobs: &[impl AsRef<str>]) -> Result<Vec<T>, Error> {
         wait::all(jobs)
     }
 
-    /// Waits until each of these jobs has ended, or for so long, and answers what
-    /// became of each, in the order asked.
+    /// Waits until each of these jobs has ended, failed or not, and answers what
+    /// became of each, in the order asked; with a timeout, [`Error::TimedOut`] if one
+    /// has not ended by then. At most 10,000 jobs.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use tokio::time::sleep;
 
 use super::meter::{Stopwatch, percentile_us, resident_mib};
 use super::resident::Server;
 use super::{BenchOptions, Figure, Parts, block_on};
 use crate::job::{JobId, NewJob, Payload};
+use crate::store::Outcome;
 use crate::worker::Workers;
 
 const WARM_UP: usize = 50;
@@ -64,11 +66,9 @@ async fn fan_out(options: &BenchOptions, plain: &Plain) -> anyhow::Result<Vec<Fi
     let (parts, workers) = start(options).await?;
     let watch = Stopwatch::start();
     for _ in 0..FAN_OUTS {
-        let job = new_job(CHILDREN.to_string(), "fan-out")?;
+        let job = new_job(CHILDREN.to_string(), "fan_out")?;
         let ids = parts.store.submit(&parts.namespace, vec![job]).await?;
-        for id in ids {
-            parts.store.ended(&parts.namespace, id).await?;
-        }
+        succeeded(&parts, ids).await?;
     }
     let rate = (CHILDREN * FAN_OUTS) as f64 / watch.wall_s();
     workers.stop(Duration::from_secs(1)).await;
@@ -102,9 +102,7 @@ async fn parked(options: &BenchOptions, plain: &Plain) -> anyhow::Result<Vec<Fig
         sleep(LOOK_EVERY).await;
     }
     let each_kib = (resident_mib(process)? - before) * 1024.0 / PARKED as f64;
-    for id in waiting {
-        store.ended(namespace, id).await?;
-    }
+    succeeded(&parts, waiting).await?;
     let cpu_us = watch.cpu_us_per(PARKED);
     workers.stop(Duration::from_secs(1)).await;
     Ok(vec![
@@ -119,6 +117,19 @@ async fn start(options: &BenchOptions) -> anyhow::Result<(Parts, Workers)> {
     let parts = Parts::assemble(options, slots).await?;
     let workers = parts.workers(slots)?;
     Ok((parts, workers))
+}
+
+/// Waits until the jobs have ended; that one did not succeed is an error.
+async fn succeeded(parts: &Parts, ids: Vec<JobId>) -> anyhow::Result<()> {
+    for id in ids {
+        parts.store.ended(&parts.namespace, id).await?;
+        let outcome = parts.store.outcome(&parts.namespace, id).await?;
+        ensure!(
+            matches!(outcome, Outcome::Completed(_)),
+            "job {id} of the bench did not succeed: {outcome:?}"
+        );
+    }
+    Ok(())
 }
 
 fn new_job(message: String, function: &str) -> anyhow::Result<NewJob> {

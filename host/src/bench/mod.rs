@@ -3,6 +3,7 @@
 
 mod composing;
 mod drain;
+mod followers;
 mod meter;
 mod redis;
 mod resident;
@@ -100,6 +101,7 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     }
     if options.redis.is_none() {
         report(resident::measure(options)?);
+        report(followers::measure(options)?);
     }
     Ok(figures)
 }

@@ -105,7 +105,11 @@ impl Server {
         Ok(())
     }
 
-    fn pid(&self) -> anyhow::Result<Pid> {
+    pub(super) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap_or(&self.url)
+    }
+
+    pub(super) fn pid(&self) -> anyhow::Result<Pid> {
         let id = self.child.id().context("the server has ended")?;
         Pid::from_raw(i32::try_from(id)?).context("no process id")
     }

@@ -178,6 +178,7 @@ mod tests {
             id: JobId(53),
             url: target.as_str().to_owned(),
             number: 1,
+            tried: 0,
             success,
             short_result: short.map(ToOwned::to_owned),
             ended_at_ms: 0,

@@ -10,7 +10,8 @@ use crate::callback::{Allowed, CallbackOptions, CallbackPolicy, Secret};
 pub(super) struct CallbackArgs {
     /// Where callbacks may go beside the public internet: addresses, networks or host
     /// names, as in 10.0.0.0/8,hooks.internal:8080; none for nowhere
-    /// [default: loopback, if this host listens on loopback only]
+    /// [default: loopback, if this host listens on loopback only; a worker sends no
+    /// callbacks unless this is given]
     #[arg(
         long,
         value_name = "WHERE",
@@ -42,19 +43,24 @@ pub(super) struct CallbackArgs {
 }
 
 impl CallbackArgs {
-    /// The options; `otherwise` says where callbacks may go unless a flag does.
-    pub(super) fn options(&self, otherwise: CallbackPolicy) -> Result<CallbackOptions, Failure> {
+    /// The options; `otherwise` says where callbacks may go unless a flag does. With
+    /// neither, none are sent.
+    pub(super) fn options(
+        &self,
+        otherwise: Option<CallbackPolicy>,
+    ) -> Result<CallbackOptions, Failure> {
         // Read here, since clap would show a secret that it cannot read.
         let secrets = self.callback_secret.iter().map(|text| text.parse());
         let secrets = secrets
             .collect::<Result<Vec<Secret>, String>>()
             .map_err(|error| Failure::usage(format!("--callback-secret: {error}")))?;
         let usual = CallbackOptions::default();
-        let allowed = self.callback_allow.clone();
+        let allowed = self.callback_allow.clone().map(CallbackPolicy::allowing);
+        let policy = allowed.or(otherwise);
         Ok(CallbackOptions {
-            policy: allowed.map_or(otherwise, CallbackPolicy::allowing),
+            send: policy.is_some() && !self.no_callbacks,
+            policy: policy.unwrap_or_default(),
             secrets,
-            send: !self.no_callbacks,
             first_pause: self.callback_pause.unwrap_or(usual.first_pause),
             timeout: self.callback_timeout.unwrap_or(usual.timeout),
         })

@@ -59,7 +59,7 @@ impl Hosting {
     pub(super) async fn start(
         &self,
         workers: usize,
-        otherwise: CallbackPolicy,
+        otherwise: Option<CallbackPolicy>,
     ) -> Result<Host, Failure> {
         let options = HostOptions {
             cache_dir: self.cache_dir()?,

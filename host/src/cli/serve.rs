@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         true => CallbackPolicy::with_loopback(),
         false => CallbackPolicy::default(),
     };
-    let host = hosting.start(workers, callbacks).await?;
+    let host = hosting.start(workers, Some(callbacks)).await?;
     let app = App::new(
         host.store.clone(),
         host.intake.clone(),

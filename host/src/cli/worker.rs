@@ -2,7 +2,6 @@
 
 use super::hosting::{Hosting, stop_signal};
 use super::{failure::Failure, output};
-use crate::callback::CallbackPolicy;
 use crate::store::StoreUrl;
 
 /// Run jobs from a store that hosts share, without HTTP
@@ -25,8 +24,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let stopping = stop_signal(hosting.grace)?;
     let workers = hosting.workers();
-    // Without a listener there is nothing to tell that its posters are on this machine.
-    let host = hosting.start(workers, CallbackPolicy::default()).await?;
+    let host = hosting.start(workers, None).await?;
     output::note(&format!(
         "skep runs {workers} jobs at once from {}",
         hosting.store

@@ -18,8 +18,10 @@ pub struct Callback {
     pub id: JobId,
     /// Where it goes.
     pub url: String,
-    /// Which try this is, from 1.
+    /// How often it was taken: tells whoever took it last from all before.
     pub number: u32,
+    /// How many tries were noted so far. Whoever took it and noted none made none.
+    pub tried: u32,
     /// Whether the job completed.
     pub success: bool,
     /// Its short result.

@@ -354,8 +354,8 @@ pub trait Store: Send + Sync + 'static {
     async fn take_callbacks(&self, want: usize) -> Result<Vec<Callback>>;
 
     /// Notes one try of a callback on the job's record, and when to try again, in ms
-    /// from now, or never. A try that another host has made meanwhile (`number` is not
-    /// the newest) is not noted.
+    /// from now, or never. A try of a callback that somebody else has taken meanwhile
+    /// (`number` is not the newest) is not noted.
     async fn called_back(
         &self,
         callback: &Callback,

@@ -15,8 +15,8 @@ use serde_bytes::ByteArray;
 
 use super::{Completion, Outcome, Result, StoreError};
 use crate::job::{
-    AttemptRecord, CallbackRecord, Cause, CauseKind, Delivery, Digest, JobId, JobRecord, Limits,
-    LogLevel, LogLine, Namespace, NewJob, Output, Payload, Priority, State, Usage,
+    AttemptRecord, CallbackRecord, Cause, Delivery, Digest, JobId, JobRecord, Limits, LogLevel,
+    LogLine, Namespace, NewJob, Output, Payload, Priority, State, Usage,
 };
 
 /// The version of the layout below.
@@ -243,56 +243,67 @@ impl Ended {
         self.attempts.last().and_then(|last| last.cause.as_ref())
     }
 
-    /// What became of the job; `result` unless it has expired.
-    pub(in crate::store) fn into_outcome(self, result: Option<Bytes>) -> Outcome {
-        let unknown = || Cause::new(CauseKind::HostError, "the cause was not recorded");
-        match (self.fate, result) {
-            (Fate::Completed, Some(data)) => Outcome::Completed(Output {
-                short_result: self.short_result,
-                result: Payload {
-                    content_type: self.content_type.unwrap_or_default(),
-                    data,
-                },
-            }),
-            (Fate::Completed, None) => Outcome::Expired,
-            (Fate::Failed, _) => {
-                Outcome::Failed(self.why_it_failed().cloned().unwrap_or_else(unknown))
+    /// Whether the result is kept no longer.
+    pub(in crate::store) fn has_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|at| at <= now_ms)
+    }
+
+    /// What became of the job; `result` as far as it is still there.
+    pub(in crate::store) fn into_outcome(
+        self,
+        what: impl Display,
+        result: Option<Bytes>,
+        now_ms: u64,
+    ) -> Result<Outcome> {
+        let expired = self.has_expired(now_ms);
+        Ok(match self.fate {
+            Fate::Cancelled => Outcome::Cancelled,
+            Fate::Failed => {
+                let cause = self.why_it_failed().cloned();
+                Outcome::Failed(cause.ok_or_else(|| {
+                    StoreError::Unreadable(format!("{what}: it failed without a cause"))
+                })?)
             }
-            (Fate::Cancelled, _) => Outcome::Cancelled,
-        }
+            Fate::Completed => match result.filter(|_| !expired) {
+                None => Outcome::Expired,
+                Some(data) => Outcome::Completed(Output {
+                    short_result: self.short_result,
+                    result: Payload {
+                        content_type: self.content_type.unwrap_or_default(),
+                        data,
+                    },
+                }),
+            },
+        })
     }
 }
 
 /// A try to call back.
 #[derive(Serialize, Deserialize)]
-struct Try<'a> {
+pub(in crate::store) struct Try {
     at_ms: u64,
     status: Option<u16>,
-    error: Option<Cow<'a, str>>,
+    error: Option<String>,
 }
 
-/// Encodes the tries to call back.
-pub(in crate::store) fn encode_deliveries(deliveries: &[Delivery]) -> Result<Vec<u8>> {
-    let tries = deliveries.iter().map(|delivery| Try {
-        at_ms: delivery.at_ms,
-        status: delivery.status,
-        error: delivery.error.as_deref().map(Cow::Borrowed),
-    });
-    encode(&tries.collect::<Vec<_>>())
-}
+impl Try {
+    /// As it is stored.
+    pub(in crate::store) fn of(delivery: &Delivery) -> Self {
+        Self {
+            at_ms: delivery.at_ms,
+            status: delivery.status,
+            error: delivery.error.clone(),
+        }
+    }
 
-/// Decodes the tries to call back.
-pub(in crate::store) fn decode_deliveries(
-    what: impl Display,
-    bytes: &[u8],
-) -> Result<Vec<Delivery>> {
-    let tries: Vec<Try<'static>> = decode(what, bytes)?;
-    let delivery = |t: Try<'static>| Delivery {
-        at_ms: t.at_ms,
-        status: t.status,
-        error: t.error.map(Cow::into_owned),
-    };
-    Ok(tries.into_iter().map(delivery).collect())
+    /// As the API shows it.
+    pub(in crate::store) fn into_delivery(self) -> Delivery {
+        Delivery {
+            at_ms: self.at_ms,
+            status: self.status,
+            error: self.error,
+        }
+    }
 }
 
 /// A line of a log.

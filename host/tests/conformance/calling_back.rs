@@ -119,6 +119,7 @@ async fn every_kind_of_end_is_called_back_once(world: World) {
             id: callback.id,
             url: URL.into(),
             number: 1,
+            tried: 0,
             success,
             short_result: success.then(|| output("42").short_result.unwrap()),
             ended_at_ms: world.job(callback.id.0).await.ended_at_ms.unwrap(),
@@ -190,7 +191,12 @@ async fn a_callback_to_be_tried_again_is_given_again(world: World) {
     for number in 2..=4 {
         called(&world, &callback, delivery(500), Some(0)).await;
         let again = take(&world, 9).await.remove(0);
-        let expected = Callback { number, ..callback };
+        let tried = number - 1;
+        let expected = Callback {
+            number,
+            tried,
+            ..callback
+        };
         assert_eq!(again, expected);
         callback = again;
     }

@@ -6,18 +6,28 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use ring::hmac;
 use serde_json::{Value, json};
+use skep_testkit::RedisServer;
 
+use crate::place::{Place, on_both_stores};
+use crate::process::Process;
 use crate::receiver::{Receiver, Reply};
 use crate::server::{PATIENCE, Server, guest_bytes, send, skep};
 
-/// A server that tries again at once.
+on_both_stores!(
+    each_end_is_called_back_with_its_outcome,
+    a_receiver_in_trouble_is_called_again,
+    a_callback_outlives_the_host_that_ended_its_job,
+    a_job_that_dies_with_its_host_calls_back,
+    killing_the_host_again_and_again_loses_no_callback,
+);
+
+/// Tries again at once.
+const SOON: [&str; 2] = ["--callback-pause", "30ms"];
+
 async fn server(more: &[&str]) -> Server {
-    let mut args = vec!["--callback-pause", "30ms"];
-    args.extend(more);
-    let directory = tempfile::tempdir().unwrap();
-    let server = Server::start_with(directory, &args).await;
-    server.upload(guest_bytes("probe")).await.expect(200);
-    server
+    Place::directory()
+        .with("probe", &[&SOON, more].concat())
+        .await
 }
 
 async fn post(server: &Server, function: &str, msg: Value, callback: &str) -> String {
@@ -52,9 +62,8 @@ fn errors(record: &Value) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn each_end_is_called_back_with_its_outcome() {
-    let server = server(&[]).await;
+async fn each_end_is_called_back_with_its_outcome(mut place: Place) {
+    let server = place.with("probe", &SOON).await;
     let receiver = Receiver::start().await;
     let url = receiver.url("/done?order=7&x#fragment");
     let expect = async |id: &str, nth: usize, outcome: &str| {
@@ -92,9 +101,8 @@ async fn each_end_is_called_back_with_its_outcome() {
     assert_eq!(receiver.calls().len(), 4);
 }
 
-#[tokio::test]
-async fn a_receiver_in_trouble_is_called_again() {
-    let server = server(&[]).await;
+async fn a_receiver_in_trouble_is_called_again(mut place: Place) {
+    let server = place.with("probe", &SOON).await;
     let troubled = vec![
         Reply::Status(500),
         Reply::Status(429),
@@ -275,23 +283,22 @@ async fn a_signature_is_what_a_receivers_library_expects() {
     );
 }
 
-#[tokio::test]
-async fn a_callback_outlives_the_host_that_ended_its_job() {
+async fn a_callback_outlives_the_host_that_ended_its_job(mut place: Place) {
     let receiver = Receiver::replying(vec![Reply::Status(500), Reply::Status(200)]).await;
-    let silent = server(&["--no-callbacks"]).await;
+    let silent = place.with("probe", &["--no-callbacks"]).await;
     let id = post(&silent, "noop", json!(1), &receiver.url("/")).await;
     let record = silent.ended(&id).await;
     assert!(record["callback"]["due_at_ms"].is_u64(), "{record}");
     assert_eq!(receiver.calls().len(), 0);
-    let directory = silent.kill().await;
+    place.kill(silent).await;
 
-    let server = Server::start_with(directory, &["--callback-pause", "3s"]).await;
+    let server = place.server(&["--callback-pause", "3s"]).await;
     let tried = |record: &Value| statuses(record) == [Some(500)];
     let record = server.until(&id, tried).await;
     assert!(record["callback"]["due_at_ms"].is_u64(), "{record}");
-    let directory = server.kill().await;
+    place.kill(server).await;
 
-    let server = Server::start_in(directory).await;
+    let server = place.server(&[]).await;
     assert_eq!(statuses(&over(&server, &id).await), [Some(500), Some(200)]);
     let calls = receiver.calls();
     assert_eq!(calls.len(), 2);
@@ -301,18 +308,17 @@ async fn a_callback_outlives_the_host_that_ended_its_job() {
     );
 }
 
-#[tokio::test]
-async fn a_job_that_dies_with_its_host_calls_back() {
+async fn a_job_that_dies_with_its_host_calls_back(mut place: Place) {
     let receiver = Receiver::start().await;
-    let server = server(&[]).await;
+    let server = place.with("probe", &SOON).await;
     let body = json!({
         "msg": 1, "functions": ["spin"], "max_attempts": 1, "callback": receiver.url("/"),
     });
     let id = server.post_text(body.to_string()).await.expect(200).text();
     let runs = |record: &Value| record["state"] == "running";
     server.until(&id, runs).await;
-    let directory = server.kill().await;
-    let server = Server::start_in(directory).await;
+    place.kill(server).await;
+    let server = place.server(&[]).await;
     let calls = receiver.until(2 * PATIENCE, |calls| calls.len() == 1).await;
     let expected = format!("/?success=0&job_id={id}&short_result=");
     assert_eq!(calls[0].target, expected);
@@ -323,11 +329,10 @@ async fn a_job_that_dies_with_its_host_calls_back() {
     );
 }
 
-#[tokio::test]
-async fn killing_the_host_again_and_again_loses_no_callback() {
+async fn killing_the_host_again_and_again_loses_no_callback(mut place: Place) {
     const JOBS: usize = 300;
     let receiver = Receiver::start().await;
-    let mut server = server(&[]).await;
+    let mut server = place.with("probe", &SOON).await;
     let mut ids = HashSet::new();
     for round in 0..5 {
         for n in 0..JOBS / 5 {
@@ -335,8 +340,8 @@ async fn killing_the_host_again_and_again_loses_no_callback() {
             ids.insert(post(&server, "busy", json!({"iterations": 200_000}), &url).await);
         }
         tokio::time::sleep(Duration::from_millis(10 * round)).await;
-        let directory = server.kill().await;
-        server = Server::start_in(directory).await;
+        place.kill(server).await;
+        server = place.server(&SOON).await;
     }
     // What a killed host had taken is given to the next one after a minute.
     let of = |target: &str| {
@@ -398,4 +403,40 @@ async fn the_command_line_asks_for_callbacks_and_shows_them() {
     receiver.until(PATIENCE, |calls| calls.len() == 5).await;
     let (_, refused) = run(&["post", "1", "--callback", "done"], None).await;
     assert!(refused.contains("https://"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_worker_leaves_callbacks_to_servers_unless_it_is_told_where_they_may_go() {
+    let redis = RedisServer::start();
+    let door = ["--no-worker", "--no-callbacks"];
+    let server = Server::on(&redis.url(), &door).await;
+    server.upload(guest_bytes("probe")).await.expect(200);
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/").replace("127.0.0.1", "localhost");
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().display().to_string();
+    let redis_url = redis.url();
+    let worker = async |more: &[&str]| {
+        let args = ["worker", "--store", &redis_url, "--cache", &cache];
+        let process = Process::start(args.iter().chain(more));
+        process.until_said("skep runs").await;
+        process
+    };
+    let mut silent = worker(&[]).await;
+    let left = post(&server, "noop", json!(1), &url).await;
+    server.ended(&left).await;
+    silent.kill().await;
+
+    // One that may call public addresses only refuses it, and says so.
+    let mut strict = worker(&["--callback-allow", "none", "--callback-pause", "3s"]).await;
+    let tried = |record: &Value| !statuses(record).is_empty();
+    let record = server.until(&left, tried).await;
+    assert!(errors(&record)[0].contains("loopback"), "{record}");
+    strict.kill().await;
+    assert_eq!(receiver.calls().len(), 0);
+
+    // What one host may not call, another one may.
+    let neighbour = Server::on(&redis.url(), &SOON).await;
+    let record = over(&neighbour, &left).await;
+    assert_eq!(statuses(&record).last(), Some(&Some(200)), "{record}");
 }

@@ -19,11 +19,13 @@ on_both_stores!(
     each_attempt_is_told_before_the_next,
     who_comes_back_is_told_the_rest,
     a_job_that_waits_for_another_is_told_as_parked,
-    who_reads_slowly_misses_nothing,
+    who_reads_late_misses_nothing,
     a_server_that_stops_ends_its_streams,
     the_command_line_follows_a_job,
     the_command_line_shows_a_log,
     the_command_line_survives_a_lost_connection,
+    the_command_line_cancels_jobs,
+    a_record_can_be_waited_for,
 );
 
 /// An event, as it came.
@@ -213,7 +215,7 @@ async fn a_job_that_has_ended_is_told_whole(mut place: Place) {
         assert_eq!(problem.content_type, "application/problem+json");
         assert_eq!(problem.expect(404).json()["status"], 404);
     }
-    server.get("/jobs/x/events").await.expect(400);
+    server.get("/jobs/x/events").await.expect(404);
     let request = server.request(Method::GET, &path);
     send(request.header("skep-namespace", "other"))
         .await
@@ -284,7 +286,7 @@ async fn a_job_that_waits_for_another_is_told_as_parked(mut place: Place) {
     assert!(told.contains(&"goes on".to_owned()), "{told:?}");
 }
 
-async fn who_reads_slowly_misses_nothing(mut place: Place) {
+async fn who_reads_late_misses_nothing(mut place: Place) {
     let server = place.with("probe", &[]).await;
     // The lines are told while the job runs, in many reports.
     let lines: Vec<Value> = (0..400)
@@ -449,6 +451,34 @@ async fn the_command_line_survives_a_lost_connection(mut place: Place) {
     // Nothing twice, and nothing missed.
     assert!(client.line().await.unwrap().ends_with("two"));
     assert_eq!((client.line().await, client.exit().await), (None, Some(0)));
+}
+
+async fn the_command_line_cancels_jobs(mut place: Place) {
+    let server = place.with("probe", &["--no-worker"]).await;
+    let (one, two) = (
+        server.post("noop", json!(null)).await,
+        server.post("noop", json!(null)).await,
+    );
+    let mut client = Client::start(&server.url, &["cancel", &one, "999", &two, "--tree=false"]);
+    for id in [&one, &two] {
+        assert_eq!(client.line().await.unwrap(), format!("{id} cancelled"));
+    }
+    let note = client.note().await.unwrap();
+    assert!(note.contains("there is no job 999"), "{note}");
+    assert_eq!(client.exit().await, Some(1));
+    let mut client = Client::start(&server.url, &["wait", &one]);
+    assert_eq!(client.note().await.unwrap(), format!("{one} cancelled"));
+    assert_eq!(client.exit().await, Some(1));
+}
+
+async fn a_record_can_be_waited_for(mut place: Place) {
+    let server = place.with("probe", &["--workers", "2"]).await;
+    let id = server.post("compose", two_parts()).await;
+    let soon = server.json(&format!("/jobs/{id}?wait_ms=1")).await;
+    assert_ne!(soon["state"], "completed");
+    let path = format!("/jobs/{id}?wait_ms=60000");
+    let (record, ()) = tokio::join!(server.json(&path), release(&server, "go"));
+    assert_eq!(record["state"], "completed");
 }
 
 #[tokio::test]

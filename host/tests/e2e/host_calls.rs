@@ -94,10 +94,6 @@ async fn a_fork_bomb_ends_at_the_depth_limit() {
 async fn what_this_version_cannot_do_says_so() {
     let server = Server::with("probe").await;
     server
-        .result("wait", json!({"id": "1"}))
-        .await
-        .naming(&["unavailable"]);
-    server
         .result("models", json!(null))
         .await
         .naming(&["unavailable"]);

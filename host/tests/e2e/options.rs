@@ -95,7 +95,8 @@ async fn every_option_goes_through_every_door() {
         }
         let ms = |name: &str| record[name].as_u64().unwrap();
         assert!(ms("started_at_ms") >= ms("posted_at_ms") + 400, "{door:?}");
-        assert_eq!(ms("expires_at_ms"), ms("ended_at_ms") + 3_600_000);
+        let kept = ms("expires_at_ms") - ms("ended_at_ms");
+        assert!((3_600_000..3_610_000).contains(&kept), "{door:?}: {kept}");
         let called = |calls: &[Called]| calls.len() > nth;
         let calls = receiver.until(PATIENCE, called).await;
         let expected = format!("/{door:?}?success=1&job_id={id}&short_result=");

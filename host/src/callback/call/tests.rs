@@ -149,6 +149,7 @@ fn callback(url: &str) -> Callback {
         id: JobId(53),
         url: url.to_owned(),
         number: 1,
+        tried: 0,
         success: true,
         short_result: Some("6 x 7 = 42".to_owned()),
         ended_at_ms: 1_700_000_000_000,
@@ -198,6 +199,16 @@ async fn a_receiver_gets_the_outcome_and_nothing_of_ours() {
         ]
     );
     assert!(headers.contains(&format!("host: 127.0.0.1:{}\r\n", receiver.port)));
+}
+
+#[test]
+fn whatever_a_url_may_hold_can_be_requested() {
+    for c in ('!'..='~').filter(|c| *c != '\\') {
+        let url = format!("http://a.test/{c}/?{c}={c}");
+        let target = Target::parse(&url).unwrap().with_outcome(&callback(&url));
+        assert!(request(&target, HeaderMap::new()).is_ok(), "{c}");
+        assert!(!target.as_str().contains(['"', '\\']), "{c}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::store::{Callback, Result, StoreError};
 use super::committer::Action;
 use super::key::Key;
 use super::writer::{Writer, from_sql, to_sql};
-use crate::store::record::{Ended, Fate, Head, decode, decode_deliveries, encode_deliveries};
+use crate::store::record::{Ended, Fate, Head, Try, decode, encode};
 
 /// How many callbacks are taken at once: a millisecond of the writer's time.
 const MAX_TAKEN: usize = 256;
@@ -26,19 +26,21 @@ impl Action for TakeCallbacks {
 
     fn apply(&self, writer: &mut Writer) -> Result<Vec<Callback>> {
         let most = to_sql(self.0.min(MAX_TAKEN) as u64);
-        let due: Vec<(Key, u32)> = writer
+        let due: Vec<(Key, u32, Option<Vec<u8>>)> = writer
             .statement(
-                "SELECT key, number FROM callbacks WHERE due <= ? ORDER BY due, key LIMIT ?",
+                "SELECT key, number, deliveries FROM callbacks
+                 WHERE due <= ? ORDER BY due, key LIMIT ?",
             )?
             .query_map(params![to_sql(writer.now_ms), most], |row| {
-                Ok((Key::from_row(row.get(0)?), row.get(1)?))
+                Ok((Key::from_row(row.get(0)?), row.get(1)?, row.get(2)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
         writer.effects.callbacks |= !due.is_empty();
         let mut taken = Vec::with_capacity(due.len());
-        for (key, tries) in due {
-            let number = tries.saturating_add(1);
-            let callback = match writer.callback(key, number) {
+        for (key, before, deliveries) in due {
+            let number = before.saturating_add(1);
+            let callback = writer.callback(key, number, deliveries);
+            let callback = match callback {
                 Ok(callback) => Some(callback),
                 Err(StoreError::Unreadable(error)) => {
                     tracing::error!(%error, "a callback is given up, since it cannot be read");
@@ -90,22 +92,22 @@ impl Action for CalledBack {
         let Some(deliveries) = deliveries else {
             return Ok(());
         };
-        let mut deliveries = read_deliveries(key, deliveries)?;
-        deliveries.push(self.delivery.clone());
+        let mut tries = read_tries(key, deliveries)?;
+        tries.push(Try::of(&self.delivery));
         let due = self
             .again_in_ms
             .map(|pause| to_sql(writer.now_ms.saturating_add(pause)));
         writer
             .statement("UPDATE callbacks SET due = ?, deliveries = ? WHERE key = ?")?
-            .execute(params![due, encode_deliveries(&deliveries)?, key.row()])?;
+            .execute(params![due, encode(&tries)?, key.row()])?;
         writer.effects.callbacks = true;
         Ok(())
     }
 }
 
-fn read_deliveries(key: Key, deliveries: Option<Vec<u8>>) -> Result<Vec<Delivery>> {
+fn read_tries(key: Key, tries: Option<Vec<u8>>) -> Result<Vec<Try>> {
     let what = format!("the callback of job {}", key.id());
-    deliveries.map_or_else(|| Ok(Vec::new()), |bytes| decode_deliveries(&what, &bytes))
+    tries.map_or_else(|| Ok(Vec::new()), |bytes| decode(&what, &bytes))
 }
 
 /// Adds what became of the callback of a job that has ended.
@@ -114,9 +116,10 @@ pub(super) fn fill_callback(record: &mut CallbackRecord, db: &Connection, key: K
         .prepare_cached("SELECT due, deliveries FROM callbacks WHERE key = ?")?
         .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some((due, deliveries)) = found {
+    if let Some((due, tries)) = found {
         record.due_at_ms = Option::<i64>::map(due, from_sql);
-        record.deliveries = read_deliveries(key, deliveries)?;
+        let tries = read_tries(key, tries)?.into_iter();
+        record.deliveries = tries.map(Try::into_delivery).collect();
     }
     Ok(())
 }
@@ -148,7 +151,8 @@ impl Writer {
         Ok(due.map(from_sql))
     }
 
-    fn callback(&mut self, key: Key, number: u32) -> Result<Callback> {
+    fn callback(&mut self, key: Key, number: u32, deliveries: Option<Vec<u8>>) -> Result<Callback> {
+        let deliveries = read_tries(key, deliveries)?;
         let what = format!("job {}", key.id());
         let found = self
             .statement(
@@ -165,6 +169,7 @@ impl Writer {
             id: key.id(),
             url: head.callback().ok_or_else(lost)?.to_owned(),
             number,
+            tried: u32::try_from(deliveries.len()).unwrap_or(u32::MAX),
             success: ended.fate == Fate::Completed,
             short_result: ended.short_result,
             ended_at_ms: ended.ended_at_ms,

@@ -100,11 +100,11 @@ fn outcome(db: &Connection, key: Option<Key>, most: u64) -> Result<Option<Outcom
     let Some(record) = record else {
         return Ok(Some(Outcome::Open));
     };
-    let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
-    let expired = ended.expires_at_ms.is_some_and(|at| at <= now_ms());
-    if !expired && bytes.is_some() && result.is_none() {
+    let (what, now_ms) = (format!("job {}", key.id()), now_ms());
+    let ended: Ended = decode(&what, &record)?;
+    if bytes.is_some() && result.is_none() && !ended.has_expired(now_ms) {
         return Ok(None);
     }
-    let result = result.filter(|_| !expired).map(Bytes::from);
-    Ok(Some(ended.into_outcome(result)))
+    let result = result.map(Bytes::from);
+    ended.into_outcome(what, result, now_ms).map(Some)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::{Delivery, JobId};
-use crate::store::record::{Fate, Head, decode, encode};
+use crate::store::record::{Fate, Head, Try, decode, encode};
 use crate::store::{Callback, Result};
 
 use super::RedisStore;
@@ -40,9 +40,9 @@ impl RedisStore {
         self.shared.callbacks.looked(due_ms, changes);
         let mut callbacks = Vec::new();
         while !answer.is_empty() {
-            let (field, number) = (answer.text()?, answer.number()?);
+            let (field, number, tried) = (answer.text()?, answer.number()?, answer.number()?);
             let (front, end) = (answer.bytes()?, answer.bytes()?);
-            match read(&field, number, &front, &end) {
+            match read(&field, number, tried, &front, &end) {
                 Ok(Some(callback)) => callbacks.push(callback),
                 Ok(None) => {}
                 Err(error) => {
@@ -64,7 +64,7 @@ impl RedisStore {
         command
             .arg(format!("{}/{}", callback.namespace, callback.id))
             .arg(callback.number)
-            .arg(encode(delivery)?)
+            .arg(encode(&Try::of(delivery))?)
             .arg(again_in_ms.map_or_else(String::new, |ms| ms.to_string()));
         let noted = reply::number(self.link.run(script::CALLED, &command).await?)?;
         if let (1, Some(ms)) = (noted, again_in_ms) {
@@ -75,7 +75,13 @@ impl RedisStore {
     }
 }
 
-fn read(field: &str, number: u64, front: &[u8], end: &[u8]) -> Result<Option<Callback>> {
+fn read(
+    field: &str,
+    number: u64,
+    tried: u64,
+    front: &[u8],
+    end: &[u8],
+) -> Result<Option<Callback>> {
     let (namespace, id): (_, JobId) = parse_field(field)?;
     let head: Head<'_> = decode(format_args!("job {id}"), decode_head(id, front)?)?;
     let (ended, _) = decode_end(id, end)?;
@@ -84,6 +90,7 @@ fn read(field: &str, number: u64, front: &[u8], end: &[u8]) -> Result<Option<Cal
         id,
         url: url.to_owned(),
         number: u32::try_from(number).unwrap_or(u32::MAX),
+        tried: u32::try_from(tried).unwrap_or(u32::MAX),
         success: ended.fate == Fate::Completed,
         short_result: ended.short_result,
         ended_at_ms: ended.ended_at_ms,

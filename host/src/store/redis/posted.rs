@@ -8,8 +8,8 @@
 
 use bytes::Bytes;
 
-use crate::job::{JobId, NewJob, Output, Payload};
-use crate::store::record::{Attempt, Ended, Fate, Head, decode, encode};
+use crate::job::{JobId, NewJob, Output};
+use crate::store::record::{Attempt, Ended, Head, decode, encode};
 use crate::store::{Outcome, Result, StoreError};
 
 const AT: usize = 13;
@@ -102,23 +102,9 @@ pub(super) fn decode_end(id: JobId, bytes: &[u8]) -> Result<(Ended, usize)> {
 
 /// What became of a job that has ended.
 pub(super) fn decode_outcome(id: JobId, bytes: Vec<u8>, now_ms: u64) -> Result<Outcome> {
-    let (mut ended, start) = decode_end(id, &bytes)?;
-    Ok(match ended.fate {
-        Fate::Cancelled => Outcome::Cancelled,
-        Fate::Failed => {
-            let last = ended.attempts.pop().and_then(|last| last.cause);
-            let torn = || StoreError::Unreadable(format!("job {id}: it failed without a cause"));
-            Outcome::Failed(last.ok_or_else(torn)?)
-        }
-        Fate::Completed if ended.expires_at_ms.is_some_and(|at| at <= now_ms) => Outcome::Expired,
-        Fate::Completed => Outcome::Completed(Output {
-            short_result: ended.short_result,
-            result: Payload {
-                content_type: ended.content_type.unwrap_or_default(),
-                data: Bytes::from(bytes).slice(start..),
-            },
-        }),
-    })
+    let (ended, start) = decode_end(id, &bytes)?;
+    let result = Bytes::from(bytes).slice(start..);
+    ended.into_outcome(format_args!("job {id}"), Some(result), now_ms)
 }
 
 fn digits(bytes: &[u8], from: usize, count: usize, radix: u32) -> Option<u64> {
@@ -129,6 +115,7 @@ fn digits(bytes: &[u8], from: usize, count: usize, radix: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Payload;
 
     fn stored() -> (NewJob, Vec<u8>) {
         let mut job = NewJob::new(Payload::json("[1]"), vec!["f".parse().unwrap()]);

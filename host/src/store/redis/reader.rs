@@ -7,7 +7,7 @@ use redis::Value;
 
 use crate::job::{JobId, JobRecord, MAX_CHILDREN_LISTED, Namespace, State};
 use crate::store::record::{
-    Head, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
+    Head, Try, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
 };
 use crate::store::{AttemptLog, Outcome, Result};
 
@@ -62,10 +62,10 @@ impl RedisStore {
             callback.due_at_ms = call_at;
             let mut deliveries = BTreeMap::new();
             while !tries.is_empty() {
-                let (number, delivery) = (tries.text()?, tries.bytes()?);
+                let (number, tried) = (tries.text()?, tries.bytes()?);
                 if let Ok(number) = number.parse::<u32>() {
-                    let what = format_args!("a callback of {what}");
-                    deliveries.insert(number, decode(what, &delivery)?);
+                    let tried: Try = decode(format_args!("a callback of {what}"), &tried)?;
+                    deliveries.insert(number, tried.into_delivery());
                 }
             }
             callback.deliveries = deliveries.into_values().collect();
