@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::call::{Caller, Tried};
 use super::pace::pause_ms;
 use super::slots::{Slot, Slots};
-use super::waiting::{LOOK_ON_EVERY, Taken, Waiting};
+use super::waiting::{LOOK_ON_EVERY, Waiting};
 use crate::job::Delivery;
-use crate::store::{CALLBACK_TAKEN, Store};
+use crate::store::{CALLBACK_TAKEN, Callback, Store, StoreError};
 use crate::time::now_ms;
 
 /// How long a store that does not work is left alone.
@@ -40,8 +40,8 @@ pub(super) async fn run(deliverer: Arc<Deliverer>, stopping: CancellationToken) 
     let mut tries = JoinSet::new();
     let mut look_at = Instant::now();
     loop {
-        for (taken, slot) in waiting.begin(&slots) {
-            tries.spawn(deliverer.clone().deliver(taken, slot));
+        for (callback, slot) in waiting.begin(&slots) {
+            tries.spawn(deliverer.clone().deliver(callback, slot));
         }
         let due = async {
             sleep_until(look_at).await;
@@ -68,7 +68,7 @@ pub(super) async fn run(deliverer: Arc<Deliverer>, stopping: CancellationToken) 
     while tries.join_next().await.is_some() {}
 }
 
-fn away(error: &crate::store::StoreError) -> Duration {
+fn away(error: &StoreError) -> Duration {
     // The store itself says in the log that it is away.
     tracing::debug!(%error, "could not look for callbacks");
     STORE_AWAY
@@ -91,8 +91,7 @@ impl Deliverer {
     }
 
     /// Makes one try, and notes it.
-    async fn deliver(self: Arc<Self>, taken: Taken, slot: Slot) {
-        let callback = taken.callback;
+    async fn deliver(self: Arc<Self>, callback: Callback, slot: Slot) {
         let at_ms = now_ms();
         let tried = self.caller.call(&callback, &slot).await;
         drop(slot);

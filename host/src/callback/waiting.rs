@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::slots::{Receiver, Slot, Slots};
 use super::target::Target;
+use crate::job::Namespace;
 use crate::store::{CALLBACK_TAKEN, Callback};
 
 /// How many wait here at most: seconds of work for a receiver that answers at once, and
@@ -28,78 +29,73 @@ const LET_GO: usize = 128;
 pub(super) const LOOK_ON_EVERY: Duration = Duration::from_millis(200);
 
 /// A callback, and since when it is ours.
-pub(super) struct Taken {
-    pub(super) callback: Callback,
-    receiver: Receiver,
+struct Taken {
+    callback: Callback,
     at: Instant,
 }
 
-/// Those that wait, first come, first served.
+/// Those that wait, in a line for each tenant's way to a receiver.
 pub(super) struct Waiting {
-    queue: VecDeque<Taken>,
-    /// How long a try may take.
-    try_takes: Duration,
+    lines: HashMap<(Namespace, Receiver), VecDeque<Taken>>,
+    count: usize,
+    /// How long one may wait: a try must be over before somebody else may take it.
+    at_most: Duration,
 }
 
 impl Waiting {
     pub(super) fn new(try_takes: Duration) -> Self {
         Self {
-            queue: VecDeque::new(),
-            try_takes,
+            lines: HashMap::new(),
+            count: 0,
+            at_most: CALLBACK_TAKEN.saturating_sub(try_takes * 2),
         }
     }
 
     /// How many more there is room for.
     pub(super) fn room(&self) -> usize {
-        ROOM.saturating_sub(self.queue.len())
+        ROOM.saturating_sub(self.count)
     }
 
     /// Adds what was taken at this moment.
     pub(super) fn add(&mut self, callbacks: Vec<Callback>, at: Instant) {
-        self.queue
-            .extend(callbacks.into_iter().map(|callback| Taken {
-                receiver: receiver(&callback),
-                callback,
-                at,
-            }));
+        self.count += callbacks.len();
+        for callback in callbacks {
+            let line = (callback.namespace.clone(), receiver(&callback));
+            let line = self.lines.entry(line).or_default();
+            line.push_back(Taken { callback, at });
+        }
     }
 
-    /// Takes out what there are slots for. What has waited so long that somebody else
-    /// may take it before a try is over, is let go.
-    pub(super) fn begin(&mut self, slots: &Arc<Slots>) -> Vec<(Taken, Slot)> {
-        let longest = CALLBACK_TAKEN.saturating_sub(self.try_takes * 2);
+    /// Takes out what there are slots for, and lets go of what has waited too long.
+    pub(super) fn begin(&mut self, slots: &Arc<Slots>) -> Vec<(Callback, Slot)> {
         let mut begun = Vec::new();
-        let queue = std::mem::take(&mut self.queue);
-        for taken in queue {
-            if taken.at.elapsed() > longest {
-                continue;
+        // Whose line is first differs from map to map, and changes as lines come and go.
+        self.lines.retain(|(namespace, receiver), line| {
+            while let Some(first) = line.front() {
+                let slot = match first.at.elapsed() {
+                    waited if waited > self.at_most => None,
+                    _ => match slots.take(namespace, receiver) {
+                        Some(slot) => Some(slot),
+                        None => return true,
+                    },
+                };
+                self.count = self.count.saturating_sub(1);
+                let first = line.pop_front();
+                begun.extend(first.zip(slot).map(|(first, slot)| (first.callback, slot)));
             }
-            match slots.take(&taken.callback.namespace, &taken.receiver) {
-                Some(slot) => begun.push((taken, slot)),
-                None => self.queue.push_back(taken),
-            }
-        }
+            false
+        });
         begun
     }
 
-    /// Makes room: lets go of the last of whoever has the most.
+    /// Makes room: lets go of the last in the longest line.
     pub(super) fn let_go(&mut self) {
-        let mut counts: HashMap<&Receiver, usize> = HashMap::new();
-        for taken in &self.queue {
-            *counts.entry(&taken.receiver).or_default() += 1;
+        let longest = self.lines.values_mut().max_by_key(|line| line.len());
+        if let Some(line) = longest {
+            let before = line.len();
+            line.truncate(before.saturating_sub(LET_GO));
+            self.count = self.count.saturating_sub(before - line.len());
         }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        let Some((receiver, count)) = most.map(|(receiver, count)| (receiver.clone(), count))
-        else {
-            return;
-        };
-        let kept = count.saturating_sub(LET_GO);
-        let mut seen = 0;
-        self.queue.retain(|taken| {
-            let is_theirs = taken.receiver == receiver;
-            seen += usize::from(is_theirs);
-            !is_theirs || seen <= kept
-        });
     }
 }
 
@@ -113,7 +109,7 @@ fn receiver(callback: &Callback) -> Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{JobId, Namespace};
+    use crate::job::JobId;
 
     fn callbacks(host: &str, ids: std::ops::Range<u64>) -> Vec<Callback> {
         ids.map(|id| Callback {
@@ -129,10 +125,10 @@ mod tests {
         .collect()
     }
 
-    fn hosts(begun: &[(Taken, Slot)]) -> Vec<&str> {
+    fn urls(begun: &[(Callback, Slot)]) -> Vec<&str> {
         begun
             .iter()
-            .map(|(taken, _)| taken.receiver.as_str())
+            .map(|(callback, _)| callback.url.as_str())
             .collect()
     }
 
@@ -143,22 +139,37 @@ mod tests {
         waiting.add(callbacks("hangs.test", 0..ROOM as u64), Instant::now());
         assert_eq!(waiting.room(), 0);
         let hanging = waiting.begin(&slots);
-        assert!(hosts(&hanging).iter().all(|host| *host == "hangs.test:80"));
         let room = waiting.room();
-        assert_eq!(room, hanging.len());
+        assert_eq!((room, waiting.begin(&slots).len()), (hanging.len(), 0));
 
         waiting.add(callbacks("well.test", 0..room as u64), Instant::now());
         let well = waiting.begin(&slots);
-        assert!(!well.is_empty() && hosts(&well).iter().all(|host| *host == "well.test:80"));
+        assert_eq!(urls(&well), vec!["http://well.test/done"; room]);
 
         let before = waiting.room();
         waiting.let_go();
         assert_eq!(waiting.room(), before + LET_GO);
-        let left = waiting.queue.iter();
-        let of_well = left.filter(|taken| taken.receiver == "well.test:80");
-        assert_eq!(of_well.count(), room - well.len());
-        let first = waiting.queue.front().unwrap().callback.id;
-        assert_eq!(first, JobId(hanging.len() as u64));
+        drop(hanging);
+        let next = waiting.begin(&slots);
+        assert_eq!(urls(&next), vec!["http://hangs.test/done"; room]);
+        assert_eq!(next[0].0.id, JobId(room as u64));
+    }
+
+    #[test]
+    fn tenants_do_not_stand_in_one_line() {
+        let slots = Arc::new(Slots::default());
+        let mut waiting = Waiting::new(Duration::from_secs(10));
+        let mut mine = callbacks("a.test", 0..100);
+        for (port, callback) in mine.iter_mut().enumerate() {
+            callback.url = format!("http://a.test:{}/done", port / 4 + 1);
+        }
+        waiting.add(mine, Instant::now());
+        let held = waiting.begin(&slots);
+        assert!(waiting.room() < ROOM, "{}", held.len());
+        let mut theirs = callbacks("a.test:99", 0..1);
+        theirs[0].namespace = "other".parse().unwrap();
+        waiting.add(theirs, Instant::now());
+        assert_eq!(urls(&waiting.begin(&slots)), ["http://a.test:99/done"]);
     }
 
     #[test]
@@ -168,7 +179,8 @@ mod tests {
         let long_ago = Instant::now() - (CALLBACK_TAKEN - Duration::from_secs(19));
         waiting.add(callbacks("a.test", 0..1), long_ago);
         waiting.add(callbacks("b.test", 0..1), Instant::now());
-        assert_eq!(hosts(&waiting.begin(&slots)), ["b.test:80"]);
-        assert_eq!(waiting.room(), ROOM);
+        let begun = waiting.begin(&slots);
+        assert_eq!(urls(&begun), ["http://b.test/done"]);
+        assert_eq!((waiting.room(), waiting.lines.len()), (ROOM, 0));
     }
 }

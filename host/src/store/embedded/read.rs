@@ -117,17 +117,20 @@ pub(super) fn log(db: &Connection, key: Key) -> Result<AttemptLog> {
              UNION ALL SELECT log, attempts, NULL FROM open WHERE key = ?1",
         )?
         .query_row([key.row()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            let bytes = |column| row.get::<_, Option<Vec<u8>>>(column);
+            Ok((bytes(0)?, row.get(1)?, bytes(2)?))
         })
         .optional()?;
-    let Some((log, mut attempt, record)): Option<(Option<Vec<u8>>, u32, Option<Vec<u8>>)> = found
-    else {
+    let Some((log, attempts, record)) = found else {
         return Ok(AttemptLog::default());
     };
-    if let Some(record) = record {
-        let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
-        attempt = ended.attempts.last().map_or(0, |last| last.number);
-    }
+    let attempt = match record {
+        None => attempts,
+        Some(record) => {
+            let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
+            ended.attempts.last().map_or(0, |last| last.number)
+        }
+    };
     let what = format!("the log of job {}", key.id());
     let lines = log.map_or_else(|| Ok(Vec::new()), |bytes| decode_log(&what, &bytes))?;
     Ok(AttemptLog { attempt, lines })
