@@ -111,17 +111,19 @@ fn fill_open(
 
 /// What a job's last attempt that ended has logged.
 pub(super) fn log(db: &Connection, key: Key) -> Result<AttemptLog> {
+    // An open job counts its attempts, and one that has ended tells of each.
     let found = db
         .prepare_cached(
             "SELECT log, 0, record FROM ended WHERE key = ?1
              UNION ALL SELECT log, attempts, NULL FROM open WHERE key = ?1",
         )?
         .query_row([key.row()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            let log: Option<Vec<u8>> = row.get(0)?;
+            let record: Option<Vec<u8>> = row.get(2)?;
+            Ok((log, row.get(1)?, record))
         })
         .optional()?;
-    let Some((log, mut attempt, record)): Option<(Option<Vec<u8>>, u32, Option<Vec<u8>>)> = found
-    else {
+    let Some((log, mut attempt, record)) = found else {
         return Ok(AttemptLog::default());
     };
     if let Some(record) = record {
