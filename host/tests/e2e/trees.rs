@@ -21,7 +21,7 @@ on_both_stores!(
     a_tree_that_was_cancelled_is_cancelled_again,
 );
 
-fn state<'a>(record: &'a Value) -> &'a str {
+fn state(record: &Value) -> &str {
     record["state"].as_str().unwrap()
 }
 

@@ -111,25 +111,26 @@ fn fill_open(
 
 /// What a job's last attempt that ended has logged.
 pub(super) fn log(db: &Connection, key: Key) -> Result<AttemptLog> {
-    // An open job counts its attempts, and one that has ended tells of each.
     let found = db
         .prepare_cached(
             "SELECT log, 0, record FROM ended WHERE key = ?1
              UNION ALL SELECT log, attempts, NULL FROM open WHERE key = ?1",
         )?
         .query_row([key.row()], |row| {
-            let log: Option<Vec<u8>> = row.get(0)?;
-            let record: Option<Vec<u8>> = row.get(2)?;
-            Ok((log, row.get(1)?, record))
+            let bytes = |column| row.get::<_, Option<Vec<u8>>>(column);
+            Ok((bytes(0)?, row.get(1)?, bytes(2)?))
         })
         .optional()?;
-    let Some((log, mut attempt, record)) = found else {
+    let Some((log, attempts, record)) = found else {
         return Ok(AttemptLog::default());
     };
-    if let Some(record) = record {
-        let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
-        attempt = ended.attempts.last().map_or(0, |last| last.number);
-    }
+    let attempt = match record {
+        None => attempts,
+        Some(record) => {
+            let ended: Ended = decode(format_args!("job {}", key.id()), &record)?;
+            ended.attempts.last().map_or(0, |last| last.number)
+        }
+    };
     let what = format!("the log of job {}", key.id());
     let lines = log.map_or_else(|| Ok(Vec::new()), |bytes| decode_log(&what, &bytes))?;
     Ok(AttemptLog { attempt, lines })
