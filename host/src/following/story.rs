@@ -388,8 +388,8 @@ mod tests {
         all.tell(&record("completed", 1), &log(1, 4));
         assert!(all.is_told());
         let mut all = Story::after(again.seen);
-        all.tell(&record("running", 2), &log(1, 4));
-        assert_eq!(told(&mut all).last().unwrap(), "Running 2");
+        all.tell(&record("running", 2), &log(2, 1));
+        assert_eq!(told(&mut all), ["Running 2", "2.0"]);
     }
 
     #[test]

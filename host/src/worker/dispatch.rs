@@ -113,10 +113,8 @@ impl Dispatcher {
             sleep_until(self.last_cycle + GATHER).await;
             self.collect();
         }
-        let want = self.capacity().saturating_sub(self.running());
-        let pause = match self.cycle(want).await {
-            Ok(taken) if taken > 0 && self.running() < self.capacity() => return,
-            Ok(_) => None,
+        let pause = match self.cycle(self.wanted()).await {
+            Ok(()) => None,
             Err(StoreError::LeaseLost) => return self.abandon().await,
             Err(error) => {
                 tracing::error!(%error, "the store does not answer; jobs go on, outcomes are kept");
@@ -125,14 +123,14 @@ impl Dispatcher {
         };
         tokio::select! {
             _ = phase.changed() => {}
-            () = self.reason(want, pause) => {}
+            () = self.reason(self.wanted(), pause) => {}
         }
     }
 
-    /// Records what has ended, takes up to `want` jobs and starts them; answers how
-    /// many. What is in `ended` is recorded with the next step, if an earlier one
-    /// is still to be answered.
-    async fn cycle(&mut self, want: usize) -> Result<usize, StoreError> {
+    /// Records what has ended, takes up to `want` jobs and starts them. What is in
+    /// `ended` is recorded with the next step, if an earlier one is still to be
+    /// answered.
+    async fn cycle(&mut self, want: usize) -> Result<(), StoreError> {
         let lease = self.lease().await?;
         let (steps, ended) = (&mut self.steps, &mut self.ended);
         let step = self.pending.get_or_insert_with(|| {
@@ -156,7 +154,6 @@ impl Dispatcher {
                 "this outcome came too late: the job was given to another host"
             );
         }
-        let taken = claimed.len();
         for claim in claimed {
             self.start(lease, claim);
         }
@@ -165,7 +162,7 @@ impl Dispatcher {
                 stop.cancel();
             }
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// Moves what has ended from the outbox to what must be recorded.
@@ -189,8 +186,13 @@ impl Dispatcher {
         self.held.len().saturating_sub(self.tools.sandbox.parked())
     }
 
-    /// How many jobs may do so: what its slots run, and what they will
-    /// need next while a round trip is under way.
+    /// How many more jobs this host wants.
+    fn wanted(&self) -> usize {
+        self.capacity().saturating_sub(self.running())
+    }
+
+    /// How many jobs may run here: what its slots run, and what they will need next
+    /// while a round trip is under way.
     fn capacity(&self) -> usize {
         let slots = self.tools.slots;
         let ahead = slots as f64 * TAKE_AHEAD.as_micros() as f64 / self.job_us.max(1.0);

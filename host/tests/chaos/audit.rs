@@ -179,17 +179,14 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
                 );
             }
             ["k", "default", parent, ""] => {
-                for child in words(&["ZRANGEBYSCORE", key, "-inf", "+inf", "WITHSCORES"])
-                    .iter()
-                    .skip(1)
-                    .step_by(2)
-                {
-                    let head = format!("{PREFIX}j:default/{child}");
-                    assert_eq!(
-                        server.cli(&["EXISTS", &head]),
-                        "1",
-                        "child {child} of {parent}"
-                    );
+                // Keys of posts are no text.
+                let range = ["ZRANGEBYSCORE", key, "-inf", "+inf", "WITHSCORES"];
+                let found: Vec<Vec<u8>> = server.command(&range);
+                for child in found.iter().skip(1).step_by(2) {
+                    let child = str::from_utf8(child).unwrap();
+                    let job = format!("{PREFIX}j:default/{child}");
+                    let known = server.cli(&["EXISTS", &job]);
+                    assert_eq!(known, "1", "child {child} of {parent}");
                     assert!(children.insert(id_of(child)), "{child} has two parents");
                 }
             }

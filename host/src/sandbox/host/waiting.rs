@@ -61,10 +61,8 @@ impl Guest {
         let store = self.services.store.clone();
         let (store, job) = (&*store, &*self.job()?);
         let ended = park_until_ended(store, job, held, ids, timeout_ms).await;
+        // Also when the call to park was cut short: it may have been carried out.
         let go_on = async {
-            if !job.slot.is_parked() {
-                return Ok(());
-            }
             let unpark = patiently(|| store.unpark(job.lease, &job.token));
             let (went_on, ()) = tokio::join!(unpark, job.slot.resume());
             went_on.map_err(unavailable)

@@ -58,12 +58,27 @@ impl Posting {
         Ok(child.map(|id| JobId(from_sql(id))))
     }
 
-    /// Notes a child that was added.
-    pub(super) fn add(&mut self, db: &Connection, key: Option<&ChildKey>, id: JobId) -> Result<()> {
-        if let Some(key) = key {
-            db.prepare_cached("INSERT INTO children (parent, key, child) VALUES (?, ?, ?)")?
-                .execute(params![self.parent.row(), key.as_bytes(), to_sql(id.0)])?;
+    /// Gives a post's key to the child that is about to be added; or answers which one
+    /// has it. One statement for what is new, as almost all posts are.
+    pub(super) fn claim(
+        &self,
+        db: &Connection,
+        key: &ChildKey,
+        id: JobId,
+    ) -> Result<Option<JobId>> {
+        let added = db
+            .prepare_cached(
+                "INSERT INTO children (parent, key, child) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![self.parent.row(), key.as_bytes(), to_sql(id.0)])?;
+        match added {
+            0 => self.known(db, key),
+            _ => Ok(None),
         }
+    }
+
+    /// Notes a child that was added.
+    pub(super) fn add(&mut self, id: JobId) {
         // All that one call adds is consecutive.
         let run = self.added.get_or_insert(Run {
             first: id.0,
@@ -71,7 +86,6 @@ impl Posting {
             before: 0,
         });
         run.count += 1;
-        Ok(())
     }
 
     /// Lists what was added.

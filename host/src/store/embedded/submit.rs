@@ -121,8 +121,10 @@ impl Action for Submit {
                 ids.push(id);
                 continue;
             }
-            if let (Some(posting), Some(key)) = (&posting, child_key)
-                && let Some(id) = posting.known(db, key)?
+            let as_child = posting.as_ref().zip(child_key.as_ref());
+            if let Some((posting, child_key)) = as_child
+                && job.idempotency_key.is_some()
+                && let Some(id) = posting.known(db, child_key)?
             {
                 ids.push(id);
                 continue;
@@ -137,6 +139,12 @@ impl Action for Submit {
             let full = || StoreError::Full("the namespace has no more job ids".into());
             let queue = writer.index.queue(namespace).ok_or_else(full)?;
             let key = Key::new(namespace, JobId(queue.saved.next_id)).ok_or_else(full)?;
+            if let Some((posting, child_key)) = as_child
+                && let Some(id) = posting.claim(db, child_key, key.id())?
+            {
+                ids.push(id);
+                continue;
+            }
             writer.index.change(namespace, |saved| {
                 saved.next_id += 1;
                 saved.posted += 1;
@@ -158,7 +166,7 @@ impl Action for Submit {
             ])?;
             remember(db, namespace, origin, key.id())?;
             if let Some(posting) = &mut posting {
-                posting.add(db, child_key.as_ref(), key.id())?;
+                posting.add(key.id());
             }
             if let Some(name) = &job.idempotency_key {
                 db.prepare_cached("INSERT INTO keys (namespace, name, id) VALUES (?, ?, ?)")?
