@@ -113,7 +113,7 @@ pub struct Claim {
 pub enum Verdict {
     /// The job succeeded.
     Completed(Output),
-    /// The job goes to the dead letter.
+    /// The job goes to the dead letter; or it is cancelled, if somebody wants that.
     Failed(Cause),
     /// The job is due again after `delay_ms`.
     Retry {

@@ -3,13 +3,14 @@
 use skep::job::{JobId, NewJob, State};
 use skep::store::{Cancelled, Verdict};
 
-use crate::support::{World, completed, done, job, namespace, ns, retry, soon};
+use crate::support::{World, completed, done, job, namespace, ns, retry, soon, trap};
 
 conformance!(
     a_waiting_job_is_cancelled_at_once,
     a_scheduled_job_is_cancelled_at_once,
     a_running_job_is_told_to_its_host_once,
     a_job_that_ends_before_it_hears_keeps_its_outcome,
+    a_job_that_fails_before_it_hears_is_cancelled,
     what_has_ended_or_is_unknown_cannot_be_cancelled,
     a_cancelled_job_that_is_handed_back_does_not_run_again,
     a_cancelled_retry_keeps_its_attempts,
@@ -84,6 +85,17 @@ async fn a_job_that_ends_before_it_hears_keeps_its_outcome(world: World) {
         .await;
     assert_eq!((cycle.refused.len(), cycle.cancelled.len()), (0, 0));
     assert_eq!(world.job(1).await.state, State::Completed);
+}
+
+async fn a_job_that_fails_before_it_hears_is_cancelled(world: World) {
+    world.submit_some(1).await;
+    let lease = world.host().await;
+    let claim = world.claim(lease, 1).await.remove(0);
+    assert_eq!(cancel(&world, 1).await, Cancelled::Requested);
+    // Perhaps since a job that it waited for was cancelled too.
+    world.finish(lease, &claim, Verdict::Failed(trap())).await;
+    let record = world.job(1).await;
+    assert_eq!((record.state, record.attempts.len()), (State::Cancelled, 1));
 }
 
 async fn what_has_ended_or_is_unknown_cannot_be_cancelled(world: World) {

@@ -131,6 +131,7 @@ impl Model {
         };
         match &completion.verdict {
             Verdict::Completed(_) => job.state = State::Completed,
+            Verdict::Failed(_) if job.cancel => job.state = State::Cancelled,
             Verdict::Failed(_) => job.state = State::Failed,
             Verdict::Cancelled => job.state = State::Cancelled,
             Verdict::Retry { .. } => job.again(),

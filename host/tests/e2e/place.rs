@@ -29,9 +29,9 @@ impl Place {
                 let directory = directory.take().expect("another server has the directory");
                 Server::start_with(directory, more).await
             }
-            // A dead host's jobs are back within a lease.
+            // A dead host's jobs are back within a lease; one that is only busy keeps them.
             Self::Redis(redis) => {
-                let more = [&["--lease", "1s"], more].concat();
+                let more = [&["--lease", "3s"], more].concat();
                 Server::on(&redis.url(), &more).await
             }
         }

@@ -37,9 +37,6 @@ impl Writer {
             Verdict::Completed(output) => {
                 self.finish(key, &running, done, Fate::Completed, None, Some(output))?;
             }
-            Verdict::Failed(cause) => {
-                self.finish(key, &running, done, Fate::Failed, Some(cause.clone()), None)?;
-            }
             Verdict::Cancelled => {
                 self.finish(key, &running, done, Fate::Cancelled, cancelled(), None)?;
             }
@@ -57,7 +54,7 @@ impl Writer {
                 self.index.add(key, Rank::of(&running.job), due);
                 self.waits_again(key, running.attempt, due);
             }
-            Verdict::Retry { cause, .. } if stop => {
+            Verdict::Failed(cause) | Verdict::Retry { cause, .. } if stop => {
                 self.finish(
                     key,
                     &running,
@@ -66,6 +63,9 @@ impl Writer {
                     Some(cause.clone()),
                     None,
                 )?;
+            }
+            Verdict::Failed(cause) => {
+                self.finish(key, &running, done, Fate::Failed, Some(cause.clone()), None)?;
             }
             Verdict::Retry { cause, .. } if token.attempt >= running.job.max_attempts => {
                 self.finish(key, &running, done, Fate::Failed, Some(cause.clone()), None)?;

@@ -199,9 +199,7 @@ fn end(index: usize, done: &Completion, held: &Held, now_ms: u64) -> Result<End>
         Verdict::Failed(cause) | Verdict::Retry { cause, .. } => {
             end.verdict = "f";
             let attempts = with(Some(cause.clone()));
-            if matches!(done.verdict, Verdict::Retry { .. }) {
-                end.cancelled = stopped(attempts.clone())?;
-            }
+            end.cancelled = stopped(attempts.clone())?;
             let ended = ended(Fate::Failed, attempts);
             end.records.push(("e", encode_end(&ended, None)?));
         }
