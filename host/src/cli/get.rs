@@ -44,6 +44,12 @@ fn describe(record: &JobRecord) -> String {
         plain(&record.message_content_type),
         record.message_bytes
     );
+    if let Some(parent) = record.parent {
+        let _ = writeln!(text, "parent     {parent}, at depth {}", record.depth);
+    }
+    if record.child_count > 0 {
+        let _ = writeln!(text, "children   {}", of_children(record));
+    }
     if let Some(progress) = &record.progress {
         let said = plain(progress.note.as_deref().unwrap_or_default());
         let _ = writeln!(text, "progress   {}% {said}", progress.percent);
@@ -72,6 +78,19 @@ fn describe(record: &JobRecord) -> String {
         }
     }
     text
+}
+
+/// How many there are, and the first of them.
+fn of_children(record: &JobRecord) -> String {
+    /// As many as fit on a line.
+    const SHOWN: usize = 8;
+    let shown = record.children.iter().take(SHOWN);
+    let ids: Vec<_> = shown.map(ToString::to_string).collect();
+    let more = match record.child_count > ids.len() as u64 {
+        true => ", …",
+        false => "",
+    };
+    format!("{}: {}{more}", record.child_count, ids.join(", "))
 }
 
 fn of_delivery(delivery: &Delivery) -> String {
