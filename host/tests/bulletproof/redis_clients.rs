@@ -7,7 +7,7 @@ use skep::job::JobId;
 use skep_testkit::{Fsync, RedisServer};
 
 use crate::backend::Backend;
-use crate::support::{World, completed, job, ns};
+use crate::support::{World, completed, eventually, job, ns};
 
 async fn on(server: &RedisServer) -> World {
     let backend = Backend::Redis {
@@ -26,14 +26,16 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
     let lease = world.host().await;
     for id in 1..=4 {
         let forget = || {
-            let server = server.clone();
+            let (server, store) = (server.clone(), world.store().clone());
             async move {
                 if id % 2 == 0 {
                     server.cli(&["SCRIPT", "FLUSH"]);
-                } else {
-                    let restarted = tokio::task::spawn_blocking(move || server.restart());
-                    restarted.await.unwrap();
+                    return;
                 }
+                let restarted = tokio::task::spawn_blocking(move || server.restart());
+                restarted.await.unwrap();
+                // A store that found nobody there looks again a moment later.
+                eventually("Redis is there", async || store.store_id().await.is_ok()).await;
             }
         };
         forget().await;
