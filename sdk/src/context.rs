@@ -120,7 +120,7 @@ impl Context {
     }
 
     /// Posts many jobs and answers their ids, in order: far cheaper than one
-    /// [`send`](Post::send) each. All are accepted, or none; beyond 10,000 jobs or
+    /// [`send`](Post::send) each. All are accepted, or none; beyond 1,000 jobs or
     /// 16 MiB, that holds for each such part.
     ///
     /// ```

@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::host::queue::{self, PostOptions, PostRequest};
 use crate::{Error, JobId, ToPayload, millis};
 
-/// The most jobs of one call of the host, which refuses more.
-const CALL_JOBS: usize = 10_000;
+/// The most jobs of one call of the host: while the next are posted, the first run. The
+/// host takes ten times as many.
+const CALL_JOBS: usize = 1_000;
 
 /// The most bytes of messages of one call, unless a single message has more. What
 /// a host takes in with one call is bounded (80 MiB), and until the call is over a

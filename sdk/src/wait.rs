@@ -5,8 +5,9 @@ use crate::host::queue;
 use crate::{Error, FromOutput};
 
 /// How many jobs one call waits for. Their outputs come with it all at once; more
-/// jobs take several calls, one after the other.
-const CALL_JOBS: usize = 10_000;
+/// jobs take several calls, one after the other, and while the outputs of the first
+/// are read the others run.
+const CALL_JOBS: usize = 1_000;
 
 pub(crate) fn one<T: FromOutput>(job: &str, timeout_ms: Option<u64>) -> Result<T, Error> {
     read(job, queue::block_until_result(job, timeout_ms))
@@ -24,12 +25,18 @@ pub(crate) fn each<T: FromOutput>(
 
 pub(crate) fn all<T: FromOutput>(jobs: &[impl AsRef<str>]) -> Result<Vec<T>, Error> {
     let mut results = Vec::with_capacity(jobs.len());
+    let mut first_error = None;
     for jobs in jobs.chunks(CALL_JOBS) {
         for result in each(jobs, None)? {
-            results.push(result?);
+            match result {
+                Ok(result) => results.push(result),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
         }
     }
-    Ok(results)
+    first_error.map_or(Ok(results), Err)
 }
 
 fn read<T: FromOutput>(id: &str, output: Result<types::Output, types::Error>) -> Result<T, Error> {

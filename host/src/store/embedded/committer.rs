@@ -6,7 +6,8 @@
 //! timer and without a delay for a call that comes alone.
 
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -18,6 +19,10 @@ use super::writer::Writer;
 /// The most calls in one transaction. A group that fails is tried again call by
 /// call, and a group's first call waits for its last.
 const MAX_GROUP: usize = 512;
+
+/// How long to look for the next call before sleeping. The calls of one job come one
+/// after the other, and to be woken for each takes longer than they do.
+const LOOKS_FOR: Duration = Duration::from_micros(50);
 
 /// A call that writes.
 pub(super) trait Action: Send + 'static {
@@ -99,10 +104,23 @@ pub(super) fn run(mut writer: Writer, calls: &Receiver<Box<dyn Call>>, shared: A
     // Also when this thread panics, nobody shall wait for ever.
     let _close = CloseOnDrop(shared);
     let mut group = Vec::new();
-    while let Ok(first) = calls.recv() {
+    while let Some(first) = next(calls) {
         group.push(first);
         group.extend(calls.try_iter().take(MAX_GROUP - 1));
         commit(&mut writer, std::mem::take(&mut group));
+    }
+}
+
+/// The next call; none when all senders are gone.
+fn next(calls: &Receiver<Box<dyn Call>>) -> Option<Box<dyn Call>> {
+    let sleep_at = Instant::now() + LOOKS_FOR;
+    loop {
+        match calls.try_recv() {
+            Ok(call) => return Some(call),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) if Instant::now() < sleep_at => std::hint::spin_loop(),
+            Err(TryRecvError::Empty) => return calls.recv().ok(),
+        }
     }
 }
 
