@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::worker::{Tools, Workers};
 
 /// How many jobs are parked at most, unless somebody says otherwise. An ordinary guest
-/// holds some 200 KiB while it waits, and each place takes 16 GiB of the 128 TiB of
+/// holds some 60 KiB while it waits, and each place takes 16 GiB of the 128 TiB of
 /// addresses that a process has.
 pub const MAX_PARKED: u16 = 1000;
 

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 /// What parked guests may hold of memory, all together, in bytes: four of the largest.
-/// Ordinary ones hold some 200 KiB, so that their number is the bound.
+/// Ordinary ones hold some 60 KiB, so that their number is the bound.
 const MAX_PARKED_BYTES: usize = 1 << 30;
 
 /// The unit in which that is counted, in bytes: a page of WASM's.
