@@ -13,17 +13,11 @@ use super::pace::pause_ms;
 use super::slots::{Slot, Slots};
 use super::waiting::{LOOK_ON_EVERY, Waiting};
 use crate::job::Delivery;
-use crate::store::{CALLBACK_TAKEN, Callback, Store, StoreError};
+use crate::store::{CALLBACK_TAKEN, Callback, STORE_PAUSE, Store, StoreError};
 use crate::time::now_ms;
-
-/// How long a store that does not work is left alone.
-const STORE_AWAY: Duration = Duration::from_secs(1);
 
 /// How long to pause when the store called for nothing.
 const FOR_NOTHING: Duration = Duration::from_millis(20);
-
-/// How often a try that the store could not note is noted again.
-const NOTE_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the loop works with.
 pub(super) struct Deliverer {
@@ -71,7 +65,7 @@ pub(super) async fn run(deliverer: Arc<Deliverer>, stopping: CancellationToken) 
 fn away(error: &StoreError) -> Duration {
     // The store itself says in the log that it is away.
     tracing::debug!(%error, "could not look for callbacks");
-    STORE_AWAY
+    STORE_PAUSE
 }
 
 impl Deliverer {
@@ -129,7 +123,7 @@ impl Deliverer {
                     tracing::warn!(%error, "a try of a callback could not be noted; it comes again");
                     return;
                 }
-                Err(_) => sleep(NOTE_AGAIN).await,
+                Err(_) => sleep(STORE_PAUSE).await,
             }
         }
     }

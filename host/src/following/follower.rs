@@ -1,7 +1,6 @@
 //! One who follows one job.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
@@ -9,11 +8,7 @@ use tokio::time::sleep;
 use super::story::Story;
 use super::{Cursor, FollowError, Following, Told};
 use crate::job::{JobId, Namespace};
-use crate::store::{StoreError, Watch};
-
-/// How long a store that does not answer is left alone. The follower is not sent away:
-/// a browser that is refused does not come back.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+use crate::store::{STORE_PAUSE, StoreError, Watch};
 
 /// Follows one job to its end.
 pub struct Follower {
@@ -73,6 +68,7 @@ impl Follower {
                 Ok(found) => self.story.over |= !found,
                 Err(error) => {
                     tracing::debug!(%error, "a followed job could not be looked at");
+                    // Not sent away: a browser that is refused does not come back.
                     sleep(STORE_PAUSE).await;
                 }
             }

@@ -73,6 +73,10 @@ pub enum StoreError {
     InUse(String),
 }
 
+/// How long callers leave a store alone that has just failed, before they ask again:
+/// one that is started anew is soon found, and one that is away is not kept busy.
+pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
+
 /// The answer of a store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -428,7 +432,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes all jobs that wait when it is called, with their records and
     /// idempotency keys, and starts the totals again at 0; answers how many. Those
-    /// that run, are being moved or have ended stay. No id is given again. If it
+    /// that run, are being moved or have ended stay. No id is given again, and a parent
+    /// that posts a deleted child once more gets its id: it stays deleted. If it
     /// is cut off, some are gone and the rest waits.
     async fn purge(&self, namespace: &Namespace) -> Result<usize>;
 

@@ -87,11 +87,6 @@ impl<'a> Head<'a> {
         self.idempotency_key.as_deref()
     }
 
-    /// The job that posted this one, if one did.
-    pub(in crate::store) fn parent(&self) -> Option<JobId> {
-        self.parent.map(JobId)
-    }
-
     /// Where to call when the job has ended.
     pub(in crate::store) fn callback(&self) -> Option<&str> {
         self.callback.as_deref()

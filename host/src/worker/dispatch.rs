@@ -11,7 +11,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{Phase, Tools, job};
-use crate::store::{Claim, Completion, Cycle, Lease, Step, StoreError, Token, Verdict};
+use crate::store::{
+    Claim, Completion, Cycle, Lease, STORE_PAUSE, Step, StoreError, Token, Verdict,
+};
 
 /// How much work may wait in this process, beyond what runs. Short jobs are taken
 /// in batches, since a batch costs hardly more than a job; a job that takes longer
@@ -25,9 +27,6 @@ const MAX_TAKEN_AHEAD: usize = 1024;
 /// While more jobs are at hand than there are slots, round trips are at least this
 /// far apart: each costs an fsync, and the slots have enough to do meanwhile.
 const GATHER: Duration = Duration::from_millis(2);
-
-/// How long to wait before trying a store again that has just failed.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long to wait for running jobs that were told to end.
 const ABORT_GRACE: Duration = Duration::from_secs(5);

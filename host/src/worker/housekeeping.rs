@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::sandbox::ReportBoard;
-use crate::store::{Lease, Store, StoreError};
+use crate::store::{Lease, STORE_PAUSE, Store, StoreError};
 
 /// How many times a host renews its lease while that lasts: one renewal may be lost,
 /// and the next be late.
@@ -20,9 +20,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often what running jobs say goes to the store: watchers see it within 100 ms,
 /// and a thousand reports a second cost twenty calls.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
-
-/// How long a store that has just failed is left alone.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Renews whatever lease the dispatcher holds. That it was lost is noticed by the
 /// dispatcher at its next cycle.

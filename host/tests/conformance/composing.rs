@@ -20,6 +20,7 @@ conformance!(
     a_parent_that_has_ended_posts_no_more,
     a_parent_that_is_to_stop_posts_no_more,
     a_parent_that_is_unknown_posts_nothing,
+    a_child_that_was_purged_stays_purged,
     a_parent_that_waits_again_still_posts,
     whoever_stops_a_parent_misses_none_of_its_children,
     many_children_at_once_are_all_there,
@@ -255,6 +256,22 @@ async fn a_parent_that_is_unknown_posts_nothing(world: World) {
     let store = world.store();
     store.submit(&other, vec![job("0"); 9]).await.unwrap();
     posts_no_more(&world, 9, vec![child(9, "a")]).await;
+}
+
+async fn a_child_that_was_purged_stays_purged(world: World) {
+    parent(&world).await;
+    assert_eq!(world.submit(vec![child(1, "a")]).await, [2]);
+    assert_eq!(world.store().purge(&ns()).await.unwrap(), 1);
+    assert_eq!(
+        world.submit(vec![child(1, "a"), child(1, "b")]).await,
+        [2, 3]
+    );
+    assert_eq!(
+        outcomes(&world, &[2, 3], u64::MAX).await,
+        [Outcome::Unknown, Outcome::Open]
+    );
+    assert_eq!(children(&world, 1, 0, 9).await, [2, 3]);
+    assert_eq!(status(&world).await.queued, 1);
 }
 
 async fn a_parent_that_waits_again_still_posts(world: World) {

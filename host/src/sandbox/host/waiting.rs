@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{Guest, RunningJob, unavailable};
 use crate::job::{JobId, Namespace};
 use crate::sandbox::bindings::types::{Error, Output, Payload};
-use crate::store::{self, Outcome, Parked, Store, StoreError};
+use crate::store::{self, Outcome, Parked, STORE_PAUSE, Store, StoreError};
 
 /// The most jobs of one wait: as many as one `post-many` posts.
 const MAX_WAIT_MANY: usize = 10_000;
@@ -16,9 +16,6 @@ const MAX_WAIT_MANY: usize = 10_000;
 /// The most bytes of results that one wait brings, unless it is for a single job: the
 /// list is copied into the guest's memory, of which this is half.
 const MAX_RESULTS_BYTES: u64 = 128 << 20;
-
-/// How long to wait before a store is asked again that did not answer.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 impl Guest {
     /// Waits until all of the jobs have ended, and answers what became of each.

@@ -133,8 +133,7 @@ impl RedisStore {
                         any = true;
                         command
                             .arg(&member)
-                            .arg(head.idempotency_key().unwrap_or_default())
-                            .arg(head.parent().map_or_else(String::new, |id| id.to_string()));
+                            .arg(head.idempotency_key().unwrap_or_default());
                     }
                     Err(error) => {
                         tracing::error!(%error, "a job is not purged, since it cannot be read");

@@ -1,12 +1,12 @@
 -- Deletes jobs that wait.
 --
 -- ARGV[1]  namespace
--- then for each job: member; idempotency key or ''; the job that posted it, or ''
+-- then for each job: member; idempotency key or ''
 --
 -- Returns how many still waited.
 local ns = ARGV[1]
 local N, purged, keys, fields = space(ns), 0, {}, {}
-for i = 2, #ARGV, 3 do
+for i = 2, #ARGV, 2 do
   local member = ARGV[i]
   local id = id_of(member)
   local field = ns .. '/' .. id
@@ -16,9 +16,6 @@ for i = 2, #ARGV, 3 do
     fields[#fields + 1] = field
     for _, kind in ipairs({ 'j:', 'h:', 'l:', 'k:' }) do
       keys[#keys + 1] = P .. kind .. field
-    end
-    if ARGV[i + 2] ~= '' then
-      call('ZREMRANGEBYSCORE', P .. 'k:' .. ns .. '/' .. ARGV[i + 2], id, id)
     end
     local key = N .. 'u:' .. ARGV[i + 1]
     if ARGV[i + 1] ~= '' and call('GET', key) == id then
