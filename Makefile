@@ -14,12 +14,13 @@ demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
 	@scripts/demo
 
 .PHONY: test
-test: build redis ## Run every test (installs redis-server where it is missing)
+test: build redis ## Run every test, and check the dependencies (installs redis-server where it is missing)
 	cargo test --release --workspace
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml --workspace
 	@for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
+	scripts/deny
 
 .PHONY: soak
 soak: build redis ## Break hosts, Redis and the network for ten minutes (SKEP_SOAK_S=600); nothing may be lost
@@ -30,12 +31,11 @@ redis: ## Make sure that there is a redis-server for the tests
 	@scripts/redis-server
 
 .PHONY: lint
-lint: ## Check the formatting, clippy without warnings, and the licences of what we use
+lint: ## Check the formatting, and clippy without warnings
 	cargo fmt --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo fmt --check --manifest-path examples/Cargo.toml --all
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml --workspace --all-targets -- -D warnings
-	scripts/deny
 
 # A peer that could not be installed has its reason in the table, which comes all the same.
 .PHONY: bench
