@@ -56,6 +56,33 @@ fn open(directory: &Path) -> Arc<EmbeddedStore> {
     }
 }
 
+/// Moves jobs, killed again and again, and then to its end; answers how often it was cut
+/// off. After each kill it is `looked` at what is where.
+pub(crate) async fn move_with_kills(
+    source: &str,
+    destination: &str,
+    looked: impl AsyncFn(),
+) -> usize {
+    let mut cut_off = 0;
+    for after in KILLS_MS {
+        let mut child = skep()
+            .args(["queue", "mv", source, destination])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ended = tokio::time::timeout(Duration::from_millis(after), child.wait()).await;
+        if ended.is_err() {
+            child.kill().await.unwrap();
+            cut_off += 1;
+        }
+        looked().await;
+    }
+    let output = queue(&["mv", source, destination]).await;
+    assert!(output.status.success(), "{}", err(&output));
+    cut_off
+}
+
 /// A store with a function and jobs that wait, whose server has stopped.
 pub(crate) async fn stopped_with_jobs(jobs: usize) -> TempDir {
     let server = Server::start().await;
@@ -97,32 +124,19 @@ pub(crate) async fn runs_each_once(directory: TempDir, jobs: usize) -> Server {
 async fn a_move_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let (from, to) = (stopped_with_jobs(JOBS).await, TempDir::new().unwrap());
     let (source, destination) = (url(from.path()), url(to.path()));
-    let mut cut_off = 0;
-    for after in KILLS_MS {
-        let mut child = skep()
-            .args(["queue", "mv", &source, &destination])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let ended = tokio::time::timeout(Duration::from_millis(after), child.wait()).await;
-        if ended.is_err() {
-            child.kill().await.unwrap();
-            cut_off += 1;
-        }
+    let cut_off = move_with_kills(&source, &destination, async || {
         let (left, came) = (open(from.path()), open(to.path()));
         let (left, came) = (
             left.status(&Namespace::default()).await.unwrap(),
             came.status(&Namespace::default()).await.unwrap(),
         );
-        println!("killed after {after} ms: {left:?} {came:?}");
+        println!("killed: {left:?} {came:?}");
         // What has left is there, and at most one batch is in both.
         assert!(came.posted >= left.cancelled && came.posted <= left.cancelled + 256);
         assert_eq!(left.waiting() + left.moving + left.cancelled, JOBS as u64);
-    }
+    })
+    .await;
     assert!(cut_off > 0, "no move was cut off");
-    let output = queue(&["mv", &source, &destination]).await;
-    assert!(output.status.success(), "{}", err(&output));
     let left = open(from.path()).status(&Namespace::default()).await;
     let left = left.unwrap();
     assert_eq!((left.waiting(), left.moving), (0, 0));
