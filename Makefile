@@ -20,7 +20,12 @@ test: build redis ## Run every test, and check the dependencies (installs redis-
 	@for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
+	scripts/fuzz 10
 	scripts/deny
+
+.PHONY: fuzz
+fuzz: build ## Fuzz each target for twenty minutes (FUZZ_S=1200), from the cases in fuzz/corpus
+	scripts/fuzz $${FUZZ_S:-1200}
 
 .PHONY: soak
 soak: build redis ## Break hosts, Redis and the network for ten minutes (SKEP_SOAK_S=600); nothing may be lost

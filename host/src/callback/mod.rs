@@ -16,6 +16,8 @@
 mod address;
 mod call;
 mod deliver;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod pace;
 mod policy;
 mod signature;

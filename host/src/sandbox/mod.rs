@@ -12,6 +12,8 @@ mod compiler;
 mod component;
 mod ending;
 mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host;
 mod memory;
 mod reports;

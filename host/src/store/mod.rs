@@ -10,6 +10,8 @@
 
 mod callback;
 pub mod embedded;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod news;
 mod parking;
 mod queue;

@@ -14,6 +14,8 @@ mod claims;
 mod ends;
 mod events;
 mod functions;
+#[cfg(fuzzing)]
+pub(in crate::store) mod fuzzing;
 mod greeting;
 mod link;
 mod outbox;

@@ -1,0 +1,12 @@
+//! The gate for uploads, for the fuzz target `uploads`.
+
+use wasmparser::{Validator, WasmFeatures};
+
+use super::upload;
+
+/// Looks at a component, and validates one that passes, as the compiler does first.
+pub fn upload(bytes: &[u8]) {
+    if upload::look(bytes).is_ok() {
+        let _ = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes);
+    }
+}
