@@ -21,6 +21,7 @@ mod follow;
 mod functions;
 mod get;
 mod hosting;
+mod limits;
 mod logging;
 mod logs;
 mod message;

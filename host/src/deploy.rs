@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::job::{FunctionName, Limits, Namespace};
+use crate::job::{FunctionName, LIMITS, Limits, Namespace};
 use crate::sandbox::{AdmitError, Offer, Sandbox};
 use crate::store::{Deployment, NewDeployment, Store, StoreError};
 
@@ -21,9 +21,12 @@ pub enum DeployError {
     /// The component does not offer the function that it was to be bound to.
     #[error("{0}")]
     NotOffered(String),
-    /// The limits asked for are wider than what this host grants.
+    /// The limits asked for are wider than the defaults, and whoever asks is no admin.
     #[error("{0}")]
     LimitsTooWide(String),
+    /// A limit that makes no sense, or that nobody grants.
+    #[error("{0}")]
+    BadLimit(String),
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -40,6 +43,15 @@ impl From<AdmitError> for DeployError {
             AdmitError::Host(text) => Self::Host(text),
         }
     }
+}
+
+/// How far the limits of a deployment may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// They may be narrower than the defaults.
+    Narrower,
+    /// Also wider, up to the ceilings: for an admin.
+    Wider,
 }
 
 /// Takes components in.
@@ -65,8 +77,9 @@ impl Deployer {
         component: Bytes,
         only: Option<&FunctionName>,
         limits: Limits,
+        grant: Grant,
     ) -> Result<Vec<Arc<Deployment>>, DeployError> {
-        check_limits(&limits)?;
+        check_limits(&limits, grant)?;
         let offer = self.sandbox.admit(&component).await?;
         let functions = bindings(&offer, only, limits)?;
         // The component first: no function may ever point at nothing.
@@ -102,33 +115,66 @@ fn bindings(
     }
 }
 
-/// A deployment may narrow the host's limits, never widen them.
-fn check_limits(limits: &Limits) -> Result<(), DeployError> {
-    let most = Limits::default();
-    let pairs = [
-        ("fuel", limits.fuel, most.fuel),
-        ("timeout_ms", limits.timeout_ms, most.timeout_ms),
-        ("memory_bytes", limits.memory_bytes, most.memory_bytes),
-        ("result_bytes", limits.result_bytes, most.result_bytes),
-        (
-            "short_result_bytes",
-            limits.short_result_bytes,
-            most.short_result_bytes,
-        ),
-        ("log_bytes", limits.log_bytes, most.log_bytes),
-        ("posts", limits.posts, most.posts),
-        ("stored_bytes", limits.stored_bytes, most.stored_bytes),
-        ("fetched_bytes", limits.fetched_bytes, most.fetched_bytes),
-        ("host_calls", limits.host_calls, most.host_calls),
-        ("parked_ms", limits.parked_ms, most.parked_ms),
-    ];
-    match pairs
-        .into_iter()
-        .find(|(_, asked, granted)| asked > granted)
-    {
-        None => Ok(()),
-        Some((name, asked, granted)) => Err(DeployError::LimitsTooWide(format!(
-            "the limit {name}={asked} is wider than the {granted} that this host grants; ask for that or less"
-        ))),
+/// A deployment may narrow the defaults; an admin's may widen them, up to the ceilings.
+fn check_limits(limits: &Limits, grant: Grant) -> Result<(), DeployError> {
+    let default = Limits::default();
+    for limit in &LIMITS {
+        let (name, asked, usual) = (limit.name, limit.of(limits), limit.of(&default));
+        if asked < limit.least {
+            return Err(DeployError::BadLimit(format!(
+                "the limit {name} must be at least {}",
+                limit.least
+            )));
+        }
+        if asked > limit.most {
+            return Err(DeployError::BadLimit(format!(
+                "the limit {name}={asked} is beyond {} ({}), the most that anybody is granted; ask for that or less, and make several jobs of the work",
+                limit.most,
+                limit.unit.show(limit.most)
+            )));
+        }
+        if asked > usual && grant == Grant::Narrower {
+            return Err(DeployError::LimitsTooWide(format!(
+                "the limit {name}={asked} is wider than the {usual} that this host grants; ask for that or less, or let an admin deploy it, who may grant up to {}",
+                limit.most
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_admin_widens_and_nobody_beyond_the_ceiling() {
+        for limit in &LIMITS {
+            let with = |value| {
+                let mut limits = Limits::default();
+                limit.set(&mut limits, value);
+                limits
+            };
+            let text = |value, grant| check_limits(&with(value), grant).unwrap_err().to_string();
+            let usual = limit.of(&Limits::default());
+            for grant in [Grant::Narrower, Grant::Wider] {
+                assert!(check_limits(&with(limit.least), grant).is_ok());
+                assert!(check_limits(&with(usual), grant).is_ok());
+                let error = text(limit.most + 1, grant);
+                assert!(error.contains(limit.name), "{error}");
+                assert!(error.contains(&limit.most.to_string()), "{error}");
+            }
+            assert!(check_limits(&with(limit.most), Grant::Wider).is_ok());
+            if usual < limit.most {
+                let error = text(usual + 1, Grant::Narrower);
+                assert!(
+                    error.contains(limit.name) && error.contains("admin"),
+                    "{error}"
+                );
+            }
+            if limit.least > 0 {
+                assert!(text(0, Grant::Wider).contains("at least 1"));
+            }
+        }
     }
 }

@@ -17,17 +17,15 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::callback::CallbackPolicy;
-use crate::job::{ChildKey, FunctionName, JobId, MAX_DEPTH, NameError, Namespace, NewJob, Payload};
+use crate::job::{
+    ChildKey, FunctionName, JobId, MAX_DEPTH, NameError, Namespace, NewJob, Payload, SomeLimits,
+};
 use crate::schema::{MessageSchema, Mismatch};
 use crate::store::{Deployment, Store, StoreError};
 use schemas::Schemas;
 
+pub use crate::job::MAX_MESSAGE_BYTES;
 pub(crate) use near::unknown_function;
-
-/// The largest message, in bytes. Each is written to the store's journal and
-/// copied into a guest's memory whole; what is larger belongs under a key of the
-/// store, and the key into the message.
-pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// The most functions that one job may name: a job is a short chain of steps,
 /// and its record lists them all.
@@ -55,8 +53,10 @@ pub struct PostRequest {
     pub idempotency_key: Option<String>,
     /// 1 to 100; 5 if `None`.
     pub max_attempts: Option<u32>,
-    /// How long one attempt may run, in ms.
+    /// How long one attempt may run, in ms: the limit of that name.
     pub timeout_ms: Option<u64>,
+    /// Its limits, where they are less than the deployment grants.
+    pub limits: SomeLimits,
     /// Keep the result for this many seconds; for ever if `None`.
     pub retention_s: Option<u64>,
     /// Where to call when the job has ended.
@@ -65,6 +65,10 @@ pub struct PostRequest {
     pub parent: Option<JobId>,
     /// How many ancestors the job has.
     pub depth: u32,
+    /// The job at the root of its tree, if that is another one.
+    pub root: Option<JobId>,
+    /// How many jobs that tree may have.
+    pub tree_jobs: Option<u64>,
     /// Which of its parent's posts it is.
     pub child_key: Option<ChildKey>,
 }
@@ -80,10 +84,13 @@ impl PostRequest {
             idempotency_key: None,
             max_attempts: None,
             timeout_ms: None,
+            limits: SomeLimits::default(),
             retention_s: None,
             callback: None,
             parent: None,
             depth: 0,
+            root: None,
+            tree_jobs: None,
             child_key: None,
         }
     }
@@ -111,6 +118,18 @@ pub enum IntakeError {
         "the message has {0} bytes, and {MAX_MESSAGE_BYTES} are allowed, since it is journalled and handed to the guest whole; store large inputs as data and post their key"
     )]
     TooLarge(usize),
+    /// A message over the limit of a function.
+    #[error(
+        "the message has {bytes} bytes, and function {function} takes {limit} (the limit `message_bytes`); store large inputs as data and post their key"
+    )]
+    OverLimit {
+        /// The function.
+        function: FunctionName,
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        limit: u64,
+    },
     /// A JSON message that is not JSON.
     #[error("the message is not valid JSON: {0}")]
     Malformed(String),
@@ -212,6 +231,17 @@ impl Intake {
         deployed: &[Arc<Deployment>],
     ) -> Result<Check, IntakeError> {
         let functions = near::resolve(&request.functions, deployed)?;
+        let bytes = request.message.data.len();
+        for deployment in &functions {
+            let limit = request.limits.narrow(&deployment.limits).message_bytes;
+            if bytes as u64 > limit {
+                return Err(IntakeError::OverLimit {
+                    function: deployment.function.clone(),
+                    bytes,
+                    limit,
+                });
+            }
+        }
         let schemas = functions
             .iter()
             .filter_map(|function| {

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::callback::CallbackPolicy;
-use crate::deploy::Deployer;
+use crate::deploy::{Deployer, Grant};
 use crate::host::MAX_PARKED;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
@@ -154,7 +154,13 @@ impl Parts {
         let component = read(&options.component)?;
         let namespace = Namespace::default();
         Deployer::new(store.clone(), sandbox.clone())
-            .deploy(&namespace, component, None, Limits::default())
+            .deploy(
+                &namespace,
+                component,
+                None,
+                Limits::default(),
+                Grant::Narrower,
+            )
             .await?;
         Ok(Self {
             store,

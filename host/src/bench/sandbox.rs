@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::meter::Stopwatch;
 use super::{BenchOptions, Figure, Parts, block_on, new_job};
-use crate::job::JobId;
+use crate::job::{JobId, Usage};
 use crate::sandbox::{Assignment, ReportBoard, Voice};
 use crate::store::{Claim, Lease, Token};
 
@@ -42,6 +42,7 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             job: Arc::new(new_job(options)),
             posted_at_ms: 0,
             claimed_at_ms: 0,
+            data_bytes: 0,
         };
         // No store is asked on its behalf.
         let lease = Lease {
@@ -60,7 +61,9 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
                     claim: &claim,
                     lease,
                     place: 0,
-                    deployment,
+                    function: &deployment.function,
+                    limits: &deployment.limits,
+                    used: &Usage::default(),
                     component: &component,
                     cancel: CancellationToken::new(),
                     voice: &voice,

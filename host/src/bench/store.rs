@@ -81,6 +81,7 @@ fn completed(claim: Claim) -> Completion {
         started_at_ms: now,
         ended_at_ms: now,
         usage: Usage::default(),
+        limits: None,
         components: Vec::new(),
         log: Vec::new(),
     }

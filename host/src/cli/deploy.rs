@@ -8,13 +8,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::functions::Function;
+use super::limits::LimitArgs;
 use super::{Global, failure::Failure, message, output};
 use crate::job::FunctionName;
 
 /// Upload a component and bind its functions
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep deploy target/guests/multiply.wasm\n  skep deploy multiply.wasm --function divide --limit timeout_ms=5000"
+    after_help = "Examples:\n  skep deploy target/guests/multiply.wasm\n  skep deploy multiply.wasm --function divide --limit timeout=5s --limit memory=64MiB"
 )]
 pub(super) struct Args {
     /// The component, a .wasm file built against wit/
@@ -22,18 +23,8 @@ pub(super) struct Args {
     /// Bind only this function of it
     #[arg(long)]
     function: Option<FunctionName>,
-    /// Bound each attempt: fuel, timeout_ms, memory_bytes, result_bytes, ...
-    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limit)]
-    limits: Vec<(String, u64)>,
-}
-
-fn limit(given: &str) -> Result<(String, u64), String> {
-    let parts = given.split_once('=');
-    let (name, number) = parts.ok_or("write NAME=NUMBER, such as timeout_ms=5000")?;
-    let number = number
-        .parse()
-        .map_err(|error| format!("{number:?}: {error}"))?;
-    Ok((name.to_owned(), number))
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +34,8 @@ struct Deployed {
 
 /// Uploads the component.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let limits = args.limits.all()?;
+    let limits: Vec<_> = limits.iter().map(|(limit, n)| (limit.name, n)).collect();
     let component = message::read(&args.file)?;
     let client = global.client()?;
     let request = match &args.function {
@@ -50,7 +43,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         None => client.request(Method::POST, "consumer")?,
     };
     let request = request
-        .query(&args.limits)
+        .query(&limits)
         .header(CONTENT_TYPE, "application/wasm")
         .body(component);
     let deployed = if args.function.is_some() {

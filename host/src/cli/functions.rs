@@ -1,4 +1,7 @@
-//! `skep functions`: what is deployed.
+//! `skep functions`: what is deployed, and the limits of each.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -6,14 +9,19 @@ use serde_json::Value;
 
 use super::output::plain;
 use super::{Global, failure::Failure, output};
+use crate::job::{FunctionName, LIMITS, Unit};
+use crate::sandbox::FIXED;
 
 /// How much of a component's digest tells it from the others.
 const DIGEST_CHARS: usize = 12;
 
-/// List the functions that are deployed
+/// List the functions that are deployed, or show one with its limits
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  skep functions --json")]
-pub(super) struct Args {}
+#[command(after_help = "Examples:\n  skep functions --json\n  skep functions multiply")]
+pub(super) struct Args {
+    /// Show only this one, with all its limits
+    name: Option<FunctionName>,
+}
 
 /// A function as the server describes it, as far as it is printed.
 #[derive(Deserialize)]
@@ -33,14 +41,41 @@ impl Function {
     }
 }
 
+/// The limits of a function as the server tells them: it may know others than we do.
+#[derive(Deserialize)]
+struct Bounds {
+    limits: BTreeMap<String, u64>,
+    default_limits: BTreeMap<String, u64>,
+    fixed_limits: BTreeMap<String, u64>,
+}
+
+impl Bounds {
+    fn read(value: &Value) -> Result<Self, Failure> {
+        Self::deserialize(value).map_err(|error| {
+            Failure::failed(format!(
+                "the server tells a function's limits oddly: {error}"
+            ))
+        })
+    }
+}
+
 #[derive(Deserialize)]
 struct List {
     functions: Vec<Value>,
 }
 
 /// Prints a table, or one JSON document a line.
-pub(super) async fn run(Args {}: Args, global: &Global) -> Result<(), Failure> {
+pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let client = global.client()?;
+    if let Some(name) = args.name {
+        let request = client.request(Method::GET, &format!("functions/{name}"))?;
+        let function: Value = client.json(request).await?;
+        if global.json {
+            return output::line(&function.to_string());
+        }
+        let limits = Bounds::read(&function)?;
+        return output::line(describe(&Function::read(function)?, &limits).trim_end());
+    }
     let request = client.request(Method::GET, "functions")?;
     let List { functions } = client.json(request).await?;
     if global.json {
@@ -57,6 +92,44 @@ pub(super) async fn run(Args {}: Args, global: &Global) -> Result<(), Failure> {
         output::line(&line)?;
     }
     Ok(())
+}
+
+/// A function with its limits, for people. Writing to a String cannot fail.
+fn describe(function: &Function, bounds: &Bounds) -> String {
+    let mut text = String::new();
+    let summary = plain(&function.summary).replace('\n', " ");
+    let _ = writeln!(
+        text,
+        "function   {} version {}",
+        function.name, function.version
+    );
+    let _ = writeln!(text, "summary    {summary}");
+    let _ = writeln!(text, "component  {}\n", plain(&function.component));
+    let _ = writeln!(text, "{:24} {:>16}  DEFAULT", "LIMIT", "VALUE");
+    // In our order those that we know.
+    let known = LIMITS.iter().map(|limit| (limit.name, limit.unit));
+    let unknown = bounds
+        .limits
+        .keys()
+        .map(|name| (name.as_str(), Unit::Count));
+    let unknown = unknown.filter(|(name, _)| LIMITS.iter().all(|limit| limit.name != *name));
+    for (name, unit) in known.chain(unknown) {
+        let Some(value) = bounds.limits.get(name) else {
+            continue;
+        };
+        let default = bounds.default_limits.get(name);
+        let other = default.filter(|default| *default != value);
+        let other = other.map_or_else(String::new, |default| unit.show(*default));
+        let row = format!("{:24} {:>16}  {other}", plain(name), unit.show(*value));
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    let _ = writeln!(text, "\nFIXED, FOR EVERY FUNCTION");
+    for (name, value) in &bounds.fixed_limits {
+        let known = FIXED.iter().find(|fixed| fixed.name == name);
+        let unit = known.map_or(Unit::Count, |fixed| fixed.unit);
+        let _ = writeln!(text, "{:24} {:>16}", plain(name), unit.show(*value));
+    }
+    text
 }
 
 fn table(functions: &[Function]) -> Vec<String> {

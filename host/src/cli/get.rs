@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::follow::word;
 use super::output::plain;
-use super::{Global, failure::Failure, output};
+use super::{Global, failure::Failure, limits, output};
 use crate::job::{AttemptRecord, CauseKind, Delivery, JobId, JobRecord};
 use crate::time::now_ms;
 
@@ -66,6 +66,9 @@ fn describe(record: &JobRecord) -> String {
     for attempt in &record.attempts {
         let number = format!("attempt {}/{}", attempt.number, record.max_attempts);
         let _ = writeln!(text, "{number}  {}", of_attempt(attempt));
+        if let Some(limits) = &attempt.limits {
+            text.push_str(&limits::used(attempt, limits));
+        }
     }
     if let Some(callback) = &record.callback {
         let _ = writeln!(text, "callback   {}", plain(&callback.url));
@@ -107,11 +110,8 @@ fn of_attempt(attempt: &AttemptRecord) -> String {
         (Some(_), Some(cause)) => plain(&cause.to_string()),
         (Some(_), None) => "ended well".to_owned(),
     };
-    let usage = attempt.usage;
-    format!(
-        "{end} ({} ms, {} fuel, {} KiB of memory)",
-        usage.run_us / 1000,
-        usage.fuel,
-        usage.peak_memory_bytes / 1024
-    )
+    match attempt.usage.run_us {
+        0 => end,
+        run_us => format!("{end} ({} ms)", run_us / 1000),
+    }
 }

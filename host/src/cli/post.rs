@@ -14,13 +14,14 @@ use serde_json::value::RawValue;
 
 use super::client::Client;
 use super::follow::{Display, verdict};
+use super::limits::LimitArgs;
 use super::{Global, duration, failure::Failure, message, output};
-use crate::job::{JobId, Payload};
+use crate::job::{JobId, Payload, SomeLimits};
 
 /// Post a job
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n  skep post --data photo.jpg --function thumbnail --delay 5s\n  echo '[1, 2]' | skep post - --function sum\n  skep post --file messages.ndjson --function sum > ids.txt"
+    after_help = "Examples:\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n  skep post '[1, 2]' --function sum --limit fuel=1e9 --limit memory=64MiB\n  skep post --data photo.jpg --function thumbnail --delay 5s\n  echo '[1, 2]' | skep post - --function sum\n  skep post --file messages.ndjson --function sum > ids.txt"
 )]
 pub(super) struct Args {
     /// The message, as JSON text; - reads it from stdin
@@ -55,6 +56,8 @@ pub(super) struct Args {
     /// How long one attempt may run, such as 30s
     #[arg(long, value_parser = duration::parse)]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// How long the result is kept, such as 7d [default: for ever]
     #[arg(long, value_parser = duration::parse)]
     retention: Option<Duration>,
@@ -83,6 +86,8 @@ struct Options<'a> {
     max_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<&'a SomeLimits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_s: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,13 +137,14 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
 }
 
 impl<'a> Options<'a> {
-    fn of(args: &'a Args) -> Self {
+    fn of(args: &'a Args, limits: &'a SomeLimits) -> Self {
         Self {
             delay_ms: args.delay.map(duration::ms),
             priority: args.priority,
             idempotency_key: args.idempotency_key.as_deref(),
             max_attempts: args.max_attempts,
             timeout_ms: args.timeout.map(duration::ms),
+            limits: (!limits.is_empty()).then_some(limits),
             retention_s: args.retention.map(|retention| retention.as_secs()),
             callback: args.callback.as_deref(),
         }
@@ -146,12 +152,19 @@ impl<'a> Options<'a> {
 }
 
 fn request(client: &Client, args: &Args, message: &Payload) -> Result<RequestBuilder, Failure> {
-    let options = Options::of(args);
+    let limits = args.limits.all()?;
+    let mut options = Options::of(args, &limits);
     let request = client.request(Method::POST, "jobs")?;
     if !message.is_json() {
         let functions = [("functions", args.functions.join(","))];
+        // A query holds no object.
+        let limits = options
+            .limits
+            .take()
+            .map(|limits| ("limits", limits.to_string()));
         return Ok(request
             .query(&functions)
+            .query(limits.as_slice())
             .query(&options)
             .header(CONTENT_TYPE, &message.content_type)
             .body(message.data.clone()));

@@ -10,6 +10,7 @@ use super::hosting::this_binary;
 use super::output::{note, plain};
 use super::{Global, failure::Failure, message, output};
 use crate::callback::CallbackOptions;
+use crate::deploy::Grant;
 use crate::following::{Cursor, Following};
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
@@ -94,7 +95,13 @@ async fn job(
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     let deployed = host
         .deployer
-        .deploy(namespace, component.into(), None, Limits::default())
+        .deploy(
+            namespace,
+            component.into(),
+            None,
+            Limits::default(),
+            Grant::Narrower,
+        )
         .await
         .map_err(|error| failed(&error))?;
     let function = choose(&deployed, function)?;

@@ -1,5 +1,7 @@
 //! The functions of a namespace: what is deployed, and taking it away.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +15,7 @@ use super::extract::{Format, Named, Params, Tenant};
 use super::problem::Problem;
 use crate::intake::unknown_function;
 use crate::job::{Digest, FunctionName, Limits, Namespace};
+use crate::sandbox::FIXED;
 use crate::store::Deployment;
 
 /// A deployed function as clients see it: the schema is JSON, not a text.
@@ -24,10 +27,30 @@ pub(super) struct FunctionView<'d> {
     summary: &'d str,
     message_schema: Option<&'d RawValue>,
     limits: &'d Limits,
+    /// What they are unless somebody says otherwise, and those that nobody can change;
+    /// only where one function is looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed_limits: Option<BTreeMap<&'static str, u64>>,
     deployed_at_ms: u64,
 }
 
 impl<'d> FunctionView<'d> {
+    /// The view of a deployment with all that bounds it.
+    fn whole(deployment: &'d Deployment) -> Self {
+        Self {
+            default_limits: Some(Limits::default()),
+            fixed_limits: Some(
+                FIXED
+                    .iter()
+                    .map(|fixed| (fixed.name, fixed.value))
+                    .collect(),
+            ),
+            ..Self::of(deployment)
+        }
+    }
+
     /// The view of a deployment.
     pub(super) fn of(deployment: &'d Deployment) -> Self {
         let schema = deployment.message_schema.as_deref();
@@ -38,6 +61,8 @@ impl<'d> FunctionView<'d> {
             summary: &deployment.summary,
             message_schema: schema.and_then(|text| serde_json::from_str(text).ok()),
             limits: &deployment.limits,
+            default_limits: None,
+            fixed_limits: None,
             deployed_at_ms: deployment.deployed_at_ms,
         }
     }
@@ -64,7 +89,7 @@ pub(super) async fn one(
         .iter()
         .find(|deployment| deployment.function == name);
     match found {
-        Some(deployment) => Ok(Json(FunctionView::of(deployment)).into_response()),
+        Some(deployment) => Ok(Json(FunctionView::whole(deployment)).into_response()),
         None => Err(not_deployed(&app, &namespace, &name).await?),
     }
 }

@@ -17,7 +17,7 @@ use super::body::{self, content_type, essence};
 use super::extract::{Format, Params, Tenant};
 use super::problem::Problem;
 use crate::intake::{MAX_MESSAGE_BYTES, PostRequest};
-use crate::job::{JSON, Payload};
+use crate::job::{JSON, Payload, SomeLimits};
 
 /// Room for the options around the largest message.
 pub(super) const MAX_ENVELOPE_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
@@ -41,6 +41,8 @@ struct Envelope<'b> {
     idempotency_key: Option<String>,
     max_attempts: Option<u32>,
     timeout_ms: Option<u64>,
+    #[serde(default)]
+    limits: SomeLimits,
     retention_s: Option<u64>,
     callback: Option<String>,
 }
@@ -56,6 +58,8 @@ pub(super) struct Options {
     idempotency_key: Option<String>,
     max_attempts: Option<u32>,
     timeout_ms: Option<u64>,
+    /// `NAME=VALUE`, separated by commas.
+    limits: Option<String>,
     retention_s: Option<u64>,
     callback: Option<String>,
 }
@@ -84,7 +88,7 @@ pub(super) async fn post(
     let request = if is_json {
         of_envelope(&body)?
     } else {
-        of_bytes(content_type, body, options)
+        of_bytes(content_type, body, options)?
     };
     let ids = app.intake.accept(&namespace, vec![request]).await?;
     let Some(id) = ids.first() else {
@@ -113,13 +117,17 @@ pub(super) fn of_envelope(body: &[u8]) -> Result<PostRequest, Problem> {
         idempotency_key: envelope.idempotency_key,
         max_attempts: envelope.max_attempts,
         timeout_ms: envelope.timeout_ms,
+        limits: envelope.limits,
         retention_s: envelope.retention_s,
         callback: envelope.callback,
         ..PostRequest::new(Payload::json(message), Vec::new())
     })
 }
 
-fn of_bytes(content_type: &str, data: Bytes, options: Options) -> PostRequest {
+fn of_bytes(content_type: &str, data: Bytes, options: Options) -> Result<PostRequest, Problem> {
+    let limits: Result<SomeLimits, _> = options.limits.as_deref().unwrap_or_default().parse();
+    let limits =
+        limits.map_err(|error| Problem::bad_request(format!("in the query, limits: {error}")))?;
     let content_type = if content_type.is_empty() {
         BYTES
     } else {
@@ -134,16 +142,17 @@ fn of_bytes(content_type: &str, data: Bytes, options: Options) -> PostRequest {
         .split(',')
         .map(str::trim)
         .filter(|name| !name.is_empty());
-    PostRequest {
+    Ok(PostRequest {
         delay_ms: options.delay_ms,
         priority: options.priority,
         idempotency_key: options.idempotency_key,
         max_attempts: options.max_attempts,
         timeout_ms: options.timeout_ms,
+        limits,
         retention_s: options.retention_s,
         callback: options.callback,
         ..PostRequest::new(message, functions.map(ToOwned::to_owned).collect())
-    }
+    })
 }
 
 /// A body that is neither an envelope nor, since it names no function, a message.
@@ -193,6 +202,10 @@ mod tests {
             (r#"{"msg": 1, "msg": 2}"#, "duplicate field"),
             (r#"{"msg": 1, "priority": "high"}"#, "invalid type"),
             (r#"{"msg": 1, "delay_ms": -1}"#, "invalid value"),
+            (
+                r#"{"msg": 1, "limits": {"memory": 1}}"#,
+                "did you mean memory_bytes?",
+            ),
             ("[1]", "an object with the field msg"),
             ("\"\\", "an object with the field msg"),
         ] {
@@ -211,11 +224,11 @@ mod tests {
             priority: Some(0),
             ..Options::default()
         };
-        let request = of_bytes("image/png", Bytes::from_static(b"\x89PNG"), options);
+        let request = of_bytes("image/png", Bytes::from_static(b"\x89PNG"), options).unwrap();
         assert_eq!(request.functions, ["f", "g"]);
         assert_eq!(request.priority, Some(0));
         assert_eq!(request.message.content_type, "image/png");
-        let untyped = of_bytes("", Bytes::new(), Options::default());
+        let untyped = of_bytes("", Bytes::new(), Options::default()).unwrap();
         assert_eq!(untyped.message.content_type, BYTES);
     }
 }

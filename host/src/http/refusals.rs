@@ -29,7 +29,9 @@ impl From<StoreError> for Problem {
                 error.to_string(),
             ),
             // Nobody who posts over HTTP has a parent.
-            StoreError::InUse(_) | StoreError::ParentOver(_) => Self::internal(&error),
+            StoreError::InUse(_) | StoreError::ParentOver(_) | StoreError::TreeFull { .. } => {
+                Self::internal(&error)
+            }
         }
     }
 }
@@ -43,7 +45,9 @@ impl From<IntakeError> for Problem {
             IntakeError::Name(_) | IntakeError::BadOption(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "bad-option")
             }
-            IntakeError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            IntakeError::TooLarge(_) | IntakeError::OverLimit { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large")
+            }
             IntakeError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-message"),
             IntakeError::Mismatch { .. } | IntakeError::NotJson { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "message-mismatch")
@@ -87,6 +91,7 @@ impl From<DeployError> for Problem {
             DeployError::NotDeployable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-deployable"),
             DeployError::NotOffered(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-offered"),
             DeployError::LimitsTooWide(_) => (StatusCode::FORBIDDEN, "limits-too-wide"),
+            DeployError::BadLimit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-limit"),
             DeployError::Store(error) => return error.into(),
             DeployError::Host(_) => return Self::internal(&error),
         };

@@ -4,7 +4,7 @@ use super::{IntakeError, MAX_MESSAGE_BYTES, PostRequest};
 use crate::callback::{CallbackPolicy, Target};
 use crate::job::{
     DEFAULT_MAX_ATTEMPTS, FunctionName, MAX_DELAY_MS, MAX_DEPTH, MAX_MAX_ATTEMPTS, NewJob, Payload,
-    Priority,
+    Priority, SomeLimits,
 };
 
 /// The longest idempotency key, in bytes: a URL or a few digests.
@@ -42,16 +42,12 @@ pub(super) fn check(
             "max_attempts must be 1 to {MAX_MAX_ATTEMPTS}, not {max_attempts}"
         )));
     }
-    if request.timeout_ms == Some(0) {
-        return Err(bad(
-            "timeout_ms must be at least 1; leave it out for the function's own timeout".to_owned(),
-        ));
-    }
     if let Some(seconds) = request.retention_s.filter(|asked| *asked > MAX_RETENTION_S) {
         return Err(bad(format!(
             "retention_s is at most {MAX_RETENTION_S} (a century), not {seconds}; leave it out to keep the result for ever"
         )));
     }
+    let limits = check_limits(request.limits, request.timeout_ms)?;
     let callback = request.callback.as_deref();
     let callback = callback.map(|url| check_callback(url, callbacks));
     let priority = request.priority.map(Priority::try_from).transpose();
@@ -62,13 +58,42 @@ pub(super) fn check(
         priority: priority.map_err(bad)?.unwrap_or_default(),
         idempotency_key: request.idempotency_key,
         max_attempts,
-        timeout_ms: request.timeout_ms,
+        limits,
         retention_s: request.retention_s,
         parent: request.parent,
         depth: request.depth,
+        root: request.root,
+        tree_jobs: request.tree_jobs,
         child_key: request.child_key,
         callback: callback.transpose()?,
     })
+}
+
+/// The limits that a job asks for. More than its function grants is no mistake: the
+/// function may be deployed anew before the job runs. It is only not given.
+fn check_limits(
+    mut limits: SomeLimits,
+    timeout_ms: Option<u64>,
+) -> Result<SomeLimits, IntakeError> {
+    const TIMEOUT: &str = "timeout_ms";
+    if let Some(ms) = timeout_ms {
+        if limits.get(TIMEOUT).is_some() {
+            return Err(bad(
+                "timeout_ms is given twice: it is the limit of that name; leave one of them out"
+                    .to_owned(),
+            ));
+        }
+        let said = limits.say(TIMEOUT, ms);
+        said.map_err(|error| bad(error.to_string()))?;
+    }
+    let too_low = limits.iter().find(|(limit, value)| *value < limit.least);
+    match too_low {
+        None => Ok(limits),
+        Some((limit, _)) => Err(bad(format!(
+            "{} must be at least {}; leave it out for what the function grants",
+            limit.name, limit.least
+        ))),
+    }
 }
 
 fn check_message(message: &Payload) -> Result<(), IntakeError> {
@@ -161,6 +186,27 @@ mod tests {
         for content_type in ["", "png", "a/b\r\nX: y", "é/é", &"a/".repeat(200)] {
             let error = refused(|r| r.message.content_type = content_type.to_owned());
             assert!(error.to_string().contains("content type"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_timeout_is_one_of_the_limits_and_is_said_once() {
+        let mut request = request();
+        request.timeout_ms = Some(5);
+        request.limits = "fuel=7".parse().unwrap();
+        let job = check(request.clone(), Vec::new(), &CallbackPolicy::default()).unwrap();
+        assert_eq!(job.limits, "fuel=7,timeout_ms=5".parse().unwrap());
+        let text = |limits: &str| {
+            let limits = limits.parse().unwrap();
+            refused(|r| (r.timeout_ms, r.limits) = (Some(5), limits)).to_string()
+        };
+        assert!(text("timeout=5s").contains("given twice"));
+        for limit in ["fuel", "memory_bytes", "tree_jobs"] {
+            let error = text(&format!("{limit}=0"));
+            assert!(
+                error.contains(limit) && error.contains("at least 1"),
+                "{error}"
+            );
         }
     }
 

@@ -7,18 +7,26 @@ mod cause;
 mod child;
 mod limits;
 mod name;
+mod quantity;
 mod record;
 mod retry;
+mod some_limits;
+mod usage;
 
 pub use cause::{Cause, CauseKind};
 pub use child::ChildKey;
-pub use limits::{Limits, MAX_LOG_LINE_BYTES, MAX_NOTE_BYTES, Usage};
+pub use limits::{
+    LIMITS, Limit, Limits, MAX_LOG_LINE_BYTES, MAX_MEMORY_BYTES, MAX_MESSAGE_BYTES, MAX_NOTE_BYTES,
+};
 pub use name::{Digest, FunctionName, JobId, NameError, Namespace};
+pub use quantity::Unit;
 pub use record::{
     AttemptRecord, CallbackRecord, Delivery, JobRecord, LogLevel, LogLine, MAX_CHILDREN_LISTED,
     Progress, State,
 };
 pub use retry::retry_delay_ms;
+pub use some_limits::{LimitError, SomeLimits};
+pub use usage::Usage;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -34,7 +42,8 @@ pub const DEFAULT_MAX_ATTEMPTS: u32 = 5;
 /// minutes, a hundred attempts already span hours.
 pub const MAX_MAX_ATTEMPTS: u32 = 100;
 
-/// The deepest tree of jobs. A handler that posts itself for ever ends here.
+/// The deepest tree of jobs, whatever its limits. Each ancestor that waits holds an
+/// instance.
 pub const MAX_DEPTH: u32 = 64;
 
 /// The longest delay of a job: a year, beyond which a unit is more likely wrong
@@ -122,15 +131,19 @@ pub struct NewJob {
     pub idempotency_key: Option<String>,
     /// After this many attempts the job goes to the dead letter.
     pub max_attempts: u32,
-    /// How long one attempt may run, in ms, where that is less than the
-    /// deployment grants.
-    pub timeout_ms: Option<u64>,
+    /// Its limits, where they are less than the deployment grants.
+    pub limits: SomeLimits,
     /// Keep the result for this many seconds after the end; for ever if `None`.
     pub retention_s: Option<u64>,
     /// The job that posted this one.
     pub parent: Option<JobId>,
     /// How many ancestors this job has.
     pub depth: u32,
+    /// The job at the root of its tree, if that is another one.
+    pub root: Option<JobId>,
+    /// How many jobs that tree may have with this one. Only there while the job is
+    /// accepted; without it, or without a root, nothing is counted.
+    pub tree_jobs: Option<u64>,
     /// Which of its parent's posts this one is. Only there while the job is
     /// accepted.
     pub child_key: Option<ChildKey>,
@@ -148,10 +161,12 @@ impl NewJob {
             priority: Priority::default(),
             idempotency_key: None,
             max_attempts: DEFAULT_MAX_ATTEMPTS,
-            timeout_ms: None,
+            limits: SomeLimits::default(),
             retention_s: None,
             parent: None,
             depth: 0,
+            root: None,
+            tree_jobs: None,
             child_key: None,
             callback: None,
         }

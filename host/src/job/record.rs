@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Digest, FunctionName, JobId, Namespace, Priority, Usage};
+use super::{Cause, Digest, FunctionName, JobId, Limits, Namespace, Priority, SomeLimits, Usage};
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,6 +98,10 @@ pub struct AttemptRecord {
     pub cause: Option<Cause>,
     /// What it used.
     pub usage: Usage,
+    /// The limits that held, once it has ended and if it ran; see [`Limits::and`] for
+    /// several functions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limits: Option<Limits>,
     /// The component of each function that it ran, in order.
     pub components: Vec<Digest>,
 }
@@ -182,6 +186,9 @@ pub struct JobRecord {
     /// What became of its callback, if it has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub callback: Option<CallbackRecord>,
+    /// The limits that the poster asked for.
+    #[serde(skip_serializing_if = "SomeLimits::is_empty", default)]
+    pub limits: SomeLimits,
     /// The poster's key, if one was given.
     pub idempotency_key: Option<String>,
     /// When the result is dropped, in ms since the Unix epoch; `None` for never.

@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::bindings::{Listener, types};
 use super::ending::broken;
-use super::host::{Guest, Ordinals, RunningJob};
+use super::host::{Guest, Ordinals, RunningJob, Tree};
 use super::slot::Slot;
 use super::{AdmitError, Prepared, Sandbox, Voice, offer_limits};
-use crate::job::{Cause, CauseKind, FunctionName, Output, Payload, Usage};
-use crate::store::{Claim, Deployment, Lease};
+use crate::job::{Cause, CauseKind, FunctionName, Limits, Output, Payload, Usage};
+use crate::store::{Claim, Lease};
 
 /// How long a cancelled job may go on to tidy up.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
@@ -28,8 +28,12 @@ pub struct Assignment<'a> {
     pub lease: Lease,
     /// Which of the job's functions is to run, from 0.
     pub place: usize,
-    /// The function, as it is deployed.
-    pub deployment: &'a Deployment,
+    /// The function.
+    pub function: &'a FunctionName,
+    /// What it may use.
+    pub limits: &'a Limits,
+    /// What the functions before it have used.
+    pub used: &'a Usage,
     /// Its component.
     pub component: &'a Prepared,
     /// Set when somebody wants the job stopped.
@@ -75,16 +79,21 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
         claim,
         lease,
         place,
-        deployment,
+        function,
+        limits,
+        used,
         component,
         cancel,
         voice,
     } = assignment;
-    let limits = &deployment.limits;
-    let timeout_ms =
-        (claim.job.timeout_ms).map_or(limits.timeout_ms, |ms| ms.min(limits.timeout_ms));
+    if let Err(cause) = check_message(claim, limits) {
+        return Ended::unrun(cause);
+    }
+    let logged = voice.log_bytes();
+    let parked_left = limits.parked_ms.saturating_sub(used.parked_ms);
     let guest = Guest::new(
         limits,
+        used,
         sandbox.services.clone(),
         Some(RunningJob {
             token: claim.token.clone(),
@@ -93,16 +102,22 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
             place,
             cancel: cancel.clone(),
             slot: slot.clone(),
-            parked_limit: Duration::from_millis(limits.parked_ms),
+            parked_limit: Duration::from_millis(parked_left),
+            parked_before: Duration::from_millis(limits.parked_ms - parked_left),
+            tree: Tree::new(claim.job.root.unwrap_or(claim.token.id), limits),
+            data_bytes: claim.data_bytes,
             ordinals: Ordinals::default(),
             voice: voice.clone(),
         }),
     );
     let mut store = match sandbox.store(guest, limits.fuel) {
         Ok(store) => store,
-        Err(error) => return Ended::host_error(&error),
+        Err(error) => {
+            return Ended::unrun(Cause::new(CauseKind::HostError, format!("{error:#}")));
+        }
     };
-    let job = wit_job(claim, &deployment.function, timeout_ms);
+    let timeout_ms = limits.timeout_ms;
+    let job = wit_job(claim, function, timeout_ms);
     let call = async {
         let listener = component.pre.instantiate_async(&mut store).await?;
         listener
@@ -129,7 +144,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
         Answer::NoPlace => Err(Stop::NoPlace),
         Answer::TimedOut => Err(Cause::new(
             CauseKind::TimedOut,
-            format!("the attempt ran for {timeout_ms} ms, its limit"),
+            format!("the attempt ran for {timeout_ms} ms, the limit `timeout_ms`"),
         )
         .into()),
         Answer::Stopped => Err(Cause::new(
@@ -149,14 +164,19 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
         }
         Err(Stop::Ended { cause, .. }) => Err(cancelled(cause).into()),
     };
-    Ended {
-        outcome,
-        usage: Usage {
-            fuel: limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
-            peak_memory_bytes: store.data().memory.peak(),
-            run_us,
-        },
-    }
+    let output = outcome.as_ref().ok();
+    let short_result = output.and_then(|output| output.short_result.as_ref());
+    let usage = Usage {
+        fuel: limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
+        peak_memory_bytes: store.data().memory.peak(),
+        run_us,
+        result_bytes: output.map_or(0, |output| output.result.data.len() as u64),
+        short_result_bytes: short_result.map_or(0, |text| text.len() as u64),
+        log_bytes: voice.log_bytes() - logged,
+        parked_ms: slot.parked_for().as_millis() as u64,
+        ..store.data().asked()
+    };
+    Ended { outcome, usage }
 }
 
 /// What a call of the handler came to.
@@ -168,9 +188,9 @@ enum Answer {
 }
 
 impl Ended {
-    fn host_error(error: &wasmtime::Error) -> Self {
+    fn unrun(cause: Cause) -> Self {
         Self {
-            outcome: Err(Cause::new(CauseKind::HostError, format!("{error:#}")).into()),
+            outcome: Err(cause.into()),
             usage: Usage::default(),
         }
     }
@@ -183,7 +203,7 @@ pub(super) async fn ask_functions(
 ) -> Result<Vec<types::FunctionInfo>, AdmitError> {
     let _slot = sandbox.uploads.acquire().await;
     let limits = offer_limits();
-    let guest = Guest::new(&limits, sandbox.services.clone(), None);
+    let guest = Guest::new(&limits, &Usage::default(), sandbox.services.clone(), None);
     let host = |error: wasmtime::Error| AdmitError::Host(format!("{error:#}"));
     let mut store = sandbox.store(guest, limits.fuel).map_err(host)?;
     let call = async {
@@ -204,6 +224,20 @@ pub(super) async fn ask_functions(
             limits.timeout_ms
         ))),
     }
+}
+
+/// `intake` has checked the messages of jobs that name their functions, by the limits of
+/// then.
+fn check_message(claim: &Claim, limits: &Limits) -> Result<(), Cause> {
+    let bytes = claim.job.message.data.len() as u64;
+    if bytes <= limits.message_bytes {
+        return Ok(());
+    }
+    let text = format!(
+        "the message has {bytes} bytes, {} are allowed (the limit `message_bytes`)",
+        limits.message_bytes
+    );
+    Err(Cause::new(CauseKind::Invalid, text))
 }
 
 fn wit_job(claim: &Claim, function: &FunctionName, timeout_ms: u64) -> types::Job {
@@ -228,25 +262,32 @@ fn wit_job(claim: &Claim, function: &FunctionName, timeout_ms: u64) -> types::Jo
 }
 
 /// Checks what a handler gave back.
-fn accept(output: types::Output, limits: &crate::job::Limits) -> Result<Output, Stop> {
+fn accept(output: types::Output, limits: &Limits) -> Result<Output, Stop> {
     let bounds = [
-        ("the result", output.result.data.len(), limits.result_bytes),
+        (
+            "the result",
+            output.result.data.len(),
+            limits.result_bytes,
+            " (the limit `result_bytes`)",
+        ),
         (
             "the short result",
             output.short_result.as_ref().map_or(0, String::len),
             limits.short_result_bytes,
+            " (the limit `short_result_bytes`)",
         ),
         (
             "the result's content type",
             output.result.content_type.len(),
             MAX_CONTENT_TYPE_BYTES as u64,
+            "",
         ),
     ];
-    for (what, length, limit) in bounds {
+    for (what, length, limit, name) in bounds {
         if length as u64 > limit {
             return Err(Cause::new(
                 CauseKind::OutputTooLarge,
-                format!("{what} has {length} bytes, {limit} are allowed"),
+                format!("{what} has {length} bytes, {limit} are allowed{name}"),
             )
             .into());
         }

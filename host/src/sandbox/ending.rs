@@ -3,6 +3,7 @@
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
+use super::engine::STACK_BYTES;
 use super::host::Guest;
 use crate::job::{Cause, CauseKind};
 
@@ -23,7 +24,10 @@ pub(super) fn broken(error: &wasmtime::Error, store: &Store<Guest>) -> Cause {
         ),
         (Some(Trap::StackOverflow), _) => (
             CauseKind::StackOverflow,
-            "the call stack is used up".to_owned(),
+            format!(
+                "the call stack is used up: every guest has {} KiB",
+                STACK_BYTES >> 10
+            ),
         ),
         (_, Some(wanted)) => (
             CauseKind::MemoryLimit,

@@ -7,6 +7,8 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use crate::job::MAX_MEMORY_BYTES;
+
 /// A guest gives its thread back after this much fuel, about a millisecond of
 /// work, so that timers fire and other guests run beside one that spins.
 pub(super) const YIELD_EVERY_FUEL: u64 = 3_000_000;
@@ -15,9 +17,15 @@ pub(super) const YIELD_EVERY_FUEL: u64 = 3_000_000;
 /// bytes: a result or a message of the largest size, and its names.
 pub(super) const HOSTCALL_BYTES: usize = 80 << 20;
 
-/// The largest single linear memory, in bytes. Deployments may grant less in
-/// total (`Limits::memory_bytes`), never more.
-const MAX_MEMORY_BYTES: usize = 256 << 20;
+/// The largest single linear memory, in bytes: the ceiling of `Limits::memory_bytes`,
+/// which bounds them all together. It costs nothing: a slot reserves 4 GiB of addresses
+/// anyway, which saves the guest its bounds checks.
+const MEMORY_BYTES: usize = MAX_MEMORY_BYTES as usize;
+
+/// The stack of a guest's own code, in bytes: wasmtime's default, several thousand
+/// frames. It is the engine's, not a deployment's. The stack that the SDK lays into the
+/// guest's memory is smaller, and counts as memory.
+pub(super) const STACK_BYTES: usize = 512 << 10;
 
 /// How much of a memory stays mapped between two guests, in bytes. The memory of
 /// an SDK guest fits whole, so that a fresh instance costs a small memset and no
@@ -28,16 +36,16 @@ const MEMORY_KEEP_RESIDENT: usize = 256 << 10;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 
 /// A Python guest is made of some fifteen linked modules; room for twice that.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+pub(super) const CORE_INSTANCES: u32 = 32;
 
 /// Composed components have a memory for each part; most have one.
-const MEMORIES_PER_COMPONENT: u32 = 4;
+pub(super) const MEMORIES: u32 = 4;
 
 /// As many as core instances that have one.
-const TABLES_PER_COMPONENT: u32 = 16;
+pub(super) const TABLES: u32 = 16;
 
 /// The function table of a large interpreter, a few times over.
-const TABLE_ELEMENTS: usize = 100_000;
+pub(super) const TABLE_ELEMENTS: usize = 100_000;
 
 /// What the records of an instance may take, in bytes: thousands of functions.
 const INSTANCE_BYTES: usize = 4 << 20;
@@ -47,6 +55,7 @@ fn code_config() -> Config {
     let mut config = Config::new();
     config
         .consume_fuel(true)
+        .max_wasm_stack(STACK_BYTES)
         .cranelift_opt_level(OptLevel::Speed)
         // Names are enough for a backtrace; the debug information of a stranger's
         // component is not parsed in this process.
@@ -75,18 +84,18 @@ pub(super) fn pooled(slots: usize) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_stacks(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
-        .total_memories(slots.saturating_mul(MEMORIES_PER_COMPONENT))
-        .total_tables(slots.saturating_mul(TABLES_PER_COMPONENT))
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
-        .max_tables_per_component(TABLES_PER_COMPONENT)
-        .max_memories_per_module(MEMORIES_PER_COMPONENT)
-        .max_tables_per_module(TABLES_PER_COMPONENT)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(MAX_MEMORY_BYTES)
+        .max_memory_size(MEMORY_BYTES)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT);
     let mut config = code_config();

@@ -1,7 +1,11 @@
 //! The bound on a guest's memory: one total over all its memories and tables.
-//! (A bound on each alone is none, since a guest may have many.)
+//! (A bound on each alone is none, since a guest may have many.) And how many of them,
+//! and of instances, there may be; the pool has no more, but where there is none nothing
+//! else would bound them.
 
 use wasmtime::ResourceLimiter;
+
+use super::engine::{CORE_INSTANCES, MEMORIES, TABLES};
 
 /// What the host keeps for one element of a table, in bytes.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -90,6 +94,18 @@ impl ResourceLimiter for MemoryLimiter {
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
         self.take_back();
         Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
     }
 }
 

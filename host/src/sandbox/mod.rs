@@ -12,6 +12,7 @@ mod compiler;
 mod component;
 mod ending;
 mod engine;
+mod fixed;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod host;
@@ -32,6 +33,7 @@ use wasmtime::{Engine, Store};
 pub use attempt::{Assignment, Ended, Stop};
 pub use compiler::compile_from_stdin;
 pub use component::Prepared;
+pub use fixed::{FIXED, FixedLimit};
 pub use reports::{ReportBoard, Voice};
 pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 

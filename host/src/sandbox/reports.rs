@@ -151,7 +151,13 @@ impl Voice {
         }))
     }
 
-    /// The next function of the attempt begins; it may log so many bytes.
+    /// What the attempt has logged so far, in bytes.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.0.lock().log.written()
+    }
+
+    /// The next function of the attempt begins; with those before it, it may log so many
+    /// bytes.
     pub(super) fn begin(&self, budget: u64) {
         self.0.lock().log.begin(budget);
     }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-/// What parked guests may hold of memory, all together, in bytes: four of the largest.
+/// What parked guests may hold of memory, all together, in bytes: four of the
+/// largest that are granted by default, or one of the largest that an admin grants.
 /// Ordinary ones hold some 60 KiB, so that their number is the bound.
 const MAX_PARKED_BYTES: usize = 1 << 30;
 

@@ -64,6 +64,18 @@ pub enum StoreError {
     /// The job that posts was cancelled or has ended. Nothing was accepted.
     #[error("job {0} was cancelled or has ended, and posts no more")]
     ParentOver(JobId),
+    /// The tree would have more jobs than it may. Nothing was accepted.
+    #[error(
+        "the tree of job {root} has {jobs} jobs, and {limit} are allowed (the limit `tree_jobs`); a handler that posts itself without end looks like this"
+    )]
+    TreeFull {
+        /// Its root.
+        root: JobId,
+        /// How many jobs it has had.
+        jobs: u64,
+        /// How many it may have.
+        limit: u64,
+    },
     /// The store holds something that this version cannot read. It is left
     /// untouched.
     #[error("the store holds a record that this version of skep cannot read: {0}")]
@@ -112,6 +124,9 @@ pub struct Claim {
     pub posted_at_ms: u64,
     /// When it was taken, in ms since the Unix epoch.
     pub claimed_at_ms: u64,
+    /// What its earlier attempts have stored of data, in bytes
+    /// ([`Usage::new_data_bytes`]).
+    pub data_bytes: u64,
 }
 
 /// How an attempt ended.
@@ -151,6 +166,8 @@ pub struct Completion {
     pub ended_at_ms: u64,
     /// What it used.
     pub usage: Usage,
+    /// The limits that held, if it ran.
+    pub limits: Option<Limits>,
     /// The component of each function that it ran, in order.
     pub components: Vec<Digest>,
     /// What the guest logged; replaces the log of an earlier attempt, unless the
@@ -273,6 +290,11 @@ pub trait Store: Send + Sync + 'static {
     /// stop or is unknown, the answer is [`ParentOver`](StoreError::ParentOver):
     /// whoever stops a job and then its children has missed none. A job that had the
     /// idempotency key of a child before is no child.
+    ///
+    /// They are of the same tree, too, if of any ([`NewJob::root`]), whose jobs are counted:
+    /// its root is one, and so is each that was ever added, also if it was deleted since.
+    /// If they were to become more than [`NewJob::tree_jobs`], the answer is
+    /// [`TreeFull`](StoreError::TreeFull). What is not added is not counted.
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>>;
 
     /// Begins a host incarnation.

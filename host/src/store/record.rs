@@ -5,6 +5,8 @@
 //! `#[serde(default)]`; anything else needs a new version byte and a reader for
 //! the old one.
 
+mod attempt;
+
 use std::borrow::Cow;
 use std::fmt::Display;
 
@@ -13,10 +15,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
-use super::{Completion, Outcome, Result, StoreError};
+pub(in crate::store) use attempt::Attempt;
+
+use super::{Outcome, Result, StoreError};
 use crate::job::{
-    AttemptRecord, CallbackRecord, Cause, Delivery, Digest, JobId, JobRecord, Limits, LogLevel,
-    LogLine, Namespace, NewJob, Output, Payload, Priority, State, Usage,
+    AttemptRecord, CallbackRecord, Cause, Delivery, JobId, JobRecord, Limits, LogLevel, LogLine,
+    Namespace, NewJob, Output, Payload, Priority, SomeLimits, State, Usage,
 };
 
 /// The version of the layout below.
@@ -58,6 +62,42 @@ pub(in crate::store) struct Head<'a> {
     depth: u32,
     #[serde(default)]
     callback: Option<Cow<'a, str>>,
+    /// What few jobs have; of the others it takes no byte. Only the last field of a
+    /// record can be left out like this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    more: Option<MoreHead>,
+}
+
+/// What only some jobs have: children, and those with limits of their own.
+#[derive(Serialize, Deserialize)]
+struct MoreHead {
+    root: Option<u64>,
+    /// But for the timeout, which has its place in the head.
+    limits: Vec<(Cow<'static, str>, u64)>,
+}
+
+impl MoreHead {
+    fn of(job: &NewJob) -> Option<Self> {
+        let limits = job.limits.iter().filter(|(limit, _)| limit.name != TIMEOUT);
+        let more = Self {
+            root: job.root.map(|id| id.0),
+            limits: limits.map(|(limit, n)| (limit.name.into(), n)).collect(),
+        };
+        (more.root.is_some() || !more.limits.is_empty()).then_some(more)
+    }
+}
+
+/// The limit that had a field before the others did.
+const TIMEOUT: &str = "timeout_ms";
+
+/// Limits by their names, as they are stored.
+fn some_limits<'a>(stored: impl IntoIterator<Item = (&'a str, u64)>) -> Result<SomeLimits, String> {
+    let mut limits = SomeLimits::default();
+    for (name, value) in stored {
+        let said = limits.say(name, value);
+        said.map_err(|error| format!("a newer skep wrote it: {error}"))?;
+    }
+    Ok(limits)
 }
 
 impl<'a> Head<'a> {
@@ -74,11 +114,12 @@ impl<'a> Head<'a> {
             priority: job.priority.into(),
             idempotency_key: job.idempotency_key.as_deref().map(Cow::Borrowed),
             max_attempts: job.max_attempts,
-            timeout_ms: job.timeout_ms,
+            timeout_ms: job.limits.get(TIMEOUT),
             retention_s: job.retention_s,
             parent: job.parent.map(|id| id.0),
             depth: job.depth,
             callback: job.callback.as_deref().map(Cow::Borrowed),
+            more: MoreHead::of(job),
         }
     }
 
@@ -96,6 +137,16 @@ impl<'a> Head<'a> {
     pub(in crate::store) fn into_job(self, what: impl Display, data: Bytes) -> Result<NewJob> {
         let unreadable = |error: String| StoreError::Unreadable(format!("{what}: {error}"));
         let functions = self.functions.iter().map(|name| name.parse());
+        let (root, limits) = match self.more {
+            Some(more) => (more.root, more.limits),
+            None => (None, Vec::new()),
+        };
+        let said = limits.iter().map(|(name, value)| (&**name, *value));
+        let said = self
+            .timeout_ms
+            .map(|ms| (TIMEOUT, ms))
+            .into_iter()
+            .chain(said);
         Ok(NewJob {
             message: Payload {
                 content_type: self.content_type.into_owned(),
@@ -108,100 +159,15 @@ impl<'a> Head<'a> {
             priority: Priority::try_from(self.priority).map_err(unreadable)?,
             idempotency_key: self.idempotency_key.map(Cow::into_owned),
             max_attempts: self.max_attempts,
-            timeout_ms: self.timeout_ms,
+            limits: some_limits(said).map_err(unreadable)?,
             retention_s: self.retention_s,
             parent: self.parent.map(JobId),
             depth: self.depth,
+            root: root.map(JobId),
+            tree_jobs: None,
             child_key: None,
             callback: self.callback.map(Cow::into_owned),
         })
-    }
-}
-
-/// An attempt that ended.
-#[derive(Clone, Serialize, Deserialize)]
-pub(in crate::store) struct Attempt {
-    pub(in crate::store) number: u32,
-    pub(in crate::store) started_at_ms: u64,
-    pub(in crate::store) ended_at_ms: u64,
-    pub(in crate::store) cause: Option<Cause>,
-    fuel: u64,
-    peak_memory_bytes: u64,
-    run_us: u64,
-    components: Vec<ByteArray<32>>,
-}
-
-impl Attempt {
-    /// The attempt that a completion ends.
-    pub(in crate::store) fn of(done: &Completion, cause: Option<Cause>) -> Self {
-        Self {
-            number: done.token.attempt,
-            started_at_ms: done.started_at_ms,
-            ended_at_ms: done.ended_at_ms,
-            cause,
-            fuel: done.usage.fuel,
-            peak_memory_bytes: done.usage.peak_memory_bytes,
-            run_us: done.usage.run_us,
-            components: done
-                .components
-                .iter()
-                .map(|c| ByteArray::new(*c.as_bytes()))
-                .collect(),
-        }
-    }
-
-    /// An attempt that nobody could report on.
-    pub(in crate::store) fn unreported(
-        number: u32,
-        started_at_ms: u64,
-        now_ms: u64,
-        cause: Cause,
-    ) -> Self {
-        Self {
-            number,
-            started_at_ms,
-            ended_at_ms: now_ms,
-            cause: Some(cause),
-            fuel: 0,
-            peak_memory_bytes: 0,
-            run_us: 0,
-            components: Vec::new(),
-        }
-    }
-
-    /// An attempt that was made in another store.
-    pub(in crate::store) fn from_record(record: &AttemptRecord) -> Self {
-        let digests = record.components.iter();
-        Self {
-            number: record.number,
-            started_at_ms: record.started_at_ms,
-            ended_at_ms: record.ended_at_ms.unwrap_or(record.started_at_ms),
-            cause: record.cause.clone(),
-            fuel: record.usage.fuel,
-            peak_memory_bytes: record.usage.peak_memory_bytes,
-            run_us: record.usage.run_us,
-            components: digests.map(|c| ByteArray::new(*c.as_bytes())).collect(),
-        }
-    }
-
-    /// As the API shows it.
-    pub(in crate::store) fn into_record(self) -> AttemptRecord {
-        AttemptRecord {
-            number: self.number,
-            started_at_ms: self.started_at_ms,
-            ended_at_ms: Some(self.ended_at_ms),
-            cause: self.cause,
-            usage: Usage {
-                fuel: self.fuel,
-                peak_memory_bytes: self.peak_memory_bytes,
-                run_us: self.run_us,
-            },
-            components: self
-                .components
-                .iter()
-                .map(|c| Digest::from_bytes(**c))
-                .collect(),
-        }
     }
 }
 
@@ -385,6 +351,7 @@ pub(in crate::store) fn record_of(
             due_at_ms: None,
             deliveries: Vec::new(),
         }),
+        limits: job.limits,
         idempotency_key: job.idempotency_key,
         expires_at_ms: None,
         cancel_requested: false,
@@ -409,6 +376,7 @@ pub(in crate::store) fn fill_running(record: &mut JobRecord, attempt: u32, claim
         ended_at_ms: None,
         cause: None,
         usage: Usage::default(),
+        limits: None,
         components: Vec::new(),
     });
 }
@@ -417,6 +385,12 @@ pub(in crate::store) fn fill_running(record: &mut JobRecord, attempt: u32, claim
 pub(in crate::store) fn fill_ended(record: &mut JobRecord, ended: Ended) {
     let failed = ended.why_it_failed().cloned();
     fill_attempts(record, ended.attempts);
+    // Only the last attempt has a result, so that it need not be counted twice.
+    if let Some(last) = record.attempts.last_mut() {
+        last.usage.result_bytes = ended.result_bytes.unwrap_or_default();
+        let short = ended.short_result.as_ref();
+        last.usage.short_result_bytes = short.map_or(0, |text| text.len() as u64);
+    }
     record.ended_at_ms = Some(ended.ended_at_ms);
     record.short_result = ended.short_result;
     record.result_content_type = ended.content_type;
@@ -444,9 +418,55 @@ mod tests {
         job.idempotency_key = Some("k".into());
         job.parent = Some(JobId(7));
         job.callback = Some("http://localhost/".into());
+        job.limits = "timeout=5s,fuel=7,posts=0".parse().unwrap();
+        job.root = Some(JobId(3));
         let head = encode(&Head::of(&job)).unwrap();
         let read: Head<'static> = decode("job", &head).unwrap();
         assert_eq!(read.into_job("job", job.message.data.clone()).unwrap(), job);
+    }
+
+    #[test]
+    fn a_job_without_children_or_limits_takes_as_many_bytes_as_before_there_were_any() {
+        let mut job = NewJob::new(Payload::json("[1]"), vec!["multiply".parse().unwrap()]);
+        job.limits = "timeout_ms=77".parse().unwrap();
+        let older = encode(&(
+            "application/json",
+            ["multiply"],
+            0_u64,
+            2_u8,
+            None::<String>,
+            5_u32,
+            Some(77_u64),
+            None::<u64>,
+            None::<u64>,
+            0_u32,
+            None::<String>,
+        ));
+        let older = older.unwrap();
+        assert_eq!(encode(&Head::of(&job)).unwrap(), older);
+        let read: Head<'static> = decode("job", &older).unwrap();
+        assert_eq!(read.into_job("job", job.message.data.clone()).unwrap(), job);
+        job.root = Some(JobId(1));
+        let child = encode(&Head::of(&job)).unwrap();
+        assert_eq!(child.len(), older.len() + 3, "a root of one byte");
+    }
+
+    #[test]
+    fn a_limit_of_a_newer_skep_makes_a_job_unreadable_and_says_so() {
+        let mut job = NewJob::new(Payload::json("[1]"), vec![]);
+        job.limits = "posts=7".parse().unwrap();
+        let mut bytes = encode(&Head::of(&job)).unwrap();
+        let at = bytes.windows(5).position(|word| word == b"posts").unwrap();
+        bytes[at..at + 5].copy_from_slice(b"later");
+        let read: Head<'static> = decode("job 7", &bytes).unwrap();
+        let error = read
+            .into_job("job 7", Bytes::new())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("newer skep") && error.contains("later"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub struct Origin {
 pub struct Parcel {
     /// Where it came from.
     pub origin: Origin,
-    /// The job; its delay is what remains of it, and its parent, whose id means
-    /// nothing elsewhere, is left behind.
+    /// The job; its delay is what remains of it. Its parent and its root, whose ids mean
+    /// nothing elsewhere, are left behind: it is the root of its own tree there.
     pub job: NewJob,
     /// The attempts that it has behind it, oldest first.
     pub attempts: Vec<AttemptRecord>,

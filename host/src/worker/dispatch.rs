@@ -317,6 +317,7 @@ fn released(token: Token) -> Completion {
         started_at_ms: now,
         ended_at_ms: now,
         usage: Default::default(),
+        limits: None,
         components: Vec::new(),
         log: Vec::new(),
     }

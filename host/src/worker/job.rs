@@ -52,6 +52,7 @@ pub(super) async fn run(
         started_at_ms: now_ms(),
         ended_at_ms: 0,
         usage: Usage::default(),
+        limits: None,
         components: Vec::new(),
         log: Vec::new(),
     };
@@ -102,13 +103,18 @@ async fn run_functions(
         }
         let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
         completion.components.push(deployment.component);
+        let limits = claim.job.limits.narrow(&deployment.limits);
+        let before = completion.limits;
+        completion.limits = Some(before.map_or(limits, |before| before.and(limits)));
         let Ended { outcome, usage } = tools
             .sandbox
             .run(Assignment {
                 claim,
                 lease,
                 place,
-                deployment: &deployment,
+                function: &deployment.function,
+                limits: &limits,
+                used: &completion.usage,
                 component: &component,
                 cancel: cancel.clone(),
                 voice,

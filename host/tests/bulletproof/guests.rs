@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use skep::callback::CallbackOptions;
+use skep::deploy::Grant;
 use skep::host::{Host, HostOptions, MAX_PARKED};
 use skep::intake::PostRequest;
 use skep::job::{JobId, JobRecord, Limits, Payload};
@@ -27,9 +28,13 @@ pub(crate) async fn host(world: &World, slots: usize) -> Host {
     let component = std::fs::read(path);
     let component = component.unwrap_or_else(|error| panic!("{path}: {error}; `make guests`"));
     let ns = ns();
-    let deployed = host
-        .deployer
-        .deploy(&ns, component.into(), None, Limits::default());
+    let deployed = host.deployer.deploy(
+        &ns,
+        component.into(),
+        None,
+        Limits::default(),
+        Grant::Narrower,
+    );
     deployed.await.expect("the guest is deployed");
     host
 }

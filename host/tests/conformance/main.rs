@@ -39,5 +39,7 @@ mod reading;
 mod retrying;
 mod submitting;
 mod torn;
+mod trees;
+mod using;
 mod waiting;
 mod watching;

@@ -46,10 +46,11 @@ async fn delivered_jobs_are_whole(world: World) {
         priority: 0.try_into().unwrap(),
         idempotency_key: Some("k".into()),
         max_attempts: 9,
-        timeout_ms: Some(77),
+        limits: "timeout_ms=77,fuel=5".parse().unwrap(),
         retention_s: Some(88),
         parent: Some(JobId(1)),
         depth: 3,
+        root: Some(JobId(1)),
         callback: Some("http://localhost/done".into()),
         ..job("")
     };
@@ -63,9 +64,10 @@ async fn delivered_jobs_are_whole(world: World) {
     assert_eq!(deliver(&there, held).await, [8, 9]);
     let lease = there.host().await;
     let claim = there.claim(lease, 1).await.remove(0);
-    // A parent's id means nothing in another store.
+    // Ids of a parent and a root mean nothing in another store.
     let expected = NewJob {
         parent: None,
+        root: None,
         ..whole.clone()
     };
     assert_eq!((claim.token.id, claim.token.attempt), (JobId(9), 1));

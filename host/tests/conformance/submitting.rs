@@ -45,10 +45,11 @@ async fn a_job_is_what_was_posted(world: World) {
         priority: 1.try_into().unwrap(),
         idempotency_key: Some("a key".into()),
         max_attempts: 9,
-        timeout_ms: Some(1234),
+        limits: "timeout_ms=1234,posts=0".parse().unwrap(),
         retention_s: Some(60),
         parent: Some(JobId(1)),
         depth: 3,
+        root: Some(JobId(1)),
         callback: Some("http://localhost/done?x=1".into()),
         ..NewJob::new(
             Payload {
@@ -67,6 +68,7 @@ async fn a_job_is_what_was_posted(world: World) {
         (posted.priority, 9, 0)
     );
     assert_eq!((record.parent, record.depth), (Some(JobId(1)), 3));
+    assert_eq!(record.limits, posted.limits);
     assert_eq!(record.idempotency_key.as_deref(), Some("a key"));
     assert_eq!(
         (record.message_content_type.as_str(), record.message_bytes),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use skep::job::{
-    Cause, CauseKind, ChildKey, JobId, Namespace, NewJob, Output, Payload, Progress, Usage,
+    Cause, CauseKind, ChildKey, JobId, Limits, Namespace, NewJob, Output, Payload, Progress, Usage,
 };
 use skep::store::{Claim, Completion, Cycle, Lease, Report, Step, Store, Verdict};
 use uuid::Uuid;
@@ -214,7 +214,9 @@ pub(crate) fn done(claim: &Claim, verdict: Verdict) -> Completion {
             fuel: 7,
             peak_memory_bytes: 65_536,
             run_us: 11,
+            ..Usage::default()
         },
+        limits: Some(Limits::default()),
         components: vec![skep::job::Digest::of(b"component")],
         log: vec![],
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skep::deploy::DeployError;
+use skep::deploy::{DeployError, Grant};
 use skep::host::Host;
 use skep::intake::{IntakeError, PostRequest};
 use skep::job::{JobId, Limits, Namespace};
@@ -47,7 +47,7 @@ pub(crate) async fn deploy(host: &Host, component: Bytes) {
         let (ns, component) = (ns(), component.clone());
         let answer = host
             .deployer
-            .deploy(&ns, component, None, Limits::default());
+            .deploy(&ns, component, None, Limits::default(), Grant::Narrower);
         match answer.await {
             Err(DeployError::Store(StoreError::Unavailable(_))) => tokio::time::sleep(PAUSE).await,
             answer => break drop(answer.expect("no other error")),

@@ -73,6 +73,7 @@ fn completed(claim: &Claim) -> Completion {
         started_at_ms: 1,
         ended_at_ms: 2,
         usage: Usage::default(),
+        limits: None,
         components: vec![],
         log: vec![],
     }

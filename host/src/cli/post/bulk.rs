@@ -48,7 +48,8 @@ struct Problem {
 
 /// Posts a job for each line of a file.
 pub(super) async fn post(path: &Path, args: &Args, global: &Global) -> Result<(), Failure> {
-    let form = Form::new(&args.functions, &Options::of(args))?;
+    let limits = args.limits.all()?;
+    let form = Form::new(&args.functions, &Options::of(args, &limits))?;
     let source = Source::open(path)?;
     let client = Client::patient(&global.url, &global.namespace, SILENCE)?;
     let mut meter = Meter::new(source.bytes);

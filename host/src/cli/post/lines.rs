@@ -41,7 +41,11 @@ impl Form {
         };
         let mut before = b"{".to_vec();
         let options = serde_json::to_string(&options).map_err(odd)?;
-        let options = options.trim_matches(['{', '}']);
+        // Of the object only its outer braces: there may be another at its end.
+        let options = options
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
+        let options = options.unwrap_or_default();
         if !options.is_empty() {
             before.extend_from_slice(format!("{options},").as_bytes());
         }
@@ -163,6 +167,7 @@ mod tests {
             idempotency_key: key,
             max_attempts: None,
             timeout_ms: None,
+            limits: None,
             retention_s: None,
             callback: None,
         }
@@ -196,6 +201,23 @@ mod tests {
         assert_eq!(lines[1..4], ["", "", ""]);
         assert_eq!(read(lines[4]), envelope(json!("last"), 5));
         assert_eq!(bad, 2);
+    }
+
+    #[test]
+    fn limits_are_an_object_in_each_envelope() {
+        let limits = "fuel=7".parse().unwrap();
+        let options = Options {
+            delay_ms: None,
+            limits: Some(&limits),
+            ..options(None)
+        };
+        let form = Form::new(&[], &options).unwrap();
+        let (sent, _) = sent("1", &form);
+        let read: Value = serde_json::from_str(sent.trim_end()).unwrap();
+        assert_eq!(
+            read,
+            json!({"limits": {"fuel": 7}, "functions": [], "msg": 1})
+        );
     }
 
     #[test]

@@ -1,54 +1,92 @@
-//! What one attempt may ask of the host, over all its calls.
+//! What one attempt may ask of the host, over all calls of all its functions.
 
-use crate::job::Limits;
+use crate::job::{Limits, Usage};
 use crate::sandbox::bindings::types::Error;
 
-/// What is left of each bound.
+/// What was used of each bound, and by the function at hand.
 #[derive(Debug)]
 pub(super) struct Budget {
     calls: Allowance,
     posts: Allowance,
     stored_bytes: Allowance,
     fetched_bytes: Allowance,
+    new_data_bytes: Allowance,
 }
 
 #[derive(Debug)]
 struct Allowance {
+    /// The limit's name.
+    name: &'static str,
     what: &'static str,
     limit: u64,
-    left: u64,
+    /// What was used before this function began.
+    before: u64,
+    used: u64,
 }
 
 impl Allowance {
-    fn new(what: &'static str, limit: u64) -> Self {
+    fn new(name: &'static str, what: &'static str, limit: u64, before: u64) -> Self {
         Self {
+            name,
             what,
             limit,
-            left: limit,
+            before,
+            used: 0,
         }
     }
 
     fn take(&mut self, amount: u64) -> Result<(), Error> {
-        match self.left.checked_sub(amount) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => Err(Error::LimitExceeded(format!(
-                "an attempt may {} at most {}; {} are left",
-                self.what, self.limit, self.left
-            ))),
+        let left = self.left();
+        if amount > left {
+            return Err(Error::LimitExceeded(format!(
+                "{} at most {}; {left} are left (the limit `{}`)",
+                self.what, self.limit, self.name
+            )));
         }
+        self.used += amount;
+        Ok(())
+    }
+
+    /// An earlier function of the attempt may have had a wider limit.
+    fn left(&self) -> u64 {
+        let used = self.before.saturating_add(self.used);
+        self.limit.saturating_sub(used)
     }
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits) -> Self {
+    /// A budget of these limits, of which the attempt has used some; of data, earlier
+    /// attempts have stored `data_bytes`.
+    pub(super) fn new(limits: &Limits, used: &Usage, data_bytes: u64) -> Self {
+        let stored = "an attempt may post and store bytes:";
+        let data = "a job may store bytes of data, in all its attempts:";
+        let before = data_bytes.saturating_add(used.new_data_bytes);
         Self {
-            calls: Allowance::new("make host calls:", limits.host_calls),
-            posts: Allowance::new("post jobs:", limits.posts),
-            stored_bytes: Allowance::new("post and store bytes:", limits.stored_bytes),
-            fetched_bytes: Allowance::new("fetch bytes:", limits.fetched_bytes),
+            calls: Allowance::new(
+                "host_calls",
+                "an attempt may make host calls:",
+                limits.host_calls,
+                used.host_calls,
+            ),
+            posts: Allowance::new(
+                "posts",
+                "an attempt may post jobs:",
+                limits.posts,
+                used.posts,
+            ),
+            stored_bytes: Allowance::new(
+                "stored_bytes",
+                stored,
+                limits.stored_bytes,
+                used.stored_bytes,
+            ),
+            fetched_bytes: Allowance::new(
+                "fetched_bytes",
+                "an attempt may fetch bytes:",
+                limits.fetched_bytes,
+                used.fetched_bytes,
+            ),
+            new_data_bytes: Allowance::new("stored_bytes", data, limits.stored_bytes, before),
         }
     }
 
@@ -65,12 +103,26 @@ impl Budget {
         self.stored_bytes.take(bytes as u64)
     }
 
-    pub(super) fn store(&mut self, bytes: usize) -> Result<(), Error> {
+    /// Takes what is stored: `new` of `bytes` were not there before.
+    pub(super) fn store(&mut self, bytes: usize, new: usize) -> Result<(), Error> {
+        self.new_data_bytes.take(new as u64)?;
         self.stored_bytes.take(bytes as u64)
     }
 
     pub(super) fn fetch(&mut self, bytes: usize) -> Result<(), Error> {
         self.fetched_bytes.take(bytes as u64)
+    }
+
+    /// What the function at hand has used.
+    pub(super) fn used(&self) -> Usage {
+        Usage {
+            host_calls: self.calls.used,
+            posts: self.posts.used,
+            stored_bytes: self.stored_bytes.used,
+            fetched_bytes: self.fetched_bytes.used,
+            new_data_bytes: self.new_data_bytes.used,
+            ..Usage::default()
+        }
     }
 }
 
@@ -78,17 +130,61 @@ impl Budget {
 mod tests {
     use super::*;
 
+    fn refusal(answer: Result<(), Error>) -> String {
+        match answer {
+            Err(Error::LimitExceeded(text)) => text,
+            other => panic!("expected a refusal, not {other:?}"),
+        }
+    }
+
     #[test]
     fn a_budget_counts_over_all_calls_and_says_what_is_left() {
-        let mut budget = Budget::new(&Limits {
+        let limits = Limits {
             posts: 3,
             ..Limits::default()
-        });
-        assert!(budget.post(2, 10).is_ok());
-        let Err(Error::LimitExceeded(text)) = budget.post(2, 10) else {
-            panic!("expected a refusal");
         };
-        assert_eq!(text, "an attempt may post jobs: at most 3; 1 are left");
+        let mut budget = Budget::new(&limits, &Usage::default(), 0);
+        assert!(budget.post(2, 10).is_ok());
+        assert_eq!(
+            refusal(budget.post(2, 10)),
+            "an attempt may post jobs: at most 3; 1 are left (the limit `posts`)"
+        );
         assert!(budget.post(1, 10).is_ok());
+        let used = budget.used();
+        assert_eq!((used.posts, used.stored_bytes), (3, 20));
+    }
+
+    #[test]
+    fn what_earlier_functions_used_is_gone_and_is_counted_once() {
+        let limits = Limits {
+            posts: 3,
+            fetched_bytes: 10,
+            ..Limits::default()
+        };
+        let before = Usage {
+            posts: 2,
+            fetched_bytes: 50,
+            ..Usage::default()
+        };
+        let mut budget = Budget::new(&limits, &before, 0);
+        assert!(budget.post(1, 0).is_ok());
+        assert!(refusal(budget.post(1, 0)).contains("0 are left"));
+        assert!(refusal(budget.fetch(1)).contains("at most 10; 0 are left"));
+        assert_eq!(before.and(budget.used()).posts, 3);
+    }
+
+    #[test]
+    fn data_is_a_total_over_all_attempts_but_what_was_there_is_not_counted_again() {
+        let limits = Limits {
+            stored_bytes: 100,
+            ..Limits::default()
+        };
+        let mut first = Budget::new(&limits, &Usage::default(), 0);
+        assert!(first.store(70, 70).is_ok());
+        let mut second = Budget::new(&limits, &Usage::default(), first.used().new_data_bytes);
+        assert!(second.store(70, 0).is_ok(), "the same data again");
+        assert!(refusal(second.store(31, 31)).contains("in all its attempts: at most 100"));
+        assert!(second.store(30, 30).is_ok());
+        assert!(refusal(second.store(1, 0)).contains("an attempt may post and store"));
     }
 }

@@ -18,15 +18,17 @@ pub(in crate::sandbox) struct JobLog {
     before: usize,
     /// What that one may still write, in bytes.
     left: u64,
+    /// What all of them have written, in bytes.
+    written: u64,
     dropped: u64,
 }
 
 impl JobLog {
-    /// The next function begins; it may write so many bytes.
+    /// The next function begins; with those before it, it may write so many bytes.
     pub(in crate::sandbox) fn begin(&mut self, budget: u64) {
         self.finish();
         self.before = self.kept.len();
-        self.left = budget;
+        self.left = budget.saturating_sub(self.written);
     }
 
     /// Adds a line, as far as the budget goes.
@@ -37,6 +39,7 @@ impl JobLog {
         match self.left.checked_sub(cost) {
             Some(left) if self.dropped == 0 => {
                 self.left = left;
+                self.written += cost;
                 self.kept.push(LogLine {
                     at_ms: now_ms(),
                     level,
@@ -62,6 +65,11 @@ impl JobLog {
             .max(self.before)
             .max(self.kept.len().saturating_sub(at_most));
         self.kept.get(from..).unwrap_or_default()
+    }
+
+    /// What was written so far, in bytes.
+    pub(in crate::sandbox) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Takes the lines away.
@@ -132,16 +140,22 @@ mod tests {
         for _ in 0..10_000 {
             log.write(LogLevel::Info, &"x".repeat(100));
         }
-        // The next function has a budget of its own.
+        assert_eq!(log.written(), 924);
+        // The next function has what is left.
         log.begin(1000);
         log.write(LogLevel::Info, "next");
+        log.write(LogLevel::Info, &"x".repeat(100));
         let lines = log.take();
-        assert_eq!(lines.len(), 9);
+        assert_eq!(lines.len(), 10);
         assert_eq!(
             lines[7].text,
             "[the log is full: 9993 more lines were dropped]"
         );
         assert_eq!(lines[8].text, "next");
+        assert_eq!(
+            lines[9].text,
+            "[the log is full: 1 more lines were dropped]"
+        );
     }
 
     #[test]

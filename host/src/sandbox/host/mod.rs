@@ -20,12 +20,15 @@ use wasmtime::component::{HasSelf, Linker};
 use self::budget::Budget;
 pub(super) use self::identity::Ordinals;
 pub(super) use self::log::JobLog;
+pub(super) use self::posting::MAX_POST_MANY;
+pub(super) use self::waiting::{MAX_RESULTS_BYTES, MAX_WAIT_MANY};
 use self::wasi::Wasi;
+pub(super) use self::wasi::{MAX_RANDOM_BYTES, MAX_RESOURCES};
 use super::bindings::{Listener, types};
 use super::memory::MemoryLimiter;
 use super::slot::Slot;
 use super::{Services, Voice};
-use crate::job::Limits;
+use crate::job::{JobId, Limits, SomeLimits, Usage};
 use crate::store::{Lease, Token};
 
 /// The job on whose behalf a guest runs.
@@ -37,9 +40,36 @@ pub(super) struct RunningJob {
     pub(super) place: usize,
     pub(super) cancel: CancellationToken,
     pub(super) slot: Arc<Slot>,
+    /// How long it may still be parked, beside the time before this function began.
     pub(super) parked_limit: Duration,
+    pub(super) parked_before: Duration,
+    /// The tree that its posts go to.
+    pub(super) tree: Tree,
+    /// What its earlier attempts have stored of data, in bytes.
+    pub(super) data_bytes: u64,
     pub(super) ordinals: Ordinals,
     pub(super) voice: Voice,
+}
+
+/// The tree of a job, and its bounds.
+pub(super) struct Tree {
+    pub(super) root: JobId,
+    pub(super) depth: u64,
+    pub(super) jobs: u64,
+    /// The limits of its children.
+    pub(super) handed_down: SomeLimits,
+}
+
+impl Tree {
+    /// The tree of this root, within these limits.
+    pub(super) fn new(root: JobId, limits: &Limits) -> Self {
+        Self {
+            root,
+            depth: limits.tree_depth,
+            jobs: limits.tree_jobs,
+            handed_down: SomeLimits::of_children(limits),
+        }
+    }
 }
 
 /// All that the host keeps for one instance.
@@ -56,17 +86,30 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(limits: &Limits, services: Services, job: Option<RunningJob>) -> Self {
+    /// A guest within these limits, of which earlier functions of its attempt have
+    /// `used` some.
+    pub(super) fn new(
+        limits: &Limits,
+        used: &Usage,
+        services: Services,
+        job: Option<RunningJob>,
+    ) -> Self {
+        let data_bytes = job.as_ref().map_or(0, |job| job.data_bytes);
         let voice = (job.as_ref()).map_or_else(Voice::unheard, |job| job.voice.clone());
         voice.begin(limits.log_bytes);
         Self {
             memory: MemoryLimiter::new(limits.memory_bytes),
             voice,
-            budget: Budget::new(limits),
+            budget: Budget::new(limits, used, data_bytes),
             job,
             services,
             wasi: None,
         }
+    }
+
+    /// What it has asked of the host.
+    pub(super) fn asked(&self) -> Usage {
+        self.budget.used()
     }
 
     /// The job, after taking one call off the budget.

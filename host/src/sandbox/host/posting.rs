@@ -8,7 +8,7 @@ use crate::sandbox::bindings::types::Error;
 use crate::store::StoreError;
 
 /// The most jobs of one `post-many`: one batch of the store.
-const MAX_POST_MANY: usize = 10_000;
+pub(in crate::sandbox) const MAX_POST_MANY: usize = 10_000;
 
 impl Guest {
     /// Accepts all of the jobs, or none.
@@ -24,12 +24,20 @@ impl Guest {
             )));
         }
         let (namespace, parent, depth) = (job.token.namespace.clone(), job.token.id, job.depth + 1);
+        if u64::from(depth) > job.tree.depth {
+            return Err(Error::LimitExceeded(format!(
+                "the job would have {depth} ancestors, and {} are allowed (the limit `tree_depth`); a handler that posts itself without end looks like this",
+                job.tree.depth
+            )));
+        }
         let bytes = posts.iter().map(|post| post.message.data.len()).sum();
         self.budget.post(posts.len(), bytes)?;
         let job = self.job()?;
         let count = posts.len();
         let keys = posts.iter().enumerate();
         let keys: Vec<_> = keys.map(|(n, post)| job.child_key(n, post)).collect();
+        let (root, tree_jobs) = (Some(job.tree.root), Some(job.tree.jobs));
+        let limits = job.tree.handed_down.clone();
         let requests = posts
             .into_iter()
             .zip(keys)
@@ -44,10 +52,13 @@ impl Guest {
                 idempotency_key: options.idempotency_key,
                 max_attempts: options.max_attempts,
                 timeout_ms: options.timeout_ms,
+                limits: limits.clone(),
                 retention_s: options.retention_s,
                 callback: options.callback,
                 parent: Some(parent),
                 depth,
+                root,
+                tree_jobs,
                 child_key: Some(key),
             })
             .collect();
@@ -64,6 +75,9 @@ fn refused(error: IntakeError) -> Error {
             Error::LimitExceeded(error.to_string())
         }
         IntakeError::TooDeep(_) => Error::LimitExceeded(error.to_string()),
+        IntakeError::Store(error @ StoreError::TreeFull { .. }) => {
+            Error::LimitExceeded(error.to_string())
+        }
         IntakeError::Store(error @ StoreError::ParentOver(_)) => Error::Denied(error.to_string()),
         IntakeError::Store(error) => unavailable(error),
         other => Error::InvalidArgument(other.to_string()),

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use super::{Guest, unavailable};
-use crate::job::{MAX_NOTE_BYTES, Progress};
+use crate::job::{MAX_NOTE_BYTES, Namespace, Progress};
 use crate::sandbox::bindings::queue::{Host, PostOptions, PostRequest};
 use crate::sandbox::bindings::types::{Error, Output, Payload};
+use crate::store::Store;
 use crate::time::now_ms;
 
 /// The longest key of stored data, in bytes; it is part of a key of the store.
@@ -40,11 +41,19 @@ impl Host for Guest {
         expiry_seconds: Option<u64>,
     ) -> Result<String, Error> {
         let job = self.job_for_call()?;
-        let namespace = job.token.namespace.clone();
+        let (namespace, attempt) = (job.token.namespace.clone(), job.token.attempt);
         let generated = key.is_none();
         let key = key.unwrap_or_else(|| job.data_key(&data));
         check_key(&key)?;
-        self.budget.store(key.len() + data.len())?;
+        let bytes = key.len() + data.len();
+        let new = match attempt {
+            1 => bytes,
+            _ => {
+                let store = self.services.store.clone();
+                bytes.saturating_sub(stored_before(&*store, &namespace, &key).await?)
+            }
+        };
+        self.budget.store(bytes, new)?;
         let expires_at_ms = expiry_seconds.map(|s| now_ms().saturating_add(s.saturating_mul(1000)));
         self.services
             .store
@@ -104,6 +113,17 @@ impl Host for Guest {
             .as_ref()
             .is_some_and(|job| job.cancel.is_cancelled()))
     }
+}
+
+/// How many bytes there are under a key, with it. An earlier attempt most likely stored
+/// them: that this one writes them again shall not count against the job.
+async fn stored_before(
+    store: &dyn Store,
+    namespace: &Namespace,
+    key: &str,
+) -> Result<usize, Error> {
+    let data = store.data(namespace, key).await.map_err(unavailable)?;
+    Ok(data.map_or(0, |data| key.len() + data.len()))
 }
 
 fn check_key(key: &str) -> Result<(), Error> {

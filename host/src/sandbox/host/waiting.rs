@@ -11,11 +11,11 @@ use crate::sandbox::bindings::types::{Error, Output, Payload};
 use crate::store::{self, Outcome, Parked, STORE_PAUSE, Store, StoreError};
 
 /// The most jobs of one wait: as many as one `post-many` posts.
-const MAX_WAIT_MANY: usize = 10_000;
+pub(in crate::sandbox) const MAX_WAIT_MANY: usize = 10_000;
 
 /// The most bytes of results that one wait brings, unless it is for a single job: the
 /// list is copied into the guest's memory, of which this is half.
-const MAX_RESULTS_BYTES: u64 = 128 << 20;
+pub(in crate::sandbox) const MAX_RESULTS_BYTES: u64 = 128 << 20;
 
 impl Guest {
     /// Waits until all of the jobs have ended, and answers what became of each.
@@ -120,8 +120,8 @@ async fn park_until_ended(
                 asked.as_millis()
             )),
             false => Error::LimitExceeded(format!(
-                "an attempt may be parked for {} ms in all",
-                job.parked_limit.as_millis()
+                "an attempt may be parked for {} ms in all (the limit `parked_ms`)",
+                (job.parked_before + job.parked_limit).as_millis()
             )),
         }),
     }

@@ -14,10 +14,10 @@ use crate::job::{LogLevel, MAX_LOG_LINE_BYTES};
 use crate::sandbox::Voice;
 
 /// The most resources that a guest may hold. An interpreter holds a few dozen.
-const MAX_RESOURCES: usize = 1_000;
+pub(in crate::sandbox) const MAX_RESOURCES: usize = 1_000;
 
 /// The most random bytes of one call.
-const MAX_RANDOM_BYTES: u64 = 1 << 20;
+pub(in crate::sandbox) const MAX_RANDOM_BYTES: u64 = 1 << 20;
 
 /// What one write may hand over, in bytes.
 const WRITE_BYTES: usize = 64 << 10;

@@ -88,10 +88,10 @@ impl Posting {
         run.count += 1;
     }
 
-    /// Lists what was added.
-    pub(super) fn end(self, db: &Connection) -> Result<()> {
+    /// Lists what was added; answers how many.
+    pub(super) fn end(self, db: &Connection) -> Result<u64> {
         let Some(added) = self.added else {
-            return Ok(());
+            return Ok(0);
         };
         let run = match last_run(db, self.parent)? {
             Some(last) if last.first + last.count == added.first => Run {
@@ -111,7 +111,7 @@ impl Posting {
                 to_sql(run.count),
                 to_sql(run.before)
             ])?;
-        Ok(())
+        Ok(added.count)
     }
 }
 

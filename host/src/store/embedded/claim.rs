@@ -11,6 +11,7 @@ use super::committer::Action;
 use super::key::Key;
 use super::shared::Running;
 use super::writer::{Writer, to_sql};
+use crate::store::record::Attempt;
 
 /// See [`crate::store::Store::cycle`].
 pub(super) struct RunCycle {
@@ -78,6 +79,7 @@ impl Writer {
                 Err(error) => return Err(error),
             };
             let attempt = self.index.attempts(key) + 1;
+            let data_bytes = self.data_bytes(key)?;
             pack(&mut jobs, key, attempt);
             let running = Running {
                 attempt,
@@ -102,6 +104,7 @@ impl Writer {
                 job: posted.job,
                 posted_at_ms: posted.at_ms,
                 claimed_at_ms: self.now_ms,
+                data_bytes,
             });
         }
         if !claimed.is_empty() {
@@ -118,6 +121,16 @@ impl Writer {
             ])?;
         }
         Ok(claimed)
+    }
+
+    /// What the earlier attempts of a job have stored of data.
+    fn data_bytes(&self, key: Key) -> Result<u64> {
+        match self.past(key) {
+            Ok(past) => Ok(past.attempts.iter().map(Attempt::new_data_bytes).sum()),
+            // Whoever ends the job says so.
+            Err(StoreError::Unreadable(_)) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Notes that a batch no longer holds a job.

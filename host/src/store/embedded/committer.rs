@@ -65,7 +65,11 @@ impl<A: Action> Call for Pending<A> {
     fn apply(&mut self, writer: &mut Writer) -> Result<()> {
         match self.action.apply(writer) {
             // It is refused before anything was changed.
-            Err(error @ (StoreError::LeaseLost | StoreError::ParentOver(_))) => {
+            Err(
+                error @ (StoreError::LeaseLost
+                | StoreError::ParentOver(_)
+                | StoreError::TreeFull { .. }),
+            ) => {
                 self.kept = Some(Err(error));
             }
             Ok(answer) => self.kept = Some(Ok(answer)),

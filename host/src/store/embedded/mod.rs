@@ -32,6 +32,7 @@ mod shared;
 mod store;
 mod submit;
 mod transfer;
+mod trees;
 mod writer;
 
 use std::fs::{File, TryLockError};

@@ -12,7 +12,7 @@ use crate::store::{Result, StoreError};
 const APPLICATION_ID: i32 = 0x736b_6570;
 
 /// The version of the tables below.
-const SCHEMA_VERSION: i32 = 3;
+const SCHEMA_VERSION: i32 = 4;
 
 /// The name of the database in the store's directory.
 pub(super) const FILE: &str = "skep.db";
@@ -85,6 +85,12 @@ CREATE TABLE callbacks (key INTEGER PRIMARY KEY, due INTEGER, number INTEGER NOT
 CREATE INDEX callbacks_due ON callbacks (due) WHERE due IS NOT NULL;
 ";
 
+/// What version 4 added: how many jobs a tree has had, by its root. A tree of before is
+/// counted from then on.
+const TABLES_4: &str = "
+CREATE TABLE trees (root INTEGER PRIMARY KEY, jobs INTEGER NOT NULL);
+";
+
 /// Opens the database for writing, and creates it if it is not there.
 pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let path = directory.join(FILE);
@@ -110,7 +116,10 @@ pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Co
     if version < SCHEMA_VERSION {
         let upgrade = db.transaction().map_err(at_path)?;
         let known = usize::try_from(version).unwrap_or_default();
-        for tables in [TABLES, TABLES_2, TABLES_3].into_iter().skip(known) {
+        for tables in [TABLES, TABLES_2, TABLES_3, TABLES_4]
+            .into_iter()
+            .skip(known)
+        {
             upgrade.execute_batch(tables).map_err(at_path)?;
         }
         upgrade

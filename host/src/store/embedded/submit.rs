@@ -1,5 +1,6 @@
 //! Accepts jobs: new ones, and those of another store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -11,6 +12,7 @@ use super::children::Posting;
 use super::committer::Action;
 use super::key::Key;
 use super::queue::Rank;
+use super::trees::Tree;
 use super::writer::{Writer, to_sql};
 use crate::store::record::{Attempt, Head, encode};
 
@@ -34,6 +36,7 @@ pub(super) struct Submit {
     namespace: Namespace,
     /// The job that posts, if one does.
     parent: Option<JobId>,
+    tree: Option<Tree>,
     jobs: Vec<Encoded>,
 }
 
@@ -44,11 +47,13 @@ impl Submit {
             let text = "the jobs of one call have different parents";
             return Err(StoreError::Refused(text.into()));
         }
+        let tree = jobs.first().and_then(Tree::of);
         let jobs = jobs.into_iter().map(|job| Encoded::new(job, None));
         let jobs = jobs.collect::<Result<_>>()?;
         Ok(Self {
             namespace,
             parent,
+            tree,
             jobs,
         })
     }
@@ -69,6 +74,7 @@ impl Submit {
         Ok(Self {
             namespace,
             parent: None,
+            tree: None,
             jobs,
         })
     }
@@ -98,6 +104,10 @@ impl Action for Submit {
             Some(id) => Some(self.begin(writer, id)?),
             None => None,
         };
+        if let Some(tree) = self.tree {
+            let new = || self.count_new(writer, posting.as_ref());
+            tree.check(writer, &self.namespace, self.jobs.len(), new)?;
+        }
         let namespace = writer.namespace(&self.namespace)?;
         let now_ms = writer.now_ms;
         let db = &writer.db;
@@ -178,7 +188,10 @@ impl Action for Submit {
             ids.push(key.id());
         }
         if let Some(posting) = posting {
-            posting.end(db)?;
+            let added = posting.end(db)?;
+            if let Some(tree) = self.tree {
+                tree.add(writer, &self.namespace, added)?;
+            }
         }
         writer.effects.ring = true;
         Ok(ids)
@@ -190,6 +203,31 @@ impl Submit {
         let number = writer.index.number(&self.namespace);
         let key = number.and_then(|number| Key::new(number, parent));
         Posting::begin(&writer.db, parent, key)
+    }
+
+    /// How many of the jobs would be added.
+    fn count_new(&self, writer: &Writer, posting: Option<&Posting>) -> Result<usize> {
+        let (db, number) = (&writer.db, writer.index.number(&self.namespace));
+        let mut names: HashSet<&str> = HashSet::new();
+        let mut keys: HashSet<ChildKey> = HashSet::new();
+        let mut new = 0;
+        for Encoded { job, child_key, .. } in &self.jobs {
+            let name = job.idempotency_key.as_deref();
+            let is_known = match posting.zip(child_key.as_ref()) {
+                Some((posting, key)) => keys.contains(key) || posting.known(db, key)?.is_some(),
+                None => false,
+            };
+            let is_taken = match number.zip(name) {
+                Some((number, name)) => names.contains(name) || id_of(db, number, name)?.is_some(),
+                None => false,
+            };
+            if !is_known && !is_taken {
+                new += 1;
+                keys.extend(child_key);
+                names.extend(name);
+            }
+        }
+        Ok(new)
     }
 }
 

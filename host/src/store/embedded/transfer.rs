@@ -200,6 +200,7 @@ impl<'a> Batch<'a> {
         let mut job = (*posted.job).clone();
         job.delay_ms = due.saturating_sub(writer.now_ms);
         job.parent = None;
+        job.root = None;
         let attempts = writer.past(key)?.attempts.into_iter();
         self.parcels.push(Parcel {
             origin: Origin {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::job::{JobId, Namespace};
+use crate::store::record::Attempt;
 use crate::store::{Claim, Result, StoreError, Token};
 
 use super::posted::{decode_job, decode_past};
@@ -71,6 +72,7 @@ pub(super) fn read(mut claims: Reply, mut jobs: Reply, mut pasts: Reply) -> Resu
                     job: job.clone(),
                     posted_at_ms,
                     claimed_at_ms,
+                    data_bytes: past.iter().map(Attempt::new_data_bytes).sum(),
                 });
                 (read.held).push((token, Held::new(job, value.to_owned(), past)));
             }

@@ -160,6 +160,7 @@ fn lost_attempt(lost: &Lost, now_ms: u64, cause: Cause) -> Completion {
         started_at_ms: lost.claimed_at_ms,
         ended_at_ms: now_ms,
         usage: Usage::default(),
+        limits: None,
         components: Vec::new(),
         log: Vec::new(),
     }

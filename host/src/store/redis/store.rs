@@ -92,14 +92,20 @@ impl RedisStore {
         Ok((command, sent, foreign))
     }
 
-    /// Starts a command that accepts jobs of a parent or none, each of `width` values.
-    pub(super) fn accept(&self, namespace: &Namespace, parent: Option<JobId>, width: usize) -> Cmd {
+    /// Starts a command that accepts jobs of a parent or none, which are like this one,
+    /// each of `width` values.
+    pub(super) fn accept(&self, namespace: &Namespace, like: Option<&NewJob>, width: usize) -> Cmd {
+        let parent = like.and_then(|job| job.parent);
+        let tree = like.and_then(|job| job.root.zip(job.tree_jobs));
+        let id = |id: Option<JobId>| id.map_or_else(String::new, |id| id.to_string());
         let mut command = self.link.command(script::SUBMIT);
         command
             .arg(namespace.as_str())
             .arg(Uuid::new_v4().to_string())
             .arg(BATCH_REMEMBERED_MS)
-            .arg(parent.map_or_else(String::new, |id| id.to_string()))
+            .arg(id(parent))
+            .arg(id(tree.map(|(root, _)| root)))
+            .arg(tree.map_or(0, |(_, limit)| limit))
             .arg(width);
         command
     }
@@ -108,14 +114,19 @@ impl RedisStore {
     pub(super) async fn accepted(
         &self,
         command: &Cmd,
-        parent: Option<JobId>,
+        like: Option<&NewJob>,
     ) -> Result<Vec<JobId>> {
         let ids = reply::text(self.link.run(script::SUBMIT, command).await?)?;
-        if let ("over", Some(parent)) = (ids.as_str(), parent) {
+        if let ("over", Some(parent)) = (ids.as_str(), like.and_then(|job| job.parent)) {
             return Err(StoreError::ParentOver(parent));
         }
+        let tree = like.and_then(|job| job.root.zip(job.tree_jobs));
         let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
         let id = |id: &str| id.parse::<u64>().map_err(odd);
+        if let (Some(jobs), Some((root, limit))) = (ids.strip_prefix("tree "), tree) {
+            let jobs = id(jobs)?;
+            return Err(StoreError::TreeFull { root, jobs, limit });
+        }
         match ids.split_once('-') {
             Some((first, last)) => Ok((id(first)?..=id(last)?).map(JobId).collect()),
             None => ids.split(' ').map(|one| id(one).map(JobId)).collect(),
@@ -244,17 +255,18 @@ impl Store for RedisStore {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let parent = jobs.first().and_then(|job| job.parent);
-        let width = if parent.is_some() { 5 } else { 4 };
-        let mut command = self.accept(namespace, parent, width);
+        let first = jobs.first();
+        let has_parent = first.is_some_and(|job| job.parent.is_some());
+        let width = if has_parent { 5 } else { 4 };
+        let mut command = self.accept(namespace, first, width);
         for job in &jobs {
             add_job(&mut command, job)?;
-            if parent.is_some() {
+            if has_parent {
                 let key = job.child_key.as_ref();
                 command.arg(key.map_or(&[][..], |key| key.as_bytes()));
             }
         }
-        self.accepted(&command, parent).await
+        self.accepted(&command, first).await
     }
 
     async fn register(&self) -> Result<Lease> {

@@ -49,6 +49,7 @@ impl RedisStore {
                 Ok(((posted_at_ms, mut job), past)) => {
                     job.delay_ms = due.saturating_sub(now_ms);
                     job.parent = None;
+                    job.root = None;
                     parcels.push(Parcel {
                         origin: Origin {
                             store,

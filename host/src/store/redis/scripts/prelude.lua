@@ -33,6 +33,9 @@
 --   n:<ns>:a    HASH    id -> attempts so far, of jobs with a history or a log
 --   n:<ns>:p    HASH    id -> `number:id id ..`, of running jobs that wait for others: the
 --                       number tells one wait of the job's holder from its next
+--   n:<ns>:trees HASH   id of a root -> how many jobs its tree has had, from its first post
+--                       on; stays as their records do, since a tree may go on without its
+--                       root
 --   n:<ns>:dead ZSET    id -> when it went to the dead letter, ms
 --   n:<ns>:f    HASH    function -> `place:version:ms:record`, of those that are bound;
 --                       fl: last version; fp: place; fv: `name:version` -> record

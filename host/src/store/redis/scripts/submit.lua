@@ -4,16 +4,20 @@
 -- ARGV[2]  id of this batch: a batch that comes again is answered as it was
 -- ARGV[3]  how long to remember that, ms
 -- ARGV[4]  the id of the job that posts them, or ''
--- ARGV[5]  how many values each job has, 4, 5 or 7:
+-- ARGV[5]  the root of their tree, or ''
+-- ARGV[6]  how many jobs that may have
+-- ARGV[7]  how many values each job has, 4, 5 or 7:
 --   rank; delay in ms; idempotency key or ''; record (rank, head, message);
 --   of a job that has a parent: its key among the parent's posts, or '';
 --   of a job of another store: where it came from; the number of its last attempt
 --   or ''; its past attempts
 --
 -- Returns the ids: `first-last` if all are new, else each, separated by spaces; or `over`
--- if the parent has ended, is to stop, or is unknown. The first write is one that Redis
+-- if the parent has ended, is to stop, or is unknown; or `tree N` if the tree has N jobs
+-- and so no room for these. The first write is one that Redis
 -- refuses when it is out of memory, and then nothing is written.
-local ns, batch, parent, width = ARGV[1], P .. 'b:' .. ARGV[2], ARGV[4], tonumber(ARGV[5])
+local ns, batch, parent, width = ARGV[1], P .. 'b:' .. ARGV[2], ARGV[4], tonumber(ARGV[7])
+local root, room = ARGV[5], tonumber(ARGV[6])
 local answered = call('GET', batch)
 if answered then
   return answered
@@ -30,7 +34,7 @@ if K then
   end
   if call('EXISTS', K) == 1 then
     local names = {}
-    for i = 10, #ARGV, 5 do
+    for i = 12, #ARGV, 5 do
       names[#names + 1] = ARGV[i]
     end
     local ids = gather('ZMSCORE', K, names)
@@ -58,7 +62,7 @@ local function remember(key, id)
   r = r + 2
 end
 
-for i = 6, #ARGV, width do
+for i = 8, #ARGV, width do
   local key = ARGV[i + 2] ~= '' and N .. 'u:' .. ARGV[i + 2]
   local origin = width == 7 and N .. 'o:' .. ARGV[i + 4]
   local name = K and ARGV[i + 4]
@@ -102,6 +106,10 @@ for i = 6, #ARGV, width do
   n = n + 1
   ids[n] = id
 end
+local tree = root ~= '' and tonumber(call('HGET', N .. 'trees', root) or 1)
+if tree and last > before and tree + last - before > room then
+  return 'tree ' .. tree
+end
 local answer = last - before == n and (before + 1) .. '-' .. last or table.concat(ids, ' ')
 if r > 0 then
   call('HSET', N .. 'meta', 'last', last)
@@ -110,6 +118,9 @@ if r > 0 then
   many('MSET', nil, records)
   many('HSET', N .. 'a', attempts)
   many('ZADD', K, children)
+  if tree and last > before then
+    call('HSET', N .. 'trees', root, tree + last - before)
+  end
   enqueue(ns, ready)
   delay(ns, later)
 end

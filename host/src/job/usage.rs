@@ -1,0 +1,56 @@
+//! What an attempt used.
+
+use serde::{Deserialize, Serialize};
+
+/// What an attempt used, of all its functions together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Units of fuel.
+    pub fuel: u64,
+    /// The most memory held at once, all memories and tables together, in bytes.
+    pub peak_memory_bytes: u64,
+    /// Wall-clock time in the sandbox, in µs.
+    pub run_us: u64,
+    /// The result, in bytes.
+    pub result_bytes: u64,
+    /// The short result, in bytes.
+    pub short_result_bytes: u64,
+    /// The log, in bytes, with what each line costs beside its text.
+    pub log_bytes: u64,
+    /// Jobs posted, those included that an earlier attempt had posted.
+    pub posts: u64,
+    /// Messages posted and data stored, in bytes.
+    pub stored_bytes: u64,
+    /// Data and results fetched, in bytes.
+    pub fetched_bytes: u64,
+    /// Calls of the host.
+    pub host_calls: u64,
+    /// How long it was parked, in ms.
+    pub parked_ms: u64,
+    /// Of the data stored, what was not there before, in bytes; in a first attempt all
+    /// of it.
+    pub new_data_bytes: u64,
+}
+
+impl Usage {
+    /// The use of two functions of one attempt, one after the other.
+    pub fn and(self, next: Self) -> Self {
+        let add = u64::saturating_add;
+        Self {
+            fuel: add(self.fuel, next.fuel),
+            peak_memory_bytes: self.peak_memory_bytes.max(next.peak_memory_bytes),
+            run_us: add(self.run_us, next.run_us),
+            // The output of the last function is that of the job.
+            result_bytes: next.result_bytes,
+            short_result_bytes: next.short_result_bytes,
+            log_bytes: add(self.log_bytes, next.log_bytes),
+            posts: add(self.posts, next.posts),
+            stored_bytes: add(self.stored_bytes, next.stored_bytes),
+            fetched_bytes: add(self.fetched_bytes, next.fetched_bytes),
+            host_calls: add(self.host_calls, next.host_calls),
+            parked_ms: add(self.parked_ms, next.parked_ms),
+            new_data_bytes: add(self.new_data_bytes, next.new_data_bytes),
+        }
+    }
+}
