@@ -163,7 +163,7 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
             [
                 "n",
                 "default",
-                "meta" | "dead" | "f" | "fl" | "fv" | "fp",
+                "meta" | "dead" | "f" | "fl" | "fv" | "fp" | "trees",
                 "",
             ] => {}
             ["n", "default", "u", text] => {
@@ -204,6 +204,12 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
         strangers.is_empty(),
         "keys without an owner: {strangers:#?}"
     );
+    // Each tree was counted, once for each of its jobs, however often they were posted.
+    let counted: BTreeMap<u64, u64> = server.command(&["HGETALL", "{skep}:n:default:trees"]);
+    let families = posted.iter().map(|(id, case)| (*id, case.descendants()));
+    let families = families.filter(|(_, descendants)| *descendants > 0);
+    let trees = families.map(|(id, descendants)| (id, 1 + descendants));
+    assert_eq!(counted, trees.collect(), "the jobs of each tree");
     let ids: BTreeSet<u64> = posted.keys().copied().chain(children).collect();
     assert_eq!(
         jobs, ids,

@@ -3,7 +3,7 @@
 use skep::job::{Cause, CauseKind, JobId, Limits, NewJob, Usage};
 use skep::store::{Claim, Completion, Verdict};
 
-use crate::holding::{MOVER, deliver, hold};
+use crate::holding::{MOVER, hold};
 use crate::support::{World, completed, done, job, ns, retry};
 
 conformance!(
@@ -114,7 +114,8 @@ async fn what_attempts_used_goes_along_to_another_store(world: World) {
     let first = end(&claim, retry(0), USAGE, narrow());
     world.cycle(lease, vec![first], 0).await;
     let held = hold(&world, MOVER, 1).await;
-    assert_eq!(deliver(&there, held).await, [1]);
+    let delivered = there.store().deliver(&ns(), held).await;
+    assert_eq!(delivered.unwrap(), [JobId(1)]);
     let attempt = there.job(1).await.attempts.remove(0);
     assert_eq!((attempt.usage, attempt.limits), (USAGE, Some(narrow())));
     let lease = there.host().await;

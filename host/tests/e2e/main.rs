@@ -27,6 +27,7 @@ mod moving;
 mod moving_to_redis;
 mod options;
 mod place;
+mod policy;
 mod process;
 mod queue;
 mod receiver;
