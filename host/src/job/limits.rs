@@ -188,11 +188,13 @@ pub static LIMITS: [Limit; 14] = [
     )),
     // A log is written whole when its attempt ends.
     limit!(log_bytes, Bytes, 0, 4 * MIB, |u| Some(u.log_bytes)),
+    // A tenth of the largest tree.
     limit!(posts, Count, 0, 10_000_000, |u| Some(u.posts)),
     // Beyond that a store of its own is the better place for data.
     limit!(stored_bytes, Bytes, 0, 16 * 1024 * MIB, |u| Some(
         u.stored_bytes
     )),
+    // What a disk reads in half an hour.
     limit!(fetched_bytes, Bytes, 0, 1024 * 1024 * MIB, |u| Some(
         u.fetched_bytes
     )),
@@ -200,11 +202,13 @@ pub static LIMITS: [Limit; 14] = [
     limit!(host_calls, Count, 0, 500_000_000_000, |u| Some(
         u.host_calls
     )),
+    // A tree that waits for people waits for those on leave, too.
     limit!(parked_ms, Milliseconds, 0, 8 * WEEK_MS, |u| Some(
         u.parked_ms
     )),
     // A parent that waits holds an instance, and so does each of its ancestors.
     limit!(tree_depth, Count, 0, MAX_DEPTH as u64, |_| None),
+    // Some 40 GiB of records.
     limit!(tree_jobs, Count, 1, 100_000_000, |_| None),
 ];
 

@@ -70,16 +70,17 @@ impl Guest {
 }
 
 fn refused(error: IntakeError) -> Error {
-    match error {
-        IntakeError::InBatch { ref error, .. } if matches!(**error, IntakeError::TooDeep(_)) => {
-            Error::LimitExceeded(error.to_string())
-        }
-        IntakeError::TooDeep(_) => Error::LimitExceeded(error.to_string()),
-        IntakeError::Store(error @ StoreError::TreeFull { .. }) => {
-            Error::LimitExceeded(error.to_string())
-        }
-        IntakeError::Store(error @ StoreError::ParentOver(_)) => Error::Denied(error.to_string()),
-        IntakeError::Store(error) => unavailable(error),
-        other => Error::InvalidArgument(other.to_string()),
+    let text = error.to_string();
+    let one = match &error {
+        IntakeError::InBatch { error, .. } => error,
+        error => error,
+    };
+    match one {
+        IntakeError::TooDeep(_)
+        | IntakeError::OverLimit { .. }
+        | IntakeError::Store(StoreError::TreeFull { .. }) => Error::LimitExceeded(text),
+        IntakeError::Store(StoreError::ParentOver(_)) => Error::Denied(text),
+        IntakeError::Store(_) => unavailable(text),
+        _ => Error::InvalidArgument(text),
     }
 }
