@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
+use skep::deploy::Grant;
 use skep::intake::PostRequest;
 use skep::job::{CauseKind, FunctionName, Limits, Payload};
 use skep_fuzz::{Place, place, repository, tidy};
@@ -35,7 +36,8 @@ fn prepared() -> &'static Place {
         let place = place(1);
         let guest = std::fs::read(repository("target/guests/adversary.wasm"));
         let guest = guest.expect("the guest; `make guests` builds it");
-        let deployed = place.host.deployer.deploy(&place.namespace, guest.into(), None, limits());
+        let deployer = &place.host.deployer;
+        let deployed = deployer.deploy(&place.namespace, guest.into(), None, limits(), Grant::Narrower);
         (place.runtime.block_on(deployed)).expect("a component that is fit");
         place
     })
