@@ -214,10 +214,11 @@ async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
 }
 
 /// What turns a directory into one that an earlier version has made.
-const EARLIER: [&str; 2] = [
+const EARLIER: [&str; 3] = [
     "DROP TABLE store; DROP TABLE queues; DROP TABLE delivered;
      ALTER TABLE open DROP COLUMN mover; PRAGMA user_version = 1",
     "DROP TABLE children; DROP TABLE broods; DROP TABLE callbacks; PRAGMA user_version = 2",
+    "DROP TABLE trees; PRAGMA user_version = 3",
 ];
 
 #[tokio::test]
@@ -236,11 +237,15 @@ async fn a_store_of_an_earlier_version_is_upgraded_with_what_it_holds() {
         let id = store.store_id().await.unwrap();
         let next = store.submit(&ns(), vec![job("3")]).await.unwrap();
         assert_eq!(next, [JobId(3)]);
-        let next = store
-            .submit(&ns(), vec![crate::support::child(3, "4")])
-            .await
-            .unwrap();
+        let child = |key| NewJob {
+            root: Some(JobId(3)),
+            tree_jobs: Some(2),
+            ..crate::support::child(3, key)
+        };
+        let next = store.submit(&ns(), vec![child("4")]).await.unwrap();
         assert_eq!(next, [JobId(4)]);
+        let full = store.submit(&ns(), vec![child("5")]).await;
+        assert!(matches!(full, Err(StoreError::TreeFull { .. })), "{full:?}");
         let status = store.status(&ns()).await.unwrap();
         let posted = if version == 0 { 2 } else { 4 };
         assert_eq!((status.queued, status.posted), (4, posted));
