@@ -16,37 +16,39 @@ mod events;
 mod extract;
 mod functions;
 mod guard;
+mod headers;
 mod health;
+mod inert;
 mod jobs;
 mod lines;
+mod listen;
+mod pace;
 mod posting;
 mod problem;
 mod queue;
 mod refusals;
 mod results;
+mod room;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
+pub use guard::HostNames;
+pub use listen::{MAX_CONNECTIONS, Tls, TlsError};
 pub(crate) use queue::text as queue_text;
 
 use crate::deploy::Deployer;
 use crate::following::Following;
 use crate::intake::Intake;
 use crate::store::Store;
-
-/// How long open requests may take to finish once the server stops. Long polls
-/// and streams of events end at once, so that only transfers are left.
-const DRAIN: Duration = Duration::from_secs(10);
+use room::Room;
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -57,6 +59,9 @@ pub struct App {
     following: Arc<Following>,
     /// Ends the long polls and the streams of events when the server stops.
     closing: CancellationToken,
+    /// Room for the bodies of requests, and for results on their way out.
+    requests: Room,
+    results: Room,
 }
 
 impl App {
@@ -68,21 +73,24 @@ impl App {
             intake,
             deployer,
             closing: CancellationToken::new(),
+            requests: Room::for_requests(),
+            results: Room::for_results(),
         }
     }
 }
 
 /// All routes, with what holds for each of them.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, hosts: HostNames) -> Router {
     // As a service, so that even axum's own answers (405 and its `Allow`) pass
     // through the layers; from the inside out, what is refused or panics still
     // gets its answer in the client's format.
     Router::new()
         .fallback_service(routes(app))
-        .layer(from_fn(guard::refuse_foreign_pages))
+        .layer(from_fn_with_state(hosts, guard::refuse_foreign_pages))
         .layer(CatchPanicLayer::custom(problem::after_panic))
         .layer(from_fn(problem::negotiate))
         .layer(from_fn(drain::unread))
+        .layer(from_fn(headers::protect))
         .layer(TraceLayer::new_for_http())
 }
 
@@ -120,37 +128,35 @@ fn routes(app: App) -> Router {
         .with_state(app)
 }
 
+/// Where a server listens, and how.
+#[derive(Debug)]
+pub struct Door {
+    /// Where.
+    pub listener: TcpListener,
+    /// Whether TLS is spoken there.
+    pub tls: Option<Tls>,
+    /// How many connections there may be at once.
+    pub max_connections: u32,
+    /// Under which names the server may be asked.
+    pub hosts: HostNames,
+}
+
 /// Serves until `shutdown` resolves, then finishes the open requests.
-///
-/// # Errors
-///
-/// When the listener fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    app: App,
-    shutdown: impl Future<Output = ()>,
-) -> std::io::Result<()> {
+pub async fn serve(door: Door, app: App, shutdown: impl Future<Output = ()>) {
     let closing = app.closing.clone();
-    // Answers are small and complete; waiting for more to send with them, as
-    // Nagle's algorithm does, would add up to 40 ms to each.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-        }
-    });
-    let server = axum::serve(listener, router(app))
-        .with_graceful_shutdown(closing.clone().cancelled_owned())
-        .into_future();
-    tokio::pin!(server);
-    tokio::select! {
-        ended = &mut server => return ended,
-        () = shutdown => closing.cancel(),
-    }
-    let drained = tokio::time::timeout(DRAIN, server).await;
-    drained.unwrap_or_else(|_| {
-        tracing::warn!("some requests did not finish within {DRAIN:?} and were cut off");
-        Ok(())
-    })
+    let router = router(app, door.hosts);
+    let serving = listen::serve(
+        door.listener,
+        door.tls,
+        door.max_connections,
+        router,
+        closing.clone(),
+    );
+    let closed = async {
+        shutdown.await;
+        closing.cancel();
+    };
+    tokio::join!(serving, closed);
 }
 
 impl std::fmt::Debug for App {

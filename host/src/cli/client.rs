@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use crate::job::{JobId, JobRecord, Namespace, Payload};
+use super::{Global, trust};
+use crate::job::{JobId, JobRecord, Payload};
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -29,24 +30,27 @@ struct Problem {
 }
 
 impl Client {
-    /// A client of the server at `url`.
-    pub(super) fn new(url: &str, namespace: &Namespace) -> Result<Self, Failure> {
-        Self::patient(url, namespace, SILENCE)
+    /// A client of the server that the options name.
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        Self::patient(global, SILENCE)
     }
 
     /// A client of a server that may be silent for so long within an answer.
-    pub(super) fn patient(
-        url: &str,
-        namespace: &Namespace,
-        silence: Duration,
-    ) -> Result<Self, Failure> {
+    pub(super) fn patient(global: &Global, silence: Duration) -> Result<Self, Failure> {
+        let Global {
+            url, namespace, ca, ..
+        } = global;
         let mut base = Url::parse(url)
             .map_err(|error| Failure::usage(format!("--url {url:?} is not a URL: {error}")))?;
-        if base.scheme() != "http" {
-            return Err(Failure::usage(format!(
-                "--url {url:?} must begin with http://; TLS comes with a later version"
-            )));
-        }
+        let tls = match base.scheme() {
+            "https" => trust::system_and(ca.as_deref())?,
+            "http" => trust::nobody()?,
+            _ => {
+                return Err(Failure::usage(format!(
+                    "--url {url:?} must begin with http:// or https://"
+                )));
+            }
+        };
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
@@ -57,6 +61,7 @@ impl Client {
         headers.insert("skep-namespace", namespace);
         let mut builder = reqwest::Client::builder()
             .default_headers(headers)
+            .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT)
             .read_timeout(silence);
         // A proxy for the world cannot reach this machine's own loopback.

@@ -2,18 +2,19 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::net::{TcpListener, lookup_host};
 
 use super::hosting::{Hosting, stop_signal};
-use super::{failure::Failure, output};
+use super::{failure::Failure, files, output};
 use crate::callback::CallbackPolicy;
-use crate::http::{self, App};
+use crate::http::{self, App, Door, HostNames, MAX_CONNECTIONS, Tls};
 
 /// Run a server: HTTP and workers in one process
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8\n  skep serve --store redis://127.0.0.1:6379/0"
+    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8\n  skep serve --store redis://127.0.0.1:6379/0\n  skep serve --tls-cert server.crt --tls-key server.key --host skep.example.com"
 )]
 pub(super) struct Args {
     /// Where to listen; a loopback address, since this version has no tokens
@@ -24,6 +25,69 @@ pub(super) struct Args {
     /// Accept jobs, and run none
     #[arg(long, conflicts_with = "workers")]
     no_worker: bool,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+/// How clients come in.
+#[derive(Debug, clap::Args)]
+struct DoorArgs {
+    /// Speak TLS with this certificate, in PEM, followed by those that signed it; read
+    /// again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// A name that clients call this server by, beside localhost, IP addresses and the
+    /// name in --listen; again for each, or with commas between
+    #[arg(long = "host", value_name = "NAME", env = "SKEP_HOST", value_delimiter = ',', value_parser = host_name)]
+    hosts: Vec<String>,
+    /// How many connections there may be at once; further ones are answered 503
+    #[arg(long, value_name = "NUMBER", default_value_t = MAX_CONNECTIONS, value_parser = clap::value_parser!(u32).range(1..1_000_000))]
+    max_connections: u32,
+}
+
+impl DoorArgs {
+    /// Opens the door on a listener that was asked for as `listen`.
+    fn open(
+        self,
+        listen: &str,
+        address: SocketAddr,
+        listener: TcpListener,
+    ) -> Result<Door, Failure> {
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(
+                Tls::of_files(certificate, key)
+                    .map_err(|error| Failure::usage(format!("no TLS: {error}")))?,
+            ),
+            _ => None,
+        };
+        // A page whose name leads to this machine comes in by loopback.
+        let hosts = if address.ip().is_loopback() || !self.hosts.is_empty() {
+            let listen = listen.rsplit_once(':').map_or(listen, |(name, _)| name);
+            HostNames::only(self.hosts.into_iter().chain([listen.to_owned()]))
+        } else {
+            HostNames::any()
+        };
+        Ok(Door {
+            listener,
+            tls,
+            max_connections: files::connections(self.max_connections),
+            hosts,
+        })
+    }
+}
+
+/// A name as browsers send it, without scheme and port.
+fn host_name(given: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if given.is_empty() || !given.bytes().all(plain) {
+        return Err(
+            "write a name alone, such as skep.example.com; one with letters of other scripts in its xn-- form".to_owned(),
+        );
+    }
+    Ok(given.to_owned())
 }
 
 /// Serves until a signal says stop.
@@ -32,12 +96,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         listen: given,
         hosting,
         no_worker,
+        door,
     } = args;
     let listener = listen(&given).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::failed(format!("cannot listen: {error}")))?;
-    let url = format!("http://{address}");
+    let door = door.open(&given, address, listener)?;
+    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
     let stopping = stop_signal(hosting.grace)?;
     let workers = if no_worker { 0 } else { hosting.workers() };
     let callbacks = match address.ip().is_loopback() {
@@ -52,16 +119,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     );
     output::note(&format!("skep listens on {url}"));
     let serving = async {
-        let served = http::serve(listener, app, stopping.cancelled()).await;
-        stopping.cancel();
-        served
+        http::serve(door, app, stopping.cancelled()).await;
     };
     let working = async {
         stopping.cancelled().await;
         host.stop(hosting.grace).await;
     };
-    let (served, ()) = tokio::join!(serving, working);
-    served.map_err(|error| Failure::failed(format!("{url} failed: {error}")))
+    tokio::join!(serving, working);
+    Ok(())
 }
 
 /// A listener on a loopback address.

@@ -79,7 +79,7 @@ pub(super) async fn post(
     }
     let (checked, to_store) = mpsc::channel(AHEAD);
     let (answers, mut answered) = mpsc::channel(ANSWERS);
-    let lines = Lines::of(body, MAX_ENVELOPE_BYTES);
+    let lines = Lines::of(body, MAX_ENVELOPE_BYTES, &app.requests);
     let open = answers.clone();
     let reader = tokio::spawn(read(app.clone(), namespace.clone(), lines, checked));
     tokio::spawn(store(app, namespace, format, to_store, answers));

@@ -2,26 +2,30 @@
 //! still sends may need. What is left of one after its request was answered is
 //! read in [`drain`](super::drain).
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
+use super::pace::{LEAST, Pace, TooSlow, WINDOW};
 use super::problem::Problem;
+use super::room::{Room, Share};
 
-/// How long a client may pause within a body.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// A body, and its share of the room for bodies: kept until nothing of it is needed.
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    pub(super) share: Share,
+}
 
 /// Reads a body of at most `most` bytes; `what` names it in errors.
 pub(super) async fn read(
+    room: &Room,
     headers: &HeaderMap,
     body: Body,
     most: usize,
     what: &str,
-) -> Result<Bytes, Problem> {
+) -> Result<Whole, Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -34,10 +38,13 @@ pub(super) async fn read(
     }
     let mut stream = body.into_data_stream();
     let mut read = BytesMut::new();
+    // As it grows, not as it is declared: who declares much and sends nothing has none.
+    let mut share = room.share();
+    let mut pace = Pace::new();
     loop {
-        let next = tokio::time::timeout(PATIENCE, stream.next()).await;
-        let Some(chunk) = next.map_err(|_| stalled())? else {
-            return Ok(read.freeze());
+        let Some(chunk) = pace.wait(stream.next()).await? else {
+            let bytes = read.freeze();
+            return Ok(Whole { bytes, share });
         };
         let chunk = chunk.map_err(|error| {
             Problem::bad_request(format!("the body could not be read to its end: {error}"))
@@ -48,15 +55,21 @@ pub(super) async fn read(
         // Copied even when it is the only chunk: that one may be a slice of a
         // larger buffer, which a waiting job would keep alive.
         read.extend_from_slice(&chunk);
+        share.fit(read.capacity())?;
+        pace.came(chunk.len());
     }
 }
 
-pub(super) fn stalled() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "stalled",
-        format!("no more of the body came for {PATIENCE:?}"),
-    )
+impl From<TooSlow> for Problem {
+    fn from(_: TooSlow) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "stalled",
+            format!(
+                "too little of the body came: send it to its end, at least {LEAST} bytes within {WINDOW:?}"
+            ),
+        )
+    }
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::App;
-use super::body::{self, content_type, essence};
+use super::body::{self, Whole, content_type, essence};
 use super::extract::{Format, Named, Params, Tenant};
 use super::functions::FunctionView;
 use super::problem::Problem;
@@ -78,11 +78,15 @@ async fn deploy(
         ));
     }
     let most = Deployer::MAX_COMPONENT_BYTES;
-    let component = body::read(headers, body, most, "a component").await?;
+    let Whole { bytes, share } =
+        body::read(&app.requests, headers, body, most, "a component").await?;
     // Whoever reaches a server that listens on loopback only is its admin.
     let grant = Grant::Wider;
-    Ok(app
+    let deployed = app
         .deployer
-        .deploy(namespace, component, only, limits, grant)
-        .await?)
+        .deploy(namespace, bytes, only, limits, grant)
+        .await?;
+    // The store has it now.
+    drop(share);
+    Ok(deployed)
 }

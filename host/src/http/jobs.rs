@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::App;
 use super::extract::{Format, Id, Params, Tenant};
+use super::inert;
 use super::problem::Problem;
-use super::results::{Wait, guarded, wait_for_end};
+use super::results::{Wait, wait_for_end};
 use crate::job::{JobId, JobRecord, LogLine, Namespace, State as JobState};
 use crate::store::{AttemptLog, Cancelled};
 use crate::tree;
@@ -83,7 +84,7 @@ pub(super) async fn log(
     let record = find(&app, &namespace, id).await?;
     let AttemptLog { attempt, lines } = app.store.log(&namespace, id).await?;
     Ok(match format {
-        Format::Text => guarded(log_text(&record, &lines)),
+        Format::Text => inert::text(log_text(&record, &lines)),
         Format::Json => Json(json!({"attempt": attempt, "lines": lines})).into_response(),
     })
 }

@@ -5,15 +5,20 @@ use axum::body::{Body, BodyDataStream};
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::body::{PATIENCE, stalled};
 use super::drain;
+use super::pace::Pace;
 use super::problem::Problem;
+use super::room::{Room, Share};
 
 /// The most lines at a time: enough to make what a batch costs small for each of them.
 const MAX_LINES: usize = 1_000;
 
 /// Lines are gathered up to so many bytes.
 const MAX_BYTES: usize = 1 << 20;
+
+/// A line up to this size may take its time, as that of a program that writes one now
+/// and then; and it needs no share of the room for bodies.
+const SMALL: usize = 64 << 10;
 
 /// A line of a body.
 pub(super) struct Line {
@@ -27,6 +32,10 @@ pub(super) struct Line {
 pub(super) struct Lines {
     stream: BodyDataStream,
     buffer: BytesMut,
+    /// Of the room for bodies.
+    share: Share,
+    /// How fast a line that is not small comes.
+    pace: Pace,
     /// How much of the buffer has no line's end in it.
     looked: usize,
     /// The last line that was cut off.
@@ -39,10 +48,12 @@ pub(super) struct Lines {
 
 impl Lines {
     /// The lines of a body, of at most `longest` bytes each.
-    pub(super) fn of(body: Body, longest: usize) -> Self {
+    pub(super) fn of(body: Body, longest: usize, room: &Room) -> Self {
         Self {
             stream: body.into_data_stream(),
             buffer: BytesMut::new(),
+            share: room.share(),
+            pace: Pace::new(),
             looked: 0,
             number: 0,
             longest,
@@ -78,12 +89,19 @@ impl Lines {
             let chunk = match self.stream.next().now_or_never() {
                 Some(chunk) => chunk,
                 None if !lines.is_empty() => return Ok(lines),
-                None => tokio::time::timeout(PATIENCE, self.stream.next())
-                    .await
-                    .map_err(|_| stalled())?,
+                None => {
+                    if self.buffer.len() <= SMALL {
+                        self.pace = Pace::new();
+                    }
+                    self.pace.wait(self.stream.next()).await?
+                }
             };
             match chunk {
-                Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
+                Some(Ok(chunk)) => {
+                    self.buffer.extend_from_slice(&chunk);
+                    self.share.fit(self.buffer.len().saturating_sub(SMALL))?;
+                    self.pace.came(chunk.len());
+                }
                 Some(Err(error)) => {
                     return Err(Problem::bad_request(format!(
                         "the body could not be read to its end: {error}"
@@ -148,7 +166,7 @@ mod tests {
             .map(|chunk| Ok::<_, std::io::Error>(Bytes::from_static(chunk.as_bytes())))
             .collect();
         let body = Body::from_stream(futures_util::stream::iter(chunks));
-        let mut lines = Lines::of(body, longest);
+        let mut lines = Lines::of(body, longest, &Room::for_requests());
         let mut read = Vec::new();
         loop {
             let next = lines.next().await.unwrap();
@@ -194,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn batches_are_bounded() {
         let body = Body::from("1\n".repeat(2 * MAX_LINES + 1));
-        let mut lines = Lines::of(body, 8);
+        let mut lines = Lines::of(body, 8, &Room::for_requests());
         for expected in [MAX_LINES, MAX_LINES, 1, 0] {
             assert_eq!(lines.next().await.unwrap().len(), expected);
         }

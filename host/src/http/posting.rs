@@ -13,7 +13,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::App;
-use super::body::{self, content_type, essence};
+use super::body::{self, Whole, content_type, essence};
 use super::extract::{Format, Params, Tenant};
 use super::problem::Problem;
 use crate::intake::{MAX_MESSAGE_BYTES, PostRequest};
@@ -84,13 +84,17 @@ pub(super) async fn post(
     if !is_json && options.functions.is_none() {
         return Err(neither(content_type));
     }
-    let body = body::read(&headers, body, MAX_ENVELOPE_BYTES, "the body of a job").await?;
+    let what = "the body of a job";
+    let Whole { bytes, share } =
+        body::read(&app.requests, &headers, body, MAX_ENVELOPE_BYTES, what).await?;
     let request = if is_json {
-        of_envelope(&body)?
+        of_envelope(&bytes)?
     } else {
-        of_bytes(content_type, body, options)?
+        of_bytes(content_type, bytes, options)?
     };
     let ids = app.intake.accept(&namespace, vec![request]).await?;
+    // The store has it now.
+    drop(share);
     let Some(id) = ids.first() else {
         return Err(Problem::internal(
             &"the store accepted a job and gave no id",

@@ -1,19 +1,18 @@
-//! What jobs gave back. The bytes are a stranger's: a browser shows them, and
+//! What jobs gave back. The bytes are a stranger's: [`inert`] sees to it that a browser
 //! runs nothing that may be in them.
 
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::App;
 use super::extract::{Format, Id, Params, Tenant, View};
+use super::inert;
 use super::jobs::find;
 use super::problem::Problem;
 use crate::job::{JobId, JobRecord, Namespace, Output, State as JobState};
@@ -21,14 +20,6 @@ use crate::store::Outcome;
 
 /// The longest long poll: shorter than what proxies between usually allow.
 const MAX_WAIT_MS: u64 = 60_000;
-
-/// No scripts, no forms, no origin; but a picture or a film is shown, which for
-/// a browser is a page with the address itself as its source.
-const POLICY: &str =
-    "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'";
-
-/// What is served when the handler's content type is none.
-const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// The query of the routes that can wait.
 #[derive(Deserialize)]
@@ -49,7 +40,7 @@ pub(super) async fn short_result(
     wait_for_end(&app, &namespace, id, wait).await?;
     let record = completed(&app, &namespace, id).await?;
     Ok(match format {
-        Format::Text => guarded(record.short_result.unwrap_or_default()),
+        Format::Text => inert::text(record.short_result.unwrap_or_default()),
         Format::Json => Json(json!({"short_result": record.short_result})).into_response(),
     })
 }
@@ -74,26 +65,15 @@ pub(super) async fn result(
             return Err(unfinished(id, JobState::Running));
         }
     };
-    let content_type = extension
-        .and_then(of_extension)
-        .or_else(|| valid(&result.content_type))
-        .unwrap_or(BYTES);
-    let mut response = guarded(result.data);
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    Ok(response)
-}
-
-/// An answer with a stranger's content.
-pub(super) fn guarded(content: impl Into<Body>) -> Response {
-    let headers = [
-        (
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        ),
-        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
-    (headers, content.into()).into_response()
+    let data = app.results.hold(result.data)?;
+    Ok(
+        match extension.and_then(|ext| Some((ext, inert::of_extension(ext)?))) {
+            Some((extension, content_type)) => {
+                inert::answer(data, &content_type, &format!("result-{id}.{extension}"))
+            }
+            None => inert::answer(data, &result.content_type, &format!("result-{id}")),
+        },
+    )
 }
 
 /// The extension of `result` or `result.ext`.
@@ -111,20 +91,6 @@ fn extension(view: &str) -> Result<Option<&str>, Problem> {
         None if rest.is_empty() => Ok(None),
         _ => Err(unknown()),
     }
-}
-
-fn of_extension(extension: &str) -> Option<HeaderValue> {
-    let media = mime_guess::from_ext(extension).first_raw()?;
-    if media.starts_with("text/") {
-        return HeaderValue::from_str(&format!("{media}; charset=utf-8")).ok();
-    }
-    Some(HeaderValue::from_static(media))
-}
-
-/// A handler's content type, if it is one.
-fn valid(content_type: &str) -> Option<HeaderValue> {
-    let value = HeaderValue::from_str(content_type).ok()?;
-    content_type.contains('/').then_some(value)
 }
 
 /// Waits for the job's end, if the client asked for that.
@@ -205,17 +171,6 @@ mod tests {
         assert!(matches!(extension("result.png"), Ok(Some("png"))));
         for bad in ["", "results", "result.", "resultpng", "message"] {
             assert!(extension(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn content_types_are_headers_or_nothing() {
-        assert_eq!(of_extension("png").unwrap(), "image/png");
-        assert_eq!(of_extension("txt").unwrap(), "text/plain; charset=utf-8");
-        assert!(of_extension("no such thing").is_none());
-        assert_eq!(valid("image/png").unwrap(), "image/png");
-        for bad in ["", "png", "a/b\r\nSet-Cookie: x", "a/b\0"] {
-            assert!(valid(bad).is_none(), "{bad:?}");
         }
     }
 }

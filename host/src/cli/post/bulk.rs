@@ -51,7 +51,7 @@ pub(super) async fn post(path: &Path, args: &Args, global: &Global) -> Result<()
     let limits = args.limits.all()?;
     let form = Form::new(&args.functions, &Options::of(args, &limits))?;
     let source = Source::open(path)?;
-    let client = Client::patient(&global.url, &global.namespace, SILENCE)?;
+    let client = Client::patient(global, SILENCE)?;
     let mut meter = Meter::new(source.bytes);
     let (chunks, to_send) = mpsc::channel(AHEAD);
     let read = meter.read.clone();
