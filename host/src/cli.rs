@@ -32,9 +32,11 @@ mod result;
 mod run;
 mod serve;
 mod stream;
+mod trust;
 mod wait;
 mod worker;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -76,6 +78,9 @@ struct Global {
     /// The tenant whose jobs and functions are meant
     #[arg(long, env = "SKEP_NAMESPACE", default_value = "default", global = true)]
     namespace: Namespace,
+    /// Certificates, in PEM, to trust beside the system's
+    #[arg(long, env = "SKEP_CA", value_name = "FILE", global = true)]
+    ca: Option<PathBuf>,
     /// Answer in JSON, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -83,7 +88,7 @@ struct Global {
 
 impl Global {
     fn client(&self) -> Result<Client, Failure> {
-        Client::new(&self.url, &self.namespace)
+        Client::new(self)
     }
 }
 
@@ -110,6 +115,7 @@ pub fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     logging::start(matches!(verb, Verb::Serve(_) | Verb::Worker(_)));
     files::allow_many();
+    trust::use_ring();
     let done = match verb {
         Verb::Bench(args) => bench::run(&args, &global),
         Verb::Cancel(args) => block_on(cancel::run(args, &global)),

@@ -43,14 +43,28 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     }
 
-    /// A fault of the host: the log has what a stranger is not told.
+    /// A fault of the host.
     pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "a request failed through a fault of this host");
-        Self::new(
+        Self::hiding(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "the host failed at this; its log has the details",
+            "the host failed at this",
+            cause,
         )
+    }
+
+    /// A problem whose cause is for those who run the host: it may name addresses, paths
+    /// and users. The log has it, under a number that the client is told.
+    pub(super) fn hiding(
+        status: StatusCode,
+        kind: &'static str,
+        detail: &str,
+        cause: &dyn std::fmt::Display,
+    ) -> Self {
+        let incident = format!("{:08x}", fastrand::u32(..));
+        tracing::error!(%incident, %cause, "{detail}");
+        let told = format!("{detail} (its log has the cause, as incident {incident})");
+        Self::new(status, kind, told).with("incident", incident)
     }
 
     /// Adds a member to the document.

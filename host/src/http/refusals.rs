@@ -12,21 +12,24 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::LeaseLost => {
-                Self::new(
+                Self::hiding(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "store-unavailable",
-                    format!("{error}; nothing was accepted, try again in a moment"),
+                    "the store is unavailable; nothing was accepted, try again in a moment",
+                    &error,
                 )
             }
-            StoreError::Full(_) => Self::new(
+            StoreError::Full(_) => Self::hiding(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "store-full",
-                error.to_string(),
+                "the store is full: let results expire (retention_s), or have its disk or memory (maxmemory) raised",
+                &error,
             ),
-            StoreError::Unreadable(_) => Self::new(
+            StoreError::Unreadable(_) => Self::hiding(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "store-unreadable",
-                error.to_string(),
+                "the store holds a record that this version of skep cannot read",
+                &error,
             ),
             // Nobody who posts over HTTP has a parent.
             StoreError::InUse(_) | StoreError::ParentOver(_) | StoreError::TreeFull { .. } => {

@@ -130,7 +130,7 @@ async fn run_functions(
 /// The functions of a job, as they are deployed now.
 async fn deployments(tools: &Tools, claim: &Claim) -> Result<Vec<Arc<Deployment>>, Unfinished> {
     let deployed = (tools.store.functions(&claim.token.namespace).await)
-        .map_err(|error: StoreError| Unfinished::NotRun(error.to_string()))?;
+        .map_err(|error: StoreError| hidden("its store does not answer", &error))?;
     if claim.job.functions.is_empty() {
         return Ok(deployed.to_vec());
     }
@@ -156,8 +156,16 @@ fn unprepared(error: AdmitError) -> Unfinished {
             let text = format!("its component is refused now: {text}");
             Cause::new(CauseKind::Trap, text).into()
         }
-        AdmitError::Host(text) | AdmitError::TooHard(text) => Unfinished::NotRun(text),
+        AdmitError::Host(text) => hidden("it cannot prepare the component", &text),
+        AdmitError::TooHard(text) => Unfinished::NotRun(text),
     }
+}
+
+/// The log of a job is for its poster; what may name addresses and paths is for the log
+/// of the host.
+fn hidden(what: &str, cause: &dyn std::fmt::Display) -> Unfinished {
+    tracing::warn!(%cause, "{what}");
+    Unfinished::NotRun(format!("{what}; its own log has the cause"))
 }
 
 fn host_error(text: impl ToString) -> Stop {

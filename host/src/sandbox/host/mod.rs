@@ -137,6 +137,11 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// What a store's failure means to a guest.
-fn unavailable(error: impl std::fmt::Display) -> types::Error {
-    types::Error::Unavailable(error.to_string())
+fn unavailable(error: crate::store::StoreError) -> types::Error {
+    // A guest is a stranger: where the store is, and why it fails, is not for it.
+    tracing::warn!(%error, "a host call of a guest failed");
+    types::Error::Unavailable(match error {
+        crate::store::StoreError::Full(_) => "the store is full".to_owned(),
+        _ => "the store does not answer; try again later".to_owned(),
+    })
 }
