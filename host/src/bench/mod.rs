@@ -2,6 +2,7 @@
 //! a table; judges nothing, so that no slow machine can fail a test with it.
 
 mod composing;
+mod crowd;
 mod drain;
 mod followers;
 mod meter;
@@ -102,6 +103,7 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     if options.redis.is_none() {
         report(resident::measure(options)?);
         report(followers::measure(options)?);
+        report(crowd::measure(options)?);
     }
     Ok(figures)
 }

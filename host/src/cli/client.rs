@@ -134,6 +134,16 @@ impl Client {
     /// What it means that a request broke off.
     pub(super) fn away(&self, error: &reqwest::Error) -> Failure {
         let url = self.base.as_str().trim_end_matches('/');
+        let mut causes = std::iter::successors(std::error::Error::source(error), |e| e.source());
+        let unknown = causes.find_map(|cause| {
+            let text = cause.to_string();
+            text.contains("certificate").then_some(text)
+        });
+        if let (true, Some(why)) = (error.is_connect(), unknown) {
+            return Failure::failed(format!(
+                "{url} does not show a certificate that is trusted here: {why}; if it is yours, name that of its CA with --ca"
+            ));
+        }
         if error.is_connect() {
             return Failure::failed(format!(
                 "no skep server answers at {url}; start one with `skep serve`, or name another with --url"

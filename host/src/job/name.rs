@@ -141,8 +141,9 @@ impl FromStr for JobId {
     type Err = NameError;
 
     fn from_str(given: &str) -> Result<Self, NameError> {
-        // `u64::from_str` would also take "+5".
-        let digits = !given.is_empty() && given.bytes().all(|b| b.is_ascii_digit());
+        // `u64::from_str` would also take "+5", and "05" would be another name of "5".
+        let digits = given.bytes().all(|b| b.is_ascii_digit());
+        let digits = digits && (given == "0" || !given.starts_with('0'));
         given
             .parse()
             .ok()
@@ -249,6 +250,8 @@ mod tests {
             "",
             "+5",
             "-1",
+            "05",
+            "00",
             "5a",
             " 5",
             "0x10",

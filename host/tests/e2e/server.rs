@@ -125,15 +125,24 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(args)
             .envs(env.iter().copied());
-        let process = Process::of(command);
+        Self::of(Process::of(command), directory).await
+    }
+
+    /// A server that was started as a process of its own.
+    pub(crate) async fn of(process: Process, directory: TempDir) -> Self {
         let line = process.until_said("http://127.0.0.1:").await;
         let at = line.find("http://").unwrap();
         Self {
             process,
             url: line[at..].split_whitespace().next().unwrap().to_owned(),
-            client: reqwest::Client::new(),
+            client: client(),
             directory,
         }
+    }
+
+    /// Where it listens, as `Host` has it.
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
     }
 
     /// What `--store` takes for this server's directory.
@@ -272,6 +281,13 @@ impl Server {
     pub(crate) async fn still_serves(&self) {
         self.get("/healthz").await.expect(200).naming(&["ok"]);
     }
+}
+
+/// A client, with the cryptography that it insists on having.
+fn client() -> reqwest::Client {
+    // It fails only if there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 fn store_of(directory: &TempDir) -> String {
