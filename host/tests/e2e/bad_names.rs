@@ -29,6 +29,8 @@ fn bad_names() -> Vec<String> {
         "..\\..\\windows",
         "%2e%2e%2f",
         "%00",
+        "%ff",
+        "%zz",
         "n\u{43e}\u{43e}p",
         "noop\u{202e}",
         "\u{feff}noop",

@@ -300,7 +300,8 @@ async fn who_reads_late_misses_nothing(mut place: Place) {
     let id = server.post("compose", json!(lines)).await;
     let address = server.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /jobs/{id}/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /jobs/{id}/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut read = vec![0; 1];
     stream.read_exact(&mut read).await.unwrap();

@@ -73,7 +73,8 @@ impl Traffic {
         self.lock().open += 1;
         UnderWay {
             traffic: self.clone(),
-            owed: 0,
+            owes: false,
+            last: 0,
         }
     }
 
@@ -99,36 +100,44 @@ impl Traffic {
 /// A request under way.
 pub(super) struct UnderWay {
     traffic: Arc<Traffic>,
-    /// The size of the piece that was handed over last, if more is to follow.
-    owed: usize,
+    /// Whether it is among those that are owing.
+    owes: bool,
+    /// The size of the piece that was handed over last.
+    last: usize,
 }
 
 impl UnderWay {
     /// A piece was handed over, and is not the last.
     fn owe(&mut self, bytes: usize) {
-        self.owed = bytes.max(1);
-        let mut state = self.traffic.lock();
-        if state.owing == 0 {
-            state.since = Instant::now();
-            state.taken = 0;
+        self.last = bytes;
+        if !std::mem::replace(&mut self.owes, true) {
+            let mut state = self.traffic.lock();
+            if state.owing == 0 {
+                state.since = Instant::now();
+                state.taken = 0;
+            }
+            state.owing += 1;
         }
-        state.owing += 1;
     }
 
     /// The next piece is asked for, so that the one before was taken.
     fn took(&mut self) {
-        let owed = std::mem::take(&mut self.owed);
-        if owed > 0 {
-            let mut state = self.traffic.lock();
-            state.owing -= 1;
-            state.taken += owed;
+        if self.owes {
+            self.traffic.lock().taken += std::mem::take(&mut self.last);
+        }
+    }
+
+    /// It is not the client who is waited for.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.owes) {
+            self.traffic.lock().owing -= 1;
         }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.took();
+        self.settle();
         let mut state = self.traffic.lock();
         state.open -= 1;
         if state.open == 0 {
@@ -170,12 +179,17 @@ impl HttpBody for Pieces {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
-                other => return other,
+                other => {
+                    self.under_way.settle();
+                    return other;
+                }
             }
         }
         let piece = self.rest.len().min(PIECE);
         let data = self.rest.split_to(piece);
-        if !self.is_end_stream() {
+        if self.is_end_stream() {
+            self.under_way.settle();
+        } else {
             self.under_way.owe(piece);
         }
         Poll::Ready(Some(Ok(Frame::data(data))))
