@@ -63,7 +63,7 @@ impl Problem {
     ) -> Self {
         let incident = format!("{:08x}", fastrand::u32(..));
         tracing::error!(%incident, %cause, "{detail}");
-        let told = format!("{detail} (its log has the cause, as incident {incident})");
+        let told = format!("{detail} (the host's log has the cause, as incident {incident})");
         Self::new(status, kind, told).with("incident", incident)
     }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::tls::Tls;
-use super::traffic::{IDLE, Pieces, Traffic, Verdict};
+use super::traffic::{FIRST, Pieces, Traffic, Verdict};
 
 /// How long a TLS handshake may take: four round trips to the other side of the world,
 /// many times over.
@@ -78,7 +78,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut closing = pin!(closing.cancelled());
     let mut asked_to_go = false;
-    let mut look = pin!(sleep_until(Instant::now() + IDLE));
+    let mut look = pin!(sleep_until(Instant::now() + FIRST));
     loop {
         tokio::select! {
             ended = connection.as_mut() => {

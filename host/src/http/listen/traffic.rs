@@ -1,8 +1,9 @@
 //! What goes on over one connection, and whether it is worth its place.
 //!
-//! A connection is ended when no request is under way for [`IDLE`], which also bounds
-//! how long a client may take to send the head of one; and when a client takes less
-//! than [`LEAST`] of an answer within [`WINDOW`]. How long a body may take to come is
+//! A connection is ended when no request is under way for [`FIRST`] after its beginning,
+//! or for [`IDLE`] after a request, which also bounds how long a client may take to send
+//! the head of one; and when a client takes less than [`LEAST`] of an answer within
+//! [`WINDOW`]. How long a body may take to come is
 //! for those who read it (`http::pace`).
 //!
 //! This holds for HTTP/1 and HTTP/2 alike, and is counted where answers are handed over,
@@ -21,9 +22,14 @@ use tokio::time::Instant;
 
 use crate::http::pace::{LEAST, WINDOW};
 
-/// How long a connection may have no request under way. As long as hyper gives the head
-/// of a request by default; proxies and browsers open a new one when they need it.
-pub(super) const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection may take to its first request: as long as hyper gives the head
+/// of one by default.
+pub(super) const FIRST: Duration = Duration::from_secs(30);
+
+/// How long it may have no request under way after that. Longer than the proxies keep
+/// theirs that stand in front of servers (60 s, mostly): the one who is asked must not be
+/// the one who hangs up, or a request may be lost in between.
+const IDLE: Duration = Duration::from_secs(75);
 
 /// Answers are handed over in pieces of this size. A whole one would count as sent as
 /// soon as it is handed over, however long the client takes to read it.
@@ -35,6 +41,8 @@ pub(super) struct Traffic(Mutex<State>);
 struct State {
     /// Requests under way, until their answers are handed over.
     open: usize,
+    /// Whether there was a request before.
+    used: bool,
     /// Answers of which the client has not taken the last piece yet.
     owing: usize,
     /// How much was taken since `since`.
@@ -58,6 +66,7 @@ impl Traffic {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             open: 0,
+            used: false,
             owing: 0,
             taken: 0,
             since: Instant::now(),
@@ -81,7 +90,8 @@ impl Traffic {
     pub(super) fn judge(&self, now: Instant) -> Verdict {
         let mut state = self.lock();
         let (bound, bad) = match (state.open, state.owing) {
-            (0, _) => (IDLE, Verdict::Idle),
+            (0, _) if state.used => (IDLE, Verdict::Idle),
+            (0, _) => (FIRST, Verdict::Idle),
             (_, 0) => return Verdict::Good(now + WINDOW),
             _ if state.taken >= LEAST => {
                 state.since = now;
@@ -140,6 +150,7 @@ impl Drop for UnderWay {
         self.settle();
         let mut state = self.traffic.lock();
         state.open -= 1;
+        state.used = true;
         if state.open == 0 {
             state.since = Instant::now();
         }
@@ -227,8 +238,8 @@ mod tests {
     fn a_connection_is_idle_after_its_last_request() {
         let traffic = Traffic::new();
         let begun = traffic.lock().since;
-        assert_eq!(traffic.judge(begun), Verdict::Good(begun + IDLE));
-        assert_eq!(traffic.judge(begun + IDLE), Verdict::Idle);
+        assert_eq!(traffic.judge(begun), Verdict::Good(begun + FIRST));
+        assert_eq!(traffic.judge(begun + FIRST), Verdict::Idle);
         let request = traffic.begin();
         let later = begun + 10 * IDLE;
         assert_eq!(traffic.judge(later), Verdict::Good(later + WINDOW));
