@@ -71,8 +71,8 @@ impl Guest {
 
 fn refused(error: IntakeError) -> Error {
     let text = error.to_string();
-    let one = match &error {
-        IntakeError::InBatch { error, .. } => error,
+    let one = match error {
+        IntakeError::InBatch { error, .. } => *error,
         error => error,
     };
     match one {
@@ -80,7 +80,7 @@ fn refused(error: IntakeError) -> Error {
         | IntakeError::OverLimit { .. }
         | IntakeError::Store(StoreError::TreeFull { .. }) => Error::LimitExceeded(text),
         IntakeError::Store(StoreError::ParentOver(_)) => Error::Denied(text),
-        IntakeError::Store(_) => unavailable(text),
+        IntakeError::Store(error) => unavailable(error),
         _ => Error::InvalidArgument(text),
     }
 }
