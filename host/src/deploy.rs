@@ -1,5 +1,6 @@
 //! Deployment: from a component's bytes to functions that jobs can name.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,6 +55,28 @@ pub enum Grant {
     Wider,
 }
 
+/// The most functions of a namespace that may have a cap: a claim looks at each of them,
+/// and at a hundred for some ten µs.
+const MAX_CAPPED_FUNCTIONS: usize = 100;
+
+/// What holds for the functions of a deployment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// The bounds on each attempt.
+    pub limits: Limits,
+    /// How many jobs of each function may run at once, on all hosts together.
+    pub concurrency: Option<NonZeroU32>,
+}
+
+impl From<Limits> for Policy {
+    fn from(limits: Limits) -> Self {
+        Self {
+            limits,
+            concurrency: None,
+        }
+    }
+}
+
 /// Takes components in.
 pub struct Deployer {
     store: Arc<dyn Store>,
@@ -76,22 +99,45 @@ impl Deployer {
         namespace: &Namespace,
         component: Bytes,
         only: Option<&FunctionName>,
-        limits: Limits,
+        policy: impl Into<Policy>,
         grant: Grant,
     ) -> Result<Vec<Arc<Deployment>>, DeployError> {
-        check_limits(&limits, grant)?;
+        let policy = policy.into();
+        check_limits(&policy.limits, grant)?;
         let offer = self.sandbox.admit(&component).await?;
-        let functions = bindings(&offer, only, limits)?;
+        let functions = bindings(&offer, only, policy)?;
+        if policy.concurrency.is_some() {
+            self.check_capped(namespace, &functions).await?;
+        }
         // The component first: no function may ever point at nothing.
         self.store.put_component(offer.component, component).await?;
         Ok(self.store.deploy(namespace, functions).await?)
+    }
+
+    /// Refuses to cap more functions of a namespace than claims can look at.
+    async fn check_capped(
+        &self,
+        namespace: &Namespace,
+        new: &[NewDeployment],
+    ) -> Result<(), DeployError> {
+        let deployed = self.store.functions(namespace).await?;
+        let stays = |one: &&Arc<Deployment>| {
+            one.concurrency.is_some() && new.iter().all(|new| new.function != one.function)
+        };
+        let capped = deployed.iter().filter(stays).count() + new.len();
+        if capped <= MAX_CAPPED_FUNCTIONS {
+            return Ok(());
+        }
+        Err(DeployError::LimitsTooWide(format!(
+            "{capped} functions of the namespace {namespace} would have a concurrency of their own, and at most {MAX_CAPPED_FUNCTIONS} may; deploy some without, or cap the namespace with `skep queue limit`"
+        )))
     }
 }
 
 fn bindings(
     offer: &Offer,
     only: Option<&FunctionName>,
-    limits: Limits,
+    policy: Policy,
 ) -> Result<Vec<NewDeployment>, DeployError> {
     let wanted: Vec<_> = (offer.functions.iter())
         .filter(|function| only.is_none_or(|name| name == &function.name))
@@ -100,7 +146,8 @@ fn bindings(
             component: offer.component,
             summary: function.summary.clone(),
             message_schema: function.message_schema.clone(),
-            limits,
+            limits: policy.limits,
+            concurrency: policy.concurrency,
         })
         .collect();
     match only {

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -119,6 +119,7 @@ fn routes(app: App) -> Router {
                 .delete(functions::remove),
         )
         .route("/queue", get(queue::status))
+        .route("/queue/concurrency", put(queue::limit))
         .route("/queue/pause", post(queue::pause))
         .route("/queue/resume", post(queue::resume))
         .route("/queue/release", post(queue::release))

@@ -99,6 +99,7 @@ impl Transfer {
                 summary: function.summary.clone(),
                 message_schema: function.message_schema.clone(),
                 limits: function.limits,
+                concurrency: function.concurrency,
             };
             // The component first: no function may ever point at nothing.
             self.destination

@@ -1,5 +1,6 @@
 //! `skep deploy`: uploads a component and binds its functions.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use reqwest::Method;
@@ -15,7 +16,7 @@ use crate::job::FunctionName;
 /// Upload a component and bind its functions
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep deploy target/guests/multiply.wasm\n  skep deploy multiply.wasm --function divide --limit timeout=5s --limit memory=64MiB"
+    after_help = "Examples:\n  skep deploy target/guests/multiply.wasm\n  skep deploy multiply.wasm --function divide --limit timeout=5s --limit memory=64MiB\n  skep deploy multiply.wasm --concurrency 2"
 )]
 pub(super) struct Args {
     /// The component, a .wasm file built against wit/
@@ -25,6 +26,9 @@ pub(super) struct Args {
     function: Option<FunctionName>,
     #[command(flatten)]
     limits: LimitArgs,
+    /// Let at most so many jobs of each function run at once, on all hosts together
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroU32>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +48,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     };
     let request = request
         .query(&limits)
+        .query(&args.concurrency.map(|cap| [("concurrency", cap)]))
         .header(CONTENT_TYPE, "application/wasm")
         .body(component);
     let deployed = if args.function.is_some() {

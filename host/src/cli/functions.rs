@@ -29,6 +29,7 @@ pub(super) struct Function {
     pub(super) name: String,
     pub(super) version: u32,
     component: String,
+    concurrency: Option<u32>,
     summary: String,
 }
 
@@ -135,16 +136,27 @@ fn describe(function: &Function, bounds: &Bounds) -> String {
 fn table(functions: &[Function]) -> Vec<String> {
     let widest = functions.iter().map(|function| function.name.len()).max();
     let width = widest.unwrap_or_default().max("NAME".len());
+    // Most namespaces cap none.
+    let is_capped = functions.iter().any(|one| one.concurrency.is_some());
+    let cap = |text: &str| match is_capped {
+        true => format!("  {text:11}"),
+        false => String::new(),
+    };
     let header = format!(
-        "{:width$}  VERSION  {:DIGEST_CHARS$}  SUMMARY",
-        "NAME", "COMPONENT"
+        "{:width$}  VERSION{}  {:DIGEST_CHARS$}  SUMMARY",
+        "NAME",
+        cap("CONCURRENCY"),
+        "COMPONENT"
     );
     let rows = functions.iter().map(|function| {
         let digest: String = function.component.chars().take(DIGEST_CHARS).collect();
         let summary = plain(&function.summary).replace('\n', " ");
+        let concurrency = function.concurrency.map_or("-".into(), |n| n.to_string());
         let row = format!(
-            "{:width$}  {:7}  {digest}  {summary}",
-            function.name, function.version
+            "{:width$}  {:7}{}  {digest}  {summary}",
+            function.name,
+            function.version,
+            cap(&concurrency)
         );
         row.trim_end().to_owned()
     });

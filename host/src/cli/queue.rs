@@ -3,10 +3,11 @@
 mod carry;
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
+use std::num::NonZeroU32;
 
 use clap::Subcommand;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Global, failure::Failure, output};
 use crate::http::queue_text;
@@ -33,6 +34,11 @@ enum Verb {
     /// Go on after a pause
     #[command(after_help = "Example:\n  skep queue resume")]
     Resume,
+    /// Let at most so many jobs run at once, on all hosts together
+    #[command(
+        after_help = "Jobs that run go on, and jobs that wait for others do not count.\n\nExamples:\n  skep queue limit --concurrency 8\n  skep queue limit --concurrency none"
+    )]
+    Limit(Limit),
     /// Take all running jobs back from their hosts, and from moves that were cut off
     #[command(
         after_help = "For hosts and moves that are gone for good: a job whose host still runs it will run twice,\nand one that a move has delivered already runs in both stores.\n\nExample:\n  skep queue release"
@@ -57,6 +63,25 @@ enum Verb {
 }
 
 #[derive(Debug, clap::Args)]
+struct Limit {
+    /// How many, or `none` for no bound
+    #[arg(long, value_name = "N|none", value_parser = concurrency)]
+    concurrency: Concurrency,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Concurrency(Option<NonZeroU32>);
+
+fn concurrency(given: &str) -> Result<Concurrency, String> {
+    if given == "none" {
+        return Ok(Concurrency(None));
+    }
+    let number = given.parse::<NonZeroU32>();
+    let number = number.map_err(|error| format!("{error}; give a number from 1, or none"))?;
+    Ok(Concurrency(Some(number)))
+}
+
+#[derive(Debug, clap::Args)]
 struct Purge {
     /// Do not ask
     #[arg(long, short)]
@@ -73,6 +98,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
             post(global, "pause", text).await
         }
         Verb::Resume => post(global, "resume", |_| "resumed".into()).await,
+        Verb::Limit(args) => limit(&args, global).await,
         Verb::Release => {
             let text = |answer: &Value| format!("released {}", jobs(&answer["released"]));
             post(global, "release", text).await
@@ -115,6 +141,22 @@ async fn post(
         return output::line(&answer.to_string());
     }
     output::line(&words(&answer))
+}
+
+async fn limit(args: &Limit, global: &Global) -> Result<(), Failure> {
+    let Concurrency(limit) = args.concurrency;
+    let client = global.client()?;
+    let request = client.request(Method::PUT, "queue/concurrency")?;
+    let answer: Value = client
+        .json(request.json(&json!({ "limit": limit })))
+        .await?;
+    if global.json {
+        return output::line(&answer.to_string());
+    }
+    output::line(&match limit {
+        Some(limit) => format!("at most {} at once", jobs(&json!(limit))),
+        None => "as many jobs run at once as find a worker".into(),
+    })
 }
 
 async fn purge(args: &Purge, global: &Global) -> Result<(), Failure> {

@@ -1,22 +1,25 @@
 //! Uploads: `POST /consumer` binds all functions of a component, as MLQ's did,
 //! and `PUT /functions/{name}` one of them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use url::form_urlencoded;
 
 use super::App;
 use super::body::{self, Whole, content_type, essence};
-use super::extract::{Format, Named, Params, Tenant};
+use super::extract::{Format, Named, Tenant, params};
 use super::functions::FunctionView;
 use super::problem::Problem;
-use crate::deploy::{Deployer, Grant};
-use crate::job::{FunctionName, Limits, Namespace};
+use crate::deploy::{Deployer, Grant, Policy};
+use crate::job::{FunctionName, Namespace};
 use crate::store::Deployment;
 
 /// What an upload may call itself; the last is curl's default, and nothing is
@@ -28,16 +31,45 @@ const MEDIA_TYPES: [&str; 4] = [
     "",
 ];
 
+/// What the query asks for: limits, and a cap on how many jobs run at once.
+pub(super) struct Asked(Policy);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Problem;
+
+    // By hand, since serde cannot flatten a struct that refuses fields it does not know.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut limits = form_urlencoded::Serializer::new(String::new());
+        let mut concurrency = None;
+        let query = parts.uri.query().unwrap_or_default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if name == "concurrency" {
+                concurrency = Some(value.parse::<NonZeroU32>().map_err(|error| {
+                    Problem::bad_request(format!(
+                        "in the query: concurrency: {error}; give how many jobs may run at once, from 1"
+                    ))
+                })?);
+            } else {
+                limits.append_pair(&name, &value);
+            }
+        }
+        Ok(Self(Policy {
+            limits: params(&limits.finish())?,
+            concurrency,
+        }))
+    }
+}
+
 /// `POST /consumer`.
 pub(super) async fn consumer(
     State(app): State<App>,
     Tenant(namespace): Tenant,
     format: Format,
-    Params(limits): Params<Limits>,
+    Asked(policy): Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let deployed = deploy(&app, &namespace, &headers, body, None, limits).await?;
+    let deployed = deploy(&app, &namespace, &headers, body, None, policy).await?;
     let views: Vec<_> = deployed.iter().map(|one| FunctionView::of(one)).collect();
     Ok(match format {
         Format::Text => "True".into_response(),
@@ -50,11 +82,11 @@ pub(super) async fn function(
     State(app): State<App>,
     Tenant(namespace): Tenant,
     Named(name): Named,
-    Params(limits): Params<Limits>,
+    Asked(policy): Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let deployed = deploy(&app, &namespace, &headers, body, Some(&name), limits).await?;
+    let deployed = deploy(&app, &namespace, &headers, body, Some(&name), policy).await?;
     match deployed.first() {
         Some(deployment) => Ok(Json(FunctionView::of(deployment)).into_response()),
         None => Err(Problem::internal(&"a deployment bound nothing")),
@@ -67,7 +99,7 @@ async fn deploy(
     headers: &HeaderMap,
     body: Body,
     only: Option<&FunctionName>,
-    limits: Limits,
+    policy: Policy,
 ) -> Result<Vec<Arc<Deployment>>, Problem> {
     let media = essence(content_type(headers));
     if !MEDIA_TYPES.contains(&media.as_str()) {
@@ -84,7 +116,7 @@ async fn deploy(
     let grant = Grant::Wider;
     let deployed = app
         .deployer
-        .deploy(namespace, bytes, only, limits, grant)
+        .deploy(namespace, bytes, only, policy, grant)
         .await?;
     // The store has it now.
     drop(share);

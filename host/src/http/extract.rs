@@ -2,9 +2,9 @@
 //! [`Problem`] rather than in axum's words.
 
 use axum::extract::{FromRequestParts, Path, Query};
-use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -144,13 +144,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match Query::try_from_uri(&parts.uri) {
-            Ok(Query(params)) => Ok(Self(params)),
-            Err(rejection) => {
-                let text = rejection.body_text();
-                let reason = text.rsplit("query string: ").next().unwrap_or_default();
-                Err(Problem::bad_request(format!("in the query: {reason}")))
-            }
+        read(&parts.uri).map(Self)
+    }
+}
+
+/// What a query says, given without its `?`.
+pub(super) fn params<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let uri = format!("/?{query}").parse();
+    read(&uri.map_err(|error| Problem::bad_request(format!("in the query: {error}")))?)
+}
+
+fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    match Query::try_from_uri(uri) {
+        Ok(Query(params)) => Ok(params),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            let reason = text.rsplit("query string: ").next().unwrap_or_default();
+            Err(Problem::bad_request(format!("in the query: {reason}")))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The functions of a namespace: what is deployed, and taking it away.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use axum::Json;
 use axum::extract::State;
@@ -33,6 +34,7 @@ pub(super) struct FunctionView<'d> {
     default_limits: Option<Limits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fixed_limits: Option<BTreeMap<&'static str, u64>>,
+    concurrency: Option<NonZeroU32>,
     deployed_at_ms: u64,
 }
 
@@ -63,6 +65,7 @@ impl<'d> FunctionView<'d> {
             limits: &deployment.limits,
             default_limits: None,
             fixed_limits: None,
+            concurrency: deployment.concurrency,
             deployed_at_ms: deployment.deployed_at_ms,
         }
     }

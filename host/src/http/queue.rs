@@ -2,16 +2,24 @@
 //! to it.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::App;
+use super::body;
 use super::extract::{Format, Tenant};
 use super::problem::Problem;
 use crate::store::QueueStatus;
+
+/// The longest body of a limit, in bytes: it says one number.
+const MAX_LIMIT_BYTES: usize = 256;
 
 /// `GET /queue`.
 pub(super) async fn status(
@@ -48,6 +56,9 @@ pub(crate) fn text(status: &QueueStatus) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name}: {number}{share}");
     }
+    if let Some(limit) = status.concurrency {
+        let _ = writeln!(text, "Concurrency: {limit}");
+    }
     let _ = writeln!(text, "Paused: {}", if status.paused { "yes" } else { "no" });
     text
 }
@@ -75,6 +86,35 @@ pub(super) async fn resume(
     Ok(match format {
         Format::Text => "resumed".into_response(),
         Format::Json => Json(json!({"paused": false})).into_response(),
+    })
+}
+
+/// The body of [`limit`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    limit: Option<NonZeroU32>,
+}
+
+/// `PUT /queue/concurrency`: how many jobs may run at once, or `null` for no bound.
+pub(super) async fn limit(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(&headers, body, MAX_LIMIT_BYTES, "a limit").await?;
+    let Limit { limit } = serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!(
+            "{error}; send {{\"limit\": N}} with N from 1, or {{\"limit\": null}} for no bound; to let nothing run, pause the queue"
+        ))
+    })?;
+    app.store.set_concurrency(&namespace, limit).await?;
+    Ok(match (format, limit) {
+        (Format::Text, Some(limit)) => limit.to_string().into_response(),
+        (Format::Text, None) => "none".into_response(),
+        (Format::Json, _) => Json(json!({"concurrency": limit})).into_response(),
     })
 }
 

@@ -10,6 +10,7 @@
 
 mod callback;
 pub mod embedded;
+mod fair;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod news;
@@ -21,6 +22,7 @@ mod transfer;
 mod url;
 mod waiters;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,6 +177,15 @@ pub struct Completion {
     pub log: Vec<LogLine>,
 }
 
+impl Completion {
+    /// What the attempt counts of its namespace's share, in µs; nothing if it did not
+    /// run or was given back.
+    fn charged_us(&self) -> Option<u64> {
+        let is_released = matches!(self.verdict, Verdict::Release { .. });
+        Some(self.usage.run_us).filter(|us| *us > 0 && !is_released)
+    }
+}
+
 /// One round trip of a host: what has ended, and how much it wants to take.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -210,6 +221,8 @@ pub struct NewDeployment {
     pub message_schema: Option<String>,
     /// The bounds on each attempt.
     pub limits: Limits,
+    /// How many jobs of it may run at once, on all hosts together.
+    pub concurrency: Option<NonZeroU32>,
 }
 
 /// A function bound to a component.
@@ -227,6 +240,8 @@ pub struct Deployment {
     pub message_schema: Option<String>,
     /// The bounds on each attempt.
     pub limits: Limits,
+    /// How many jobs of it may run at once, on all hosts together.
+    pub concurrency: Option<NonZeroU32>,
     /// When, in ms since the Unix epoch.
     pub deployed_at_ms: u64,
 }
@@ -270,11 +285,17 @@ pub struct AttemptLog {
 ///    holds its token.
 /// 3. Within a namespace, jobs are taken by priority, then in the order of their
 ///    acceptance; every [`CLAIMS_PER_YIELD`]th claim takes the lowest waiting
-///    priority first, so that none starves. Namespaces take turns.
+///    priority first, so that none starves. Between namespaces the next claim is of
+///    the one that has used the least of the slots since it came (`docs/adr/0008`).
 /// 4. An attempt counts when the job is taken.
 /// 5. A job that names no function is not taken while its namespace has none; no
 ///    job is taken while its namespace is paused, or while a mover holds it.
-/// 6. Every call may be dropped before it is done; the store stays whole.
+/// 6. No claim exceeds a cap: of a namespace ([`set_concurrency`](Store::set_concurrency))
+///    on its jobs that run, or of a function (its newest deployment) on the jobs that
+///    run and name it, or name none. Parked jobs do not count, so that one that goes on
+///    may exceed a cap until another ends. What a cap holds up waits in its order, and
+///    what is behind it goes on.
+/// 7. Every call may be dropped before it is done; the store stays whole.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// How long a host may be silent before its jobs are given to others.
@@ -440,6 +461,11 @@ pub trait Store: Send + Sync + 'static {
     /// Pauses a namespace or resumes it. While it is paused its jobs are accepted
     /// and wait; those that run go on. To resume wakes sleeping hosts.
     async fn pause(&self, namespace: &Namespace, paused: bool) -> Result<()>;
+
+    /// Lets at most so many jobs of a namespace run at once, on all hosts together, or
+    /// as many as like. Jobs that run go on. To widen it wakes sleeping hosts.
+    async fn set_concurrency(&self, namespace: &Namespace, limit: Option<NonZeroU32>)
+    -> Result<()>;
 
     /// Takes all running jobs from their hosts, to their places in the queue, and
     /// the jobs that movers hold; answers how many. For hosts and moves that a

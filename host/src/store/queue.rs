@@ -1,5 +1,7 @@
 //! How a namespace's queue stands.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 /// The jobs of a namespace by their state, and totals since the last
@@ -29,6 +31,8 @@ pub struct QueueStatus {
     pub cancelled: u64,
     /// Whether no job is taken.
     pub paused: bool,
+    /// How many jobs may run at once; parked ones do not count.
+    pub concurrency: Option<NonZeroU32>,
 }
 
 impl QueueStatus {

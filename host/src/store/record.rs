@@ -9,6 +9,7 @@ mod attempt;
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -312,6 +313,8 @@ pub(in crate::store) struct Bound {
     pub(in crate::store) message_schema: Option<String>,
     pub(in crate::store) limits: Limits,
     pub(in crate::store) deployed_at_ms: u64,
+    #[serde(default)]
+    pub(in crate::store) concurrency: Option<NonZeroU32>,
 }
 
 /// The record of a job that waits and has not been tried.

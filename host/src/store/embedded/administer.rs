@@ -1,5 +1,7 @@
 //! What people do to a queue: look, pause, release, rezero, purge.
 
+use std::num::NonZeroU32;
+
 use rusqlite::params;
 
 use crate::job::Namespace;
@@ -55,6 +57,7 @@ impl Action for Status {
             failed: queue.saved.failed,
             cancelled: queue.saved.cancelled,
             paused: queue.saved.paused,
+            concurrency: queue.saved.concurrency,
         })
     }
 }
@@ -71,6 +74,23 @@ impl Action for Pause {
     fn apply(&self, writer: &mut Writer) -> Result<()> {
         let namespace = writer.namespace(&self.namespace)?;
         writer.index.set_paused(namespace, self.paused);
+        writer.effects.ring = true;
+        Ok(())
+    }
+}
+
+/// See [`crate::store::Store::set_concurrency`].
+pub(super) struct SetConcurrency {
+    pub(super) namespace: Namespace,
+    pub(super) limit: Option<NonZeroU32>,
+}
+
+impl Action for SetConcurrency {
+    type Answer = ();
+
+    fn apply(&self, writer: &mut Writer) -> Result<()> {
+        let namespace = writer.namespace(&self.namespace)?;
+        writer.index.set_concurrency(namespace, self.limit);
         writer.effects.ring = true;
         Ok(())
     }
@@ -95,6 +115,7 @@ impl Action for Release {
         }
         for (key, running) in &running {
             writer.effects.over.push(*key);
+            writer.index.left(key.namespace(), None);
             writer.leave_batch(running.batch)?;
             writer.release(*key, running)?;
         }

@@ -7,11 +7,16 @@ use rusqlite::params;
 use crate::job::State;
 use crate::store::{Claim, Cycle, Lease, Result, Step, StoreError, Token};
 
+use super::bodies::Posted;
 use super::committer::Action;
 use super::key::Key;
 use super::shared::Running;
 use super::writer::{Writer, to_sql};
 use crate::store::record::Attempt;
+
+/// The most jobs that a claim leaves at shut gates: some milliseconds of the writer's
+/// time, since each is read. The next claim goes on with the rest.
+const MOST_SHUT_OUT: usize = 500;
 
 /// See [`crate::store::Store::cycle`].
 pub(super) struct RunCycle {
@@ -64,6 +69,9 @@ impl Action for RunCycle {
 impl Writer {
     fn claim(&mut self, lease: Lease, want: usize) -> Result<Vec<Claim>> {
         self.index.promote(self.now_ms);
+        self.count_capped();
+        let mut shut_out = 0;
+        let mut skipped = Vec::new();
         let batch = self.next_batch;
         let mut claimed = Vec::new();
         let mut jobs = Vec::new();
@@ -78,6 +86,15 @@ impl Writer {
                 }
                 Err(error) => return Err(error),
             };
+            if !self.passes(key, &posted) {
+                shut_out += 1;
+                if shut_out >= MOST_SHUT_OUT {
+                    self.index.skip_turns(key.namespace());
+                    skipped.push(key.namespace());
+                }
+                continue;
+            }
+            self.index.took(key.namespace());
             let attempt = self.index.attempts(key) + 1;
             let data_bytes = self.data_bytes(key)?;
             pack(&mut jobs, key, attempt);
@@ -107,6 +124,9 @@ impl Writer {
                 data_bytes,
             });
         }
+        for namespace in skipped {
+            self.index.go_on(namespace);
+        }
         if !claimed.is_empty() {
             self.next_batch += 1;
             self.batches.insert(batch, claimed.len());
@@ -131,6 +151,32 @@ impl Writer {
             Err(StoreError::Unreadable(_)) => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// Counts what runs where a cap bounds it.
+    fn count_capped(&mut self) {
+        if self.shared.take_parked_below_caps() {
+            self.index.outdate_counts();
+        }
+        if self.index.is_capped() {
+            let running = self.shared.running();
+            let running = running.iter();
+            let running = running.filter(|(_, entry)| !entry.over && entry.awaits.is_none());
+            self.index
+                .count(running.map(|(key, entry)| (*key, &*entry.job)));
+        }
+    }
+
+    /// Whether no cap holds up a job that was popped; else it waits at a gate.
+    fn passes(&mut self, key: Key, posted: &Posted) -> bool {
+        let Some(queue) = self.index.queue(key.namespace()) else {
+            return true;
+        };
+        if !queue.is_capped() || queue.gates().pass(key.id(), &posted.job) {
+            return true;
+        }
+        self.bodies.offer(key, &posted.job, posted.at_ms);
+        false
     }
 
     /// Notes that a batch no longer holds a job.

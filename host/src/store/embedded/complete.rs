@@ -25,6 +25,7 @@ impl Writer {
         else {
             return Ok(false);
         };
+        self.index.left(key.namespace(), done.charged_us());
         self.leave_batch(running.batch)?;
         let cancelled = || {
             Some(Cause::new(

@@ -76,6 +76,7 @@ fn bind(writer: &mut Writer, namespace: u32, new: &NewDeployment) -> Result<Depl
         message_schema: new.message_schema.clone(),
         limits: new.limits,
         deployed_at_ms: writer.now_ms,
+        concurrency: new.concurrency,
     })?;
     writer
         .statement(
@@ -89,15 +90,14 @@ fn bind(writer: &mut Writer, namespace: u32, new: &NewDeployment) -> Result<Depl
         summary: new.summary.clone(),
         message_schema: new.message_schema.clone(),
         limits: new.limits,
+        concurrency: new.concurrency,
         deployed_at_ms: writer.now_ms,
     })
 }
 
 fn refresh(writer: &mut Writer, namespace: u32) -> Result<()> {
     let functions = functions(&writer.db, namespace)?;
-    writer
-        .index
-        .set_has_functions(namespace, !functions.is_empty());
+    writer.index.set_functions(namespace, &functions);
     if let Some(info) = writer
         .index
         .queue(namespace)
@@ -130,6 +130,7 @@ pub(super) fn functions(db: &Connection, namespace: u32) -> Result<Functions> {
             summary: bound.summary,
             message_schema: bound.message_schema,
             limits: bound.limits,
+            concurrency: bound.concurrency,
             deployed_at_ms: bound.deployed_at_ms,
         }));
     }

@@ -1,13 +1,15 @@
 //! What waits, in memory: only numbers, since a hundred thousand jobs may wait.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::job::Namespace;
+use crate::job::{Namespace, NewJob};
 #[cfg(doc)]
 use crate::store::CLAIMS_PER_YIELD;
+use crate::store::Functions;
 
 use super::key::Key;
 use super::queue::{Queue, Rank, Saved};
@@ -19,18 +21,28 @@ pub(super) struct Index {
     queues: Vec<Queue>,
     numbers: HashMap<Namespace, u32>,
     unsaved: Vec<u32>,
-    /// The namespaces that may have something to take, in turn.
-    turns: VecDeque<u32>,
+    /// The namespaces that may have something to take, by their virtual time.
+    turns: BTreeSet<(u64, u32)>,
+    /// The most that a namespace had used when it left the turns.
+    clock: u64,
+    /// The namespaces that a cap bounds.
+    capped: BTreeSet<u32>,
     due: BTreeMap<(u64, Key), Rank>,
     /// How many attempts a waiting or running job has behind it, if any.
     attempts: HashMap<Key, u32>,
 }
 
+fn at(queues: &mut [Queue], namespace: u32) -> Option<&mut Queue> {
+    queues.get_mut(usize::try_from(namespace).ok()?)
+}
+
 impl Index {
     /// Adds a namespace; its number is how many there were.
     pub(super) fn add_namespace(&mut self, info: Arc<NamespaceInfo>, saved: Saved) {
-        self.numbers.insert(info.name.clone(), info.number);
+        let number = info.number;
+        self.numbers.insert(info.name.clone(), number);
         self.queues.push(Queue::new(info, saved));
+        self.note_caps(number);
     }
 
     /// How many namespaces there are.
@@ -45,24 +57,80 @@ impl Index {
 
     /// A namespace's queue.
     pub(super) fn queue(&mut self, namespace: u32) -> Option<&mut Queue> {
-        self.queues.get_mut(usize::try_from(namespace).ok()?)
+        at(&mut self.queues, namespace)
     }
 
-    /// Notes whether a namespace has functions.
-    pub(super) fn set_has_functions(&mut self, namespace: u32, has: bool) {
+    /// Notes which functions a namespace has.
+    pub(super) fn set_functions(&mut self, namespace: u32, functions: &Functions) {
         if let Some(queue) = self.queue(namespace) {
-            queue.has_functions = has;
+            queue.set_functions(functions);
         }
+        self.note_caps(namespace);
         self.take_turns(namespace);
+    }
+
+    /// Notes how many jobs of a namespace may run at once.
+    pub(super) fn set_concurrency(&mut self, namespace: u32, limit: Option<NonZeroU32>) {
+        self.change(namespace, |saved| saved.concurrency = limit);
+        self.note_caps(namespace);
+        self.take_turns(namespace);
+    }
+
+    fn note_caps(&mut self, namespace: u32) {
+        let Some(queue) = self.queue(namespace) else {
+            return;
+        };
+        queue.gates().outdate();
+        if queue.is_capped() {
+            self.capped.insert(namespace);
+        } else {
+            self.capped.remove(&namespace);
+        }
+    }
+
+    /// Whether a cap bounds any namespace.
+    pub(super) fn is_capped(&self) -> bool {
+        !self.capped.is_empty()
+    }
+
+    /// Notes that any job may have been parked.
+    pub(super) fn outdate_counts(&mut self) {
+        for namespace in self.capped.clone() {
+            if let Some(queue) = self.queue(namespace) {
+                queue.gates().outdate();
+            }
+            self.take_turns(namespace);
+        }
+    }
+
+    /// Counts what runs in the namespaces that a cap bounds, and opens their gates.
+    pub(super) fn count<'a>(&mut self, running: impl Iterator<Item = (Key, &'a NewJob)>) {
+        for namespace in &self.capped {
+            if let Some(queue) = at(&mut self.queues, *namespace) {
+                queue.gates().begin_count();
+            }
+        }
+        for (key, job) in running {
+            if self.capped.contains(&key.namespace())
+                && let Some(queue) = at(&mut self.queues, key.namespace())
+            {
+                queue.gates().count(job);
+            }
+        }
+        for namespace in self.capped.clone() {
+            if let Some(queue) = self.queue(namespace) {
+                queue.open_gates();
+                if !queue.may_pop() {
+                    self.leave_turns(namespace);
+                }
+            }
+        }
     }
 
     /// Notes whether a namespace is paused.
     pub(super) fn set_paused(&mut self, namespace: u32, paused: bool) {
         self.change(namespace, |saved| saved.paused = paused);
-        if let Some(queue) = self.queue(namespace) {
-            queue.in_turn = false;
-        }
-        self.turns.retain(|other| *other != namespace);
+        self.leave_turns(namespace);
         self.take_turns(namespace);
     }
 
@@ -84,14 +152,90 @@ impl Index {
         self.take_turns(key.namespace());
     }
 
-    fn take_turns(&mut self, namespace: u32) {
-        if let Some(queue) = self.queue(namespace)
-            && !queue.in_turn
+    /// Lets a namespace have its share, if it has something to take. One that was away
+    /// begins where the one that is next stands.
+    pub(super) fn take_turns(&mut self, namespace: u32) {
+        let next = self.turns.first().map(|(_, next)| *next);
+        let next = next.and_then(|next| at(&mut self.queues, next));
+        let first = next.map_or(self.clock, |queue| queue.share.used());
+        if let Some(queue) = at(&mut self.queues, namespace)
+            && queue.in_turn.is_none()
             && queue.may_pop()
         {
-            queue.in_turn = true;
-            self.turns.push_back(namespace);
+            queue.share.come_back(first);
+            self.go_on(namespace);
         }
+    }
+
+    /// Takes a namespace out that has nothing to take.
+    fn leave_turns(&mut self, namespace: u32) {
+        if let Some(queue) = at(&mut self.queues, namespace)
+            && let Some(time) = queue.in_turn.take()
+        {
+            self.turns.remove(&(time, namespace));
+            self.clock = self.clock.max(queue.share.used());
+        }
+    }
+
+    /// Puts a namespace in its place after its virtual time has changed.
+    fn move_turn(&mut self, namespace: u32) {
+        if let Some(queue) = at(&mut self.queues, namespace)
+            && let Some(time) = &mut queue.in_turn
+        {
+            self.turns.remove(&(*time, namespace));
+            *time = queue.share.virtual_time();
+            self.turns.insert((*time, namespace));
+        }
+    }
+
+    /// Lets a namespace take no turn until [`Index::go_on`].
+    pub(super) fn skip_turns(&mut self, namespace: u32) {
+        self.leave_turns(namespace);
+    }
+
+    /// Lets a namespace take turns again where it stood.
+    pub(super) fn go_on(&mut self, namespace: u32) {
+        if let Some(queue) = at(&mut self.queues, namespace)
+            && queue.in_turn.is_none()
+            && queue.may_pop()
+        {
+            let time = queue.share.virtual_time();
+            queue.in_turn = Some(time);
+            self.turns.insert((time, namespace));
+        }
+    }
+
+    /// Notes that a host holds a job, as the database says.
+    pub(super) fn holds(&mut self, namespace: u32) {
+        if let Some(queue) = self.queue(namespace) {
+            queue.share.took();
+        }
+        self.move_turn(namespace);
+    }
+
+    /// Notes that a host holds a job that was popped.
+    pub(super) fn took(&mut self, namespace: u32) {
+        let Some(queue) = self.queue(namespace) else {
+            return;
+        };
+        queue.took();
+        if queue.may_pop() {
+            self.move_turn(namespace);
+        } else {
+            self.leave_turns(namespace);
+        }
+    }
+
+    /// Notes that a host holds a job of a namespace no longer, which ran for so long.
+    pub(super) fn left(&mut self, namespace: u32, ran_us: Option<u64>) {
+        let Some(queue) = self.queue(namespace) else {
+            return;
+        };
+        queue.share.left();
+        queue.share.ran(ran_us.unwrap_or(0));
+        queue.gates().outdate();
+        self.move_turn(namespace);
+        self.take_turns(namespace);
     }
 
     /// Notes that a mover holds a job, which does not wait here any more.
@@ -145,16 +289,15 @@ impl Index {
         }
     }
 
-    /// Takes the next job: from the namespace whose turn it is, by the rule of
-    /// [`CLAIMS_PER_YIELD`].
+    /// Takes the next job: of the namespace with the smallest virtual time, by the rule
+    /// of [`CLAIMS_PER_YIELD`]. [`Index::took`] counts it, if a host gets it.
     pub(super) fn pop(&mut self) -> Option<Key> {
         loop {
-            let namespace = self.turns.pop_front()?;
-            let queue = self.queue(namespace)?;
-            queue.in_turn = false;
-            let Some(id) = queue.pop() else { continue };
-            self.take_turns(namespace);
-            return Key::new(namespace, id);
+            let (_, namespace) = *self.turns.first()?;
+            match self.queue(namespace)?.pop() {
+                Some(id) => return Key::new(namespace, id),
+                None => self.leave_turns(namespace),
+            }
         }
     }
 

@@ -88,6 +88,7 @@ impl Action for Reap {
         lost.sort_unstable_by_key(|(key, _)| *key);
         for (key, running) in &lost {
             writer.effects.over.push(*key);
+            writer.index.left(key.namespace(), None);
             writer.leave_batch(running.batch)?;
             writer.lose(
                 *key,

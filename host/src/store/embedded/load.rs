@@ -1,6 +1,7 @@
 //! Loads what waits and what is held, and gives back what nobody holds.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -157,6 +158,7 @@ impl Writer {
                 over: false,
             };
             self.shared.running().insert(key, running);
+            self.index.holds(key.namespace());
         }
         for (key, by, cancel) in lost {
             self.lose(key, by.attempt, by.claimed_at_ms, cancel)?;
@@ -170,7 +172,7 @@ fn saved(db: &Connection, namespace: u32) -> Result<Saved> {
     let number = |row: &Row<'_>, n| row.get(n).map(from_sql);
     let saved = db
         .prepare_cached(
-            "SELECT next_id, paused, posted, completed, failed, cancelled FROM queues WHERE namespace = ?",
+            "SELECT next_id, paused, posted, completed, failed, cancelled, concurrency FROM queues WHERE namespace = ?",
         )?
         .query_row([namespace], |row| {
             Ok(Saved {
@@ -180,6 +182,7 @@ fn saved(db: &Connection, namespace: u32) -> Result<Saved> {
                 completed: number(row, 3)?,
                 failed: number(row, 4)?,
                 cancelled: number(row, 5)?,
+                concurrency: row.get::<_, Option<u32>>(6)?.and_then(NonZeroU32::new),
             })
         })
         .optional()?

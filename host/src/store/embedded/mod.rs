@@ -17,6 +17,7 @@ mod complete;
 mod data;
 mod deploy;
 mod ending;
+mod gates;
 mod index;
 mod key;
 mod lease;

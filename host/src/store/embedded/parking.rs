@@ -110,6 +110,9 @@ impl Shared {
         };
         let was = std::mem::replace(&mut entry.awaits, awaits);
         if was.is_some() != entry.awaits.is_some() {
+            if was.is_none() {
+                self.note_parked();
+            }
             let attempt = token.attempt;
             let news = News::State { attempt, state };
             self.newsroom().tell(&token.namespace, token.id, news);

@@ -2,13 +2,16 @@
 //! kept of it beside its jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::job::{JobId, NewJob, Priority};
-use crate::store::CLAIMS_PER_YIELD;
+use crate::store::fair::Share;
+use crate::store::{CLAIMS_PER_YIELD, Functions};
 
+use super::gates::Gates;
 use super::shared::NamespaceInfo;
 
 /// Where a job stands among those that wait: its priority, and whether it names
@@ -28,6 +31,11 @@ impl Rank {
             priority: job.priority,
             runs_all: job.functions.is_empty(),
         }
+    }
+
+    /// The priority.
+    pub(super) fn priority(self) -> Priority {
+        self.priority
     }
 
     /// As it is stored.
@@ -83,6 +91,8 @@ pub(super) struct Saved {
     /// The id of the next job.
     pub(super) next_id: u64,
     pub(super) paused: bool,
+    /// How many jobs may run at once.
+    pub(super) concurrency: Option<NonZeroU32>,
     pub(super) posted: u64,
     pub(super) completed: u64,
     pub(super) failed: u64,
@@ -95,6 +105,7 @@ impl Saved {
         *self = Self {
             next_id: self.next_id,
             paused: self.paused,
+            concurrency: self.concurrency,
             ..Self::default()
         };
     }
@@ -112,8 +123,11 @@ pub(super) struct Queue {
     /// How many jobs wait for their time.
     pub(super) scheduled: u64,
     pub(super) has_functions: bool,
-    /// Whether it is among those that have something to take.
-    pub(super) in_turn: bool,
+    /// What it has had of the slots.
+    pub(super) share: Share,
+    /// Its virtual time among those that have something to take, if it is one.
+    pub(super) in_turn: Option<u64>,
+    gates: Gates,
     lanes: [Lane; Priority::COUNT],
     claims: u64,
 }
@@ -123,12 +137,14 @@ impl Queue {
     pub(super) fn new(info: Arc<NamespaceInfo>, saved: Saved) -> Self {
         Self {
             has_functions: !info.functions().is_empty(),
+            gates: Gates::of(&info.functions()),
             info,
             saved,
             unsaved: false,
             held: BTreeMap::new(),
             scheduled: 0,
-            in_turn: false,
+            share: Share::default(),
+            in_turn: None,
             lanes: Default::default(),
             claims: 0,
         }
@@ -137,7 +153,7 @@ impl Queue {
     /// How many jobs wait and are due.
     pub(super) fn queued(&self) -> u64 {
         let lane = |l: &Lane| (l.named.len() + l.unnamed.len()) as u64;
-        self.lanes.iter().map(lane).sum()
+        self.lanes.iter().map(lane).sum::<u64>() + self.gates.waiting()
     }
 
     /// Adds a job that is due.
@@ -149,6 +165,9 @@ impl Queue {
 
     /// Takes a job out that is due.
     pub(super) fn remove(&mut self, rank: Rank, id: JobId) {
+        if self.gates.remove(id) {
+            return;
+        }
         if let Some(lane) = self.lanes.get_mut(rank.priority.index()) {
             lane.set(rank).remove(&id);
         }
@@ -157,12 +176,46 @@ impl Queue {
     /// Whether a job waits and is due.
     pub(super) fn is_ready(&self, id: JobId) -> bool {
         let waits = |l: &Lane| l.named.contains(&id) || l.unnamed.contains(&id);
-        self.lanes.iter().any(waits)
+        self.lanes.iter().any(waits) || self.gates.has(id)
+    }
+
+    /// Puts the caps of these functions in the place of the old ones.
+    pub(super) fn set_functions(&mut self, functions: &Functions) {
+        self.has_functions = !functions.is_empty();
+        let mut before = std::mem::replace(&mut self.gates, Gates::of(functions));
+        for (rank, id) in before.take_all() {
+            self.add(rank, id);
+        }
+    }
+
+    /// Whether a cap bounds how many jobs run.
+    pub(super) fn is_capped(&self) -> bool {
+        self.saved.concurrency.is_some() || !self.gates.is_empty()
+    }
+
+    /// The caps on what runs.
+    pub(super) fn gates(&mut self) -> &mut Gates {
+        &mut self.gates
+    }
+
+    /// Lets what waits at open gates stand in the queue again.
+    pub(super) fn open_gates(&mut self) {
+        for (rank, id) in self.gates.open() {
+            self.add(rank, id);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let limit = self.saved.concurrency.map(NonZeroU32::get);
+        limit.is_none_or(|limit| {
+            self.gates
+                .has_room(usize::try_from(limit).unwrap_or(usize::MAX))
+        })
     }
 
     /// Takes the next job.
     pub(super) fn pop(&mut self) -> Option<JobId> {
-        if self.saved.paused {
+        if self.saved.paused || !self.has_room() {
             return None;
         }
         let has_functions = self.has_functions;
@@ -177,13 +230,20 @@ impl Queue {
                 .iter_mut()
                 .find_map(|lane| lane.pop(has_functions))
         };
-        self.claims += u64::from(id.is_some());
         id
+    }
+
+    /// Counts a claim.
+    pub(super) fn took(&mut self) {
+        self.claims += 1;
+        self.share.took();
     }
 
     /// Whether [`Queue::pop`] finds something.
     pub(super) fn may_pop(&self) -> bool {
         let lane = |l: &Lane| !l.named.is_empty() || (self.has_functions && !l.unnamed.is_empty());
-        !self.saved.paused && self.lanes.iter().any(lane)
+        !self.saved.paused
+            && self.has_room()
+            && (self.lanes.iter().any(lane) || self.gates.may_open())
     }
 }

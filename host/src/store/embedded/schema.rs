@@ -85,10 +85,11 @@ CREATE TABLE callbacks (key INTEGER PRIMARY KEY, due INTEGER, number INTEGER NOT
 CREATE INDEX callbacks_due ON callbacks (due) WHERE due IS NOT NULL;
 ";
 
-/// What version 4 added: how many jobs a tree has had, by its root. A tree of before is
-/// counted from then on.
+/// What version 4 added: how many jobs a tree has had, by its root (a tree of before is
+/// counted from then on), and how many jobs of a namespace may run at once.
 const TABLES_4: &str = "
 CREATE TABLE trees (root INTEGER PRIMARY KEY, jobs INTEGER NOT NULL);
+ALTER TABLE queues ADD COLUMN concurrency INTEGER;
 ";
 
 /// Opens the database for writing, and creates it if it is not there.

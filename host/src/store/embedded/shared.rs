@@ -87,6 +87,10 @@ pub(super) struct Shared {
     work: Notify,
     may_claim: AtomicBool,
     next_due: AtomicU64,
+    /// A cap bounds some namespace, as of the last transaction.
+    is_capped: AtomicBool,
+    /// A job was parked since the last claim, and so left a place below a cap.
+    parked_below_caps: AtomicBool,
     outbox: Notify,
     next_callback: AtomicU64,
     closed: AtomicBool,
@@ -141,7 +145,25 @@ impl Shared {
 
     /// Whether something can be taken.
     pub(super) fn may_claim(&self) -> bool {
-        self.may_claim.load(Ordering::SeqCst)
+        self.may_claim.load(Ordering::SeqCst) || self.parked_below_caps.load(Ordering::SeqCst)
+    }
+
+    /// Publishes whether a cap bounds some namespace.
+    pub(super) fn set_capped(&self, is_capped: bool) {
+        self.is_capped.store(is_capped, Ordering::SeqCst);
+    }
+
+    /// Notes that a job was parked, which may let another one pass.
+    pub(super) fn note_parked(&self) {
+        if self.is_capped.load(Ordering::SeqCst) {
+            self.parked_below_caps.store(true, Ordering::SeqCst);
+            self.ring();
+        }
+    }
+
+    /// Whether a job was parked below a cap since this was last asked.
+    pub(super) fn take_parked_below_caps(&self) -> bool {
+        self.parked_below_caps.swap(false, Ordering::SeqCst)
     }
 
     /// When the next scheduled job is due, in ms since the Unix epoch.

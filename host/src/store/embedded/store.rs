@@ -1,5 +1,6 @@
 //! The store's calls.
 
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::store::{
     Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
 };
 
-use super::administer::{Pause, Purge, Release, Rezero, Status};
+use super::administer::{Pause, Purge, Release, Rezero, SetConcurrency, Status};
 use super::callbacks::{CalledBack, TakeCallbacks};
 use super::cancel::Cancel;
 use super::children::children;
@@ -295,6 +296,15 @@ impl Store for EmbeddedStore {
     async fn pause(&self, namespace: &Namespace, paused: bool) -> Result<()> {
         let namespace = namespace.clone();
         self.write(Pause { namespace, paused }).await
+    }
+
+    async fn set_concurrency(
+        &self,
+        namespace: &Namespace,
+        limit: Option<NonZeroU32>,
+    ) -> Result<()> {
+        let namespace = namespace.clone();
+        self.write(SetConcurrency { namespace, limit }).await
     }
 
     async fn release(&self, namespace: &Namespace) -> Result<usize> {

@@ -1,6 +1,7 @@
 //! The writer's state and its transaction.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -181,6 +182,7 @@ impl Writer {
             }
         }
         self.tell(&effects.states, &effects.ended);
+        self.shared.set_capped(self.index.is_capped());
         self.shared
             .set_work(self.index.may_pop(), self.index.next_due());
         if effects.callbacks {
@@ -242,7 +244,7 @@ impl Writer {
     /// Writes what changed of the queues: once for all calls of a transaction.
     fn save_queues(&mut self) -> Result<()> {
         for (namespace, saved) in self.index.take_unsaved() {
-            self.statement("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?, ?)")?
+            self.statement("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?
                 .execute(params![
                     namespace,
                     to_sql(saved.next_id),
@@ -251,6 +253,7 @@ impl Writer {
                     to_sql(saved.completed),
                     to_sql(saved.failed),
                     to_sql(saved.cancelled),
+                    saved.concurrency.map(NonZeroU32::get),
                 ])?;
         }
         Ok(())

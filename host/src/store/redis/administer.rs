@@ -1,5 +1,7 @@
 //! What people do to a queue: look, pause, release, purge.
 
+use std::num::NonZeroU32;
+
 use redis::Value;
 use uuid::Uuid;
 
@@ -32,7 +34,22 @@ impl RedisStore {
             failed: answer.number()?,
             cancelled: answer.number()?,
             paused: answer.truth()?,
+            concurrency: u32::try_from(answer.number()?)
+                .ok()
+                .and_then(NonZeroU32::new),
         })
+    }
+
+    pub(super) async fn set_limit(
+        &self,
+        namespace: &Namespace,
+        limit: Option<NonZeroU32>,
+    ) -> Result<()> {
+        let mut command = self.link.command(script::LIMIT);
+        command
+            .arg(namespace.as_str())
+            .arg(limit.map_or(0, NonZeroU32::get));
+        self.link.run(script::LIMIT, &command).await.map(drop)
     }
 
     pub(super) async fn set_paused(&self, namespace: &Namespace, paused: bool) -> Result<()> {

@@ -52,6 +52,9 @@ struct Group {
     namespace: Namespace,
     plain: Vec<End>,
     others: Vec<End>,
+    /// How many of them ran, and are not released, and for how long together, in µs.
+    runs: u64,
+    run_us: u64,
 }
 
 /// The ends of a step.
@@ -83,11 +86,17 @@ impl Ends {
                     namespace: namespace.clone(),
                     plain: Vec::new(),
                     others: Vec::new(),
+                    runs: 0,
+                    run_us: 0,
                 });
                 self.groups.last_mut()
             }
         };
         let Some(group) = group else { return Ok(()) };
+        if let Some(run_us) = done.charged_us() {
+            group.runs += 1;
+            group.run_us = group.run_us.saturating_add(run_us);
+        }
         let list = match end.plain() {
             Some(_) => &mut group.plain,
             None => &mut group.others,
@@ -104,7 +113,9 @@ impl Ends {
             command
                 .arg(group.namespace.as_str())
                 .arg(group.plain.len())
-                .arg(group.others.len());
+                .arg(group.others.len())
+                .arg(group.runs)
+                .arg(group.run_us);
             for end in &group.plain {
                 order.push(end.index);
                 let record = end.plain().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Functions: bound, unbound, and known here as long as nobody changes them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use redis::Value;
@@ -33,8 +34,10 @@ impl RedisStore {
                 limits: new.limits,
                 // Redis's clock is put before the record.
                 deployed_at_ms: 0,
+                concurrency: new.concurrency,
             })?;
-            command.arg(new.function.as_str()).arg(record);
+            let cap = new.concurrency.map_or(0, NonZeroU32::get);
+            command.arg(new.function.as_str()).arg(cap).arg(record);
         }
         let mut answer = Reply::new(self.link.run(script::DEPLOY, &command).await?)?;
         let deployed_at_ms = answer.number()?;
@@ -49,6 +52,7 @@ impl RedisStore {
                     summary: new.summary,
                     message_schema: new.message_schema,
                     limits: new.limits,
+                    concurrency: new.concurrency,
                     deployed_at_ms,
                 }))
             })
@@ -131,6 +135,7 @@ fn read_one(name: &str, value: &[u8]) -> Result<(u64, Deployment)> {
         summary: bound.summary,
         message_schema: bound.message_schema,
         limits: bound.limits,
+        concurrency: bound.concurrency,
         deployed_at_ms,
     };
     Ok((place, deployment))

@@ -1,4 +1,5 @@
-//! The scripts, each in a file of its own under `scripts/`, behind a common prelude.
+//! The scripts, each in a file of its own under `scripts/`, behind a common prelude
+//! and, where jobs come and go, what is common to those (`gates.lua`).
 
 use std::sync::LazyLock;
 
@@ -18,10 +19,11 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($const:ident = $name:literal),+ $(,)?) => {
+    ($($const:ident = $name:literal $(with $part:literal)?),+ $(,)?) => {
         $(pub(super) const $const: Script = {
             const TEXT: &str = concat!(
                 include_str!("scripts/prelude.lua"),
+                $(include_str!(concat!("scripts/", $part, ".lua")),)?
                 include_str!(concat!("scripts/", $name, ".lua")),
             );
             fn hash() -> &'static str {
@@ -35,20 +37,21 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ASIDE = "aside",
+    ASIDE = "aside" with "gates",
     CALLED = "called",
     CANCEL = "cancel",
-    CYCLE = "cycle",
-    DEPLOY = "deploy",
+    CYCLE = "cycle" with "gates",
+    DEPLOY = "deploy" with "gates",
     FUNCTIONS = "functions",
     GREET = "greet",
     JOB = "job",
     LET_GO = "let_go",
     LEAVE = "leave",
+    LIMIT = "limit",
     LOG = "log",
     OUTBOX = "outbox",
     OUTCOMES = "outcomes",
-    PARK = "park",
+    PARK = "park" with "gates",
     PAUSE = "pause",
     PURGE = "purge",
     REAP = "reap",
@@ -60,8 +63,8 @@ scripts! {
     STATUS = "status",
     SUBMIT = "submit",
     SWEEP = "sweep",
-    UNDEPLOY = "undeploy",
-    UNPARK = "unpark",
+    UNDEPLOY = "undeploy" with "gates",
+    UNPARK = "unpark" with "gates",
     WAITING = "waiting",
     WATCH = "watch",
 }

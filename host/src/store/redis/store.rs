@@ -1,6 +1,7 @@
 //! The store's calls.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use redis::Cmd;
 use uuid::Uuid;
 
 use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
+use crate::store::fair::{REMEMBERED_RUNS, UNKNOWN_JOB_US};
 use crate::store::record::{Ended, Fate};
 use crate::store::{
     AttemptLog, CLAIMS_PER_YIELD, Callback, Cancelled, Completion, Cycle, Deployment, Functions,
@@ -68,7 +70,9 @@ impl RedisStore {
             .arg(incarnation.to_string())
             .arg(number)
             .arg(want)
-            .arg(CLAIMS_PER_YIELD);
+            .arg(CLAIMS_PER_YIELD)
+            .arg(UNKNOWN_JOB_US)
+            .arg(REMEMBERED_RUNS);
         let order = ends.add_to(&mut command);
         (command, order)
     }
@@ -557,6 +561,14 @@ impl Store for RedisStore {
 
     async fn release(&self, namespace: &Namespace) -> Result<usize> {
         Ok(self.release_running(namespace).await? + self.release_held(namespace).await?)
+    }
+
+    async fn set_concurrency(
+        &self,
+        namespace: &Namespace,
+        limit: Option<NonZeroU32>,
+    ) -> Result<()> {
+        self.set_limit(namespace, limit).await
     }
 
     async fn rezero(&self, namespace: &Namespace) -> Result<()> {

@@ -9,7 +9,13 @@ for i = 2, #ARGV do
   local value = call('HGET', W, ARGV[i])
   if value then
     local ns, member = string.match(ARGV[i], '^(.*)/'), string.match(value, '^%d+:%d+:%d:(.*)$')
-    call('ZADD', space(ns) .. 'aside', id_of(member), member)
+    local N = space(ns)
+    call('ZADD', N .. 'aside', id_of(member), member)
     call('HDEL', W, ARGV[i])
+    call('HINCRBY', N .. 'meta', 'held', -1)
+    leave_gates(N, { id_of(member) })
+    if has_waiting(N) then
+      activate(ns)
+    end
   end
 end

@@ -4,8 +4,11 @@
 -- ARGV[2]  number of the step
 -- ARGV[3]  how many jobs to take
 -- ARGV[4]  every how manieth claim takes the lowest priority first
--- ARGV[5]  how many groups of ends follow, no job twice, each of:
---   namespace; number of plain ends; number of others;
+-- ARGV[5]  what a job is taken to use before any of its namespace has ended, µs
+-- ARGV[6]  how many runs the average of a namespace remembers
+-- ARGV[7]  how many groups of ends follow, no job twice, each of:
+--   namespace; number of plain ends; number of others; how many of all ran, and are not
+--   released; how long those ran together, µs;
 --   the plain ones, of jobs that completed at first try with nothing to log and nobody to
 --   call back: id; attempt (1); the record of the end;
 --   the others: id; value; verdict; pause, ms; when the result expires, ms, or '';
@@ -19,6 +22,7 @@
 -- come their records; then the past attempts of those that have any; a version of
 -- functions is namespace, number.
 local inc, step, want, every = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local unknown_us, remembered = tonumber(ARGV[5]), tonumber(ARGV[6])
 local W, S = P .. 'w:' .. inc, P .. 's:' .. inc
 if not call('ZSCORE', P .. 'hosts', inc) then
   return { 'lost' }
@@ -33,6 +37,34 @@ if before then
 end
 even_if_full()
 local now = now_ms()
+
+-- What decides about a namespace's share, as its `meta` has it.
+local function share_of(N)
+  local m = call('HMGET', N .. 'meta', 'used', 'held', 'runs', 'spent', 'limit', 'caps', 'claims', 'functions')
+  local share = { limit = m[5], caps = m[6], claims = tonumber(m[7] or 0), functions = m[8] or '0' }
+  for i, name in ipairs({ 'used', 'held', 'runs', 'spent' }) do
+    share[name] = tonumber(m[i] or 0)
+  end
+  return share
+end
+
+-- What a job of it probably uses, µs.
+local function cost_of(share)
+  return share.runs > 0 and math.max(math.floor(share.spent / share.runs), 1) or unknown_us
+end
+
+-- Counts an end of so many attempts, of which `runs` ran for `spent` µs.
+local function settle(ns, N, share, ended, runs, spent)
+  share.held = math.max(share.held - ended, 0)
+  share.used, share.runs, share.spent = share.used + spent, share.runs + runs, share.spent + spent
+  while share.runs >= remembered do
+    share.runs, share.spent = math.floor(share.runs / 2), math.floor(share.spent / 2)
+  end
+  local cost = cost_of(share)
+  call('HSET', N .. 'meta', 'used', share.used, 'held', share.held, 'runs', share.runs,
+    'spent', share.spent, 'cost', cost)
+  call('ZADD', P .. 'active', 'XX', share.used + share.held * cost, ns)
+end
 
 -- What the ends of a step come to.
 local over, ended, stopped, records, drop = {}, {}, {}, {}, {}
@@ -106,17 +138,18 @@ end
 
 -- Records the ends; answers the indexes of those that do not count.
 local function complete()
-  local fields, starts, groups, n, at = {}, {}, {}, 0, 6
-  for g = 1, ARGV[5] do
+  local fields, starts, groups, n, at = {}, {}, {}, 0, 8
+  for g = 1, ARGV[7] do
     local ns, short, long = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local slash = ns .. '/'
+    local share = share_of(space(ns))
     local group = {
-      ns = ns, first = n + 1, plain = n + short, last = n + short + long,
+      ns = ns, share = share, runs = tonumber(ARGV[at + 3]), spent = tonumber(ARGV[at + 4]), over = 0, first = n + 1, plain = n + short, last = n + short + long,
       ready = {}, later = {}, dead = {}, attempts = {}, forget = {}, c = 0, f = 0, x = 0,
-      parked = call('EXISTS', space(ns) .. 'p') == 1 and {},
+      parked = call('EXISTS', space(ns) .. 'p') == 1 and {}, through = share.caps and {},
     }
     groups[g] = group
-    at = at + 3
+    at = at + 5
     for _ = 1, short do
       n = n + 1
       fields[n], starts[n] = slash .. ARGV[at], at
@@ -141,8 +174,12 @@ local function complete()
       else
         o = o + 1
         over[o] = field
+        group.over = group.over + 1
         if group.parked then
           group.parked[#group.parked + 1] = ARGV[b]
+        end
+        if group.through then
+          group.through[#group.through + 1] = ARGV[b]
         end
         if stop then
           stopped[#stopped + 1] = field
@@ -169,11 +206,18 @@ local function complete()
   for _, group in ipairs(groups) do
     local N = space(group.ns)
     many('HDEL', N .. 'p', group.parked or {})
+    -- What a refused end used is not known apart: it is left out in proportion.
+    local part = group.over / (group.last - group.first + 1)
+    settle(group.ns, N, group.share, group.over, math.floor(group.runs * part), math.floor(group.spent * part))
+    leave_gates(N, group.through or {})
     many('HSET', N .. 'a', group.attempts)
     many('HDEL', N .. 'a', group.forget)
     many('ZADD', N .. 'dead', group.dead)
     enqueue(group.ns, group.ready)
     delay(group.ns, group.later)
+    if (group.share.limit or group.share.caps) and has_waiting(N) then
+      activate(group.ns)
+    end
     for verdict, name in pairs({ c = 'completed', f = 'failed', x = 'cancelled' }) do
       if group[verdict] > 0 then
         call('HINCRBY', N .. 'meta', name, group[verdict])
@@ -256,14 +300,66 @@ end
 -- keys of their records, and of the past attempts of those that have any.
 local fields, values, keys, pasts, versions = {}, {}, {}, {}, {}
 
--- Takes up to `n` jobs of a namespace; answers how many, and whether none are left.
-local function take(ns, n)
+-- The most jobs that a claim leaves at shut gates, of one namespace: a millisecond or two.
+local MOST_SHUT_OUT = 500
+
+-- Gives each of these namespaces, of which the first is the next, so many of `n` claims that
+-- it comes to the same as if each claim went to the one with the smallest virtual time.
+local function allot(list, n)
+  for _, one in ipairs(list) do
+    one.cost = cost_of(one.share)
+    one.at, one.n = one.share.used + one.share.held * one.cost, 0
+  end
+  if #list == 1 then
+    list[1].n = n
+    return
+  end
+  table.sort(list, function(a, b) return a.at < b.at or a.at == b.at and a.ns < b.ns end)
+  -- As many at once as surely are theirs: up to the level that all would reach if claims
+  -- could be cut in pieces, and each took at most one more than its piece.
+  local rates, sum, level = 0, n - #list, nil
+  if sum > 0 then
+    for i, one in ipairs(list) do
+      rates, sum = rates + 1 / one.cost, sum + one.at / one.cost
+      level = sum / rates
+      if not list[i + 1] or list[i + 1].at >= level then
+        break
+      end
+    end
+    for _, one in ipairs(list) do
+      if one.at < level then
+        one.n = math.min(math.ceil((level - one.at) / one.cost), n)
+        one.at = one.at + one.n * one.cost
+        n = n - one.n
+      end
+    end
+  end
+  for _ = 1, n do
+    local first = list[1]
+    for i = 2, #list do
+      if list[i].at < first.at then
+        first = list[i]
+      end
+    end
+    first.n, first.at = first.n + 1, first.at + first.cost
+  end
+end
+
+-- Takes up to `n` jobs of a namespace; answers how many, and whether there may be more.
+local function take(ns, share, n)
   local N = space(ns)
-  local meta = call('HMGET', N .. 'meta', 'claims', 'functions')
-  local claimed = tonumber(meta[1] or 0)
+  local room = share.limit and share.limit - (share.held - call('HLEN', N .. 'p'))
+  if room and room <= 0 then
+    return 0, false
+  end
+  n = math.min(n, room or n)
+  local gates = share.caps and gates_of(N)
+  if gates then
+    open_gates(gates, N, n)
+  end
   local members, count = {}, 0
   while count < n do
-    local popped = pop(N, n - count, claimed + count)
+    local popped = pop(N, n - count, share.claims + count)
     if #popped == 0 then
       break
     end
@@ -275,17 +371,22 @@ local function take(ns, n)
       end
       if has_functions == false and is_nameless(member) then
         idle[#idle + 1] = member
-      else
+      elseif not gates or pass_gates(gates, ns, N, member) then
         count = count + 1
         members[count] = member
       end
     end
     add('i', N, idle)
+    if gates and gates.shut_out >= MOST_SHUT_OUT then
+      break
+    end
   end
+  local is_gate_open = gates and close_gates(gates, N)
   if count > 0 then
-    call('HINCRBY', N .. 'meta', 'claims', count)
+    share.held = share.held + count
+    call('HSET', N .. 'meta', 'claims', share.claims + count, 'held', share.held, 'cost', cost_of(share))
     versions[#versions + 1] = ns
-    versions[#versions + 1] = meta[2] or '0'
+    versions[#versions + 1] = share.functions
     local slash, records, fresh = ns .. '/', P .. 'j:' .. ns .. '/', '1:' .. now .. ':0:'
     local ids = {}
     for i = 1, count do
@@ -304,27 +405,34 @@ local function take(ns, n)
       end
     end
   end
-  return count, queues('q', N) == 0
+  return count, count ~= room and (is_gate_open or queues('q', N) > 0)
 end
 
--- Takes up to `want` jobs; the namespaces take turns.
+-- Takes up to `want` jobs, each of the namespace that has used the least.
 local function claim()
-  local left = want
+  local left, done = want, {}
   while left > 0 do
-    local spaces = call('ZRANGE', P .. 'active', 0, 63)
-    if #spaces == 0 then
+    local list = {}
+    for _, ns in ipairs(call('ZRANGE', P .. 'active', 0, 63)) do
+      if not done[ns] and #list < left then
+        list[#list + 1] = { ns = ns, share = share_of(space(ns)) }
+      end
+    end
+    if #list == 0 then
       break
     end
-    for i, ns in ipairs(spaces) do
-      local taken, dry = take(ns, math.ceil(left / (#spaces - i + 1)))
-      left = left - taken
-      if dry then
-        call('ZREM', P .. 'active', ns)
-      elseif #spaces > 1 then
-        call('ZADD', P .. 'active', call('HINCRBY', P .. 'meta', 'turn', 1), ns)
-      end
-      if left == 0 then
-        break
+    allot(list, left)
+    for _, one in ipairs(list) do
+      if one.n > 0 then
+        local taken, has_more = take(one.ns, one.share, one.n)
+        left = left - taken
+        if has_more then
+          -- One that has more and took less leaves its jobs at gates, and is done for now.
+          done[one.ns] = taken < one.n
+          call('ZADD', P .. 'active', one.share.used + one.share.held * cost_of(one.share), one.ns)
+        else
+          rest(one.ns, one.share.used)
+        end
       end
     end
   end
@@ -363,7 +471,7 @@ if step == made then
   end
   claimed_before(made_claims)
 else
-  if ARGV[5] ~= '0' then
+  if ARGV[7] ~= '0' then
     refused = complete()
   end
   promote()

@@ -63,6 +63,15 @@ if inc ~= '' and #open > 0 then
   else
     call('HSET', waits, id, number .. ':' .. more)
     tell_all({ { field, attempt, 'p' } })
+    local N = space(ns)
+    local m = call('HMGET', N .. 'meta', 'limit', 'caps')
+    if m[1] or m[2] then
+      -- It has given its slot away, and its place below the caps.
+      leave_gate_to_park(N, id)
+      if has_waiting(N) then
+        activate(ns)
+      end
+    end
   end
 end
 local parked, later = {}, {}

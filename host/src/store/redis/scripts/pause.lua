@@ -3,14 +3,15 @@
 -- ARGV[1]  namespace
 -- ARGV[2]  1 to pause, 0 to resume
 local ns = ARGV[1]
+local N = space(ns)
 even_if_full()
 call('SADD', P .. 'ns', ns)
 if ARGV[2] == '1' then
-  call('HSET', space(ns) .. 'meta', 'paused', '1')
-  call('ZREM', P .. 'active', ns)
+  call('HSET', N .. 'meta', 'paused', '1')
+  rest(ns, tonumber(call('HGET', N .. 'meta', 'used') or 0))
 else
-  call('HDEL', space(ns) .. 'meta', 'paused')
-  if queues('q', space(ns)) > 0 then
+  call('HDEL', N .. 'meta', 'paused')
+  if has_waiting(N) then
     activate(ns)
   end
 end

@@ -1,7 +1,8 @@
 -- What every script begins with. KEYS[1] is the prefix of all keys, `{skep}:`, whose
 -- hash tag keeps them in one slot; the names of other keys are made from it here.
 --
---   meta        HASH    schema, id (of this store), events (the last one's number), turn
+--   meta        HASH    schema, id (of this store), events (the last one's number), clock
+--                       (the largest `used` of a namespace that has left `active`)
 --   hosts       ZSET    incarnation -> when its lease ends, ms
 --   w:<inc>     HASH    what an incarnation holds: `ns/id` -> `attempt:claimed ms:past:member`;
 --                       and '' as long as nobody has taken any of it away. Its value is a
@@ -10,7 +11,8 @@
 --   s:<inc>     STRING  the last step of an incarnation: `number|ns/id ..|refused ..`
 --   g:<inc>     HASH    what its jobs say while they run: `ns/id` -> `lines:progress`, the
 --                       number of log lines so far and the record of the progress or ''
---   active      ZSET    namespaces with jobs to take -> turn
+--   active      ZSET    namespaces with jobs to take -> virtual time, µs: the smallest goes
+--                       next (`store/fair.rs`)
 --   dues        ZSET    namespaces with delayed jobs -> when the first is due, ms
 --   stop        SET     running jobs that somebody wants stopped: `ns/id`
 --   expire      ZSET    `ns/id` -> when its result is dropped, ms
@@ -23,10 +25,18 @@
 --   c:<digest>  STRING  a component
 --   n:<ns>:meta HASH    last (id), claims, paused, functions (version of the whole); posted,
 --                       completed, failed, cancelled, purged, and what the first four
---                       were at the last rezero (0:posted, ..)
+--                       were at the last rezero (0:posted, ..); used, µs; held (by hosts);
+--                       runs and spent, µs, of which cost is the average; limit (of jobs
+--                       that run at once); caps (1 if a function has one)
 --   n:<ns>:q0 .. q3 ZSET  members that wait, by priority -> id
 --   n:<ns>:i0 .. i3 ZSET  the same, of jobs that name no function while there is none
 --   n:<ns>:aside ZSET   the same of all priorities, of jobs that cannot be read
+--   n:<ns>:g    ZSET    the same of all priorities, of jobs that wait at the gate of a function
+--                       of which as many run as may; gate HASH id -> function; g0:<function>
+--                       .. g3:<function> ZSET  the same by gate and priority
+--   n:<ns>:caps HASH    function -> how many jobs of it may run at once; busy: how many do
+--   n:<ns>:in   HASH    id -> the capped functions that a held job names, separated by spaces,
+--                       or `*` for all; while it is parked `-` is before them
 --   n:<ns>:d    ZSET    members that are delayed -> when they are due, ms
 --   n:<ns>:t    ZSET    the same members -> id
 --   n:<ns>:m    HASH    id -> `mover:due ms or 0:member`, of jobs held for another store
@@ -49,7 +59,8 @@
 --
 -- A member is `id:rank`; a rank is a priority and what kind of job it is: `.`, or `*` if
 -- it names no function; `!` and `+` are the same of jobs with a callback. Numbers stay
--- below 10^14, which Lua writes out in full.
+-- below 10^14, which Lua writes out in full; virtual times may be larger, and are only
+-- given to Redis as numbers, which it writes with 17 digits.
 local P = KEYS[1]
 local call = redis.call
 
@@ -202,17 +213,50 @@ local function unpark(fields)
   end
 end
 
--- Lets a namespace take its turns.
+-- Whether as many jobs of a namespace run as may. What is parked does not run.
+local function is_full(N, limit, held)
+  return limit and held - call('HLEN', N .. 'p') >= tonumber(limit)
+end
+
+-- Lets a namespace have its share, unless it is paused or full. If it was away it begins
+-- where the one that is next stands, so that it has saved nothing.
 local function activate(ns)
-  if not call('HGET', space(ns) .. 'meta', 'paused') then
-    call('ZADD', P .. 'active', 'NX', call('HGET', P .. 'meta', 'turn') or '0', ns)
-    ring()
+  local active = P .. 'active'
+  if not call('ZSCORE', active, ns) then
+    local N = space(ns)
+    local m = call('HMGET', N .. 'meta', 'paused', 'used', 'held', 'cost', 'limit')
+    local used, held = tonumber(m[2] or 0), tonumber(m[3] or 0)
+    if m[1] or is_full(N, m[5], held) then
+      return
+    end
+    local first = call('ZRANGE', active, 0, 0)[1]
+    local from = first and call('HGET', space(first) .. 'meta', 'used')
+      or not first and call('HGET', P .. 'meta', 'clock')
+    if tonumber(from or 0) > used then
+      used = tonumber(from)
+      call('HSET', N .. 'meta', 'used', used)
+    end
+    call('ZADD', active, used + held * (m[4] or 0), ns)
+  end
+  ring()
+end
+
+-- Takes a namespace out that has used so much, and has no jobs to take.
+local function rest(ns, used)
+  call('ZREM', P .. 'active', ns)
+  if used > tonumber(call('HGET', P .. 'meta', 'clock') or 0) then
+    call('HSET', P .. 'meta', 'clock', used)
   end
 end
 
 -- How many of a namespace's four queues of a kind have members.
 local function queues(kind, N)
   return call('EXISTS', N .. kind .. '0', N .. kind .. '1', N .. kind .. '2', N .. kind .. '3')
+end
+
+-- Whether jobs wait that some host could take, now or when a gate opens.
+local function has_waiting(N)
+  return queues('q', N) > 0 or call('EXISTS', N .. 'g') == 1
 end
 
 -- Adds members to a namespace's queues of a kind, q or i.
@@ -242,11 +286,22 @@ local function enqueue(ns, members)
   end
 end
 
+-- Takes a member from the gate at which it waits; answers 1 if it did, else 0.
+local function ungate(N, member)
+  local id = id_of(member)
+  local gate = call('HGET', N .. 'gate', id)
+  if gate then
+    call('HDEL', N .. 'gate', id)
+    call('ZREM', N .. 'g' .. lane_of(member) .. ':' .. gate, member)
+  end
+  return call('ZREM', N .. 'g', member)
+end
+
 -- Takes a member out of wherever it waits; answers whether it did.
 local function remove(N, member)
   local lane = lane_of(member)
   local waited = call('ZREM', N .. 'q' .. lane, member) + call('ZREM', N .. 'i' .. lane, member)
-    + call('ZREM', N .. 'd', member) + call('ZREM', N .. 'aside', member)
+    + call('ZREM', N .. 'd', member) + call('ZREM', N .. 'aside', member) + ungate(N, member)
   call('ZREM', N .. 't', member)
   return waited > 0
 end

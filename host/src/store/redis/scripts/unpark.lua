@@ -11,6 +11,7 @@ for i = 1, #ARGV, 5 do
   if value and string.match(value, '^%d+') == attempt
     and wait and string.match(wait, '^%d+') == number then
     call('HDEL', waits, id)
+    pass_gate_again(space(ns), id)
     news[#news + 1] = { field, attempt, 'r' }
   end
 end

@@ -63,7 +63,7 @@ if mover ~= '' then
 end
 if not full and taken < most then
   local found = {}
-  for _, set in ipairs({ 'q0', 'q1', 'q2', 'q3', 'i0', 'i1', 'i2', 'i3', 't' }) do
+  for _, set in ipairs({ 'q0', 'q1', 'q2', 'q3', 'i0', 'i1', 'i2', 'i3', 'g', 't' }) do
     local members = call('ZRANGEBYSCORE', N .. set, '(' .. after, upto, 'LIMIT', 0, most)
     for _, member in ipairs(members) do
       found[#found + 1] = { tonumber((id_of(member))), member, set }
@@ -77,8 +77,12 @@ if not full and taken < most then
       break
     end
     if mover ~= '' then
-      call('ZREM', N .. set, member)
-      call('ZREM', N .. 'd', member)
+      if set == 'g' then
+        ungate(N, member)
+      else
+        call('ZREM', N .. set, member)
+        call('ZREM', N .. 'd', member)
+      end
       call('HSET', N .. 'm', job[1], mover .. ':' .. due .. ':' .. member)
     end
   end
