@@ -93,6 +93,8 @@ pub(super) async fn resume(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limit {
+    // Without this, one that is missing would be none.
+    #[serde(deserialize_with = "Option::deserialize")]
     limit: Option<NonZeroU32>,
 }
 

@@ -86,6 +86,7 @@ mod tests {
             summary: String::new(),
             message_schema: message_schema.map(ToOwned::to_owned),
             limits: Limits::default(),
+            concurrency: None,
             deployed_at_ms: 0,
         }
     }

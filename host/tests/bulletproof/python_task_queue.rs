@@ -114,6 +114,7 @@ async fn one_name_in_two_namespaces_is_two_functions(world: World) {
             summary: String::new(),
             message_schema: None,
             limits: Limits::default(),
+            concurrency: None,
         };
         world.store().deploy(space, vec![deployment]).await.unwrap();
     }

@@ -79,6 +79,7 @@ async fn a_status_tells_where_all_jobs_are(world: World) {
         failed: 1,
         cancelled: 1,
         paused: false,
+        concurrency: None,
     };
     assert_eq!(status(&world).await, expected);
     assert_eq!(expected.waiting(), 2);

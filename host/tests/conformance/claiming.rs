@@ -5,13 +5,12 @@ use std::collections::HashSet;
 use skep::job::{JobId, State};
 use skep::store::{CLAIMS_PER_YIELD, NewDeployment};
 
-use crate::support::{World, ids, job, job_of_priority, namespace, ns, soon};
+use crate::support::{World, ids, job, job_of_priority, ns, soon};
 
 conformance!(
     jobs_are_taken_in_the_order_of_their_acceptance,
     urgent_jobs_are_taken_first,
     low_priorities_do_not_starve,
-    namespaces_take_turns,
     a_job_is_taken_by_one_host_only,
     no_more_is_taken_than_wanted,
     a_taken_job_runs_and_counts_its_attempt,
@@ -48,24 +47,6 @@ async fn low_priorities_do_not_starve(world: World) {
     let low = |id: &&u64| **id > 4 * every as u64;
     assert_eq!(taken.iter().filter(low).count(), 2, "{taken:?}");
     assert!(taken[..every].iter().any(|id| low(&id)), "{taken:?}");
-}
-
-async fn namespaces_take_turns(world: World) {
-    world.submit_some(100).await;
-    for name in ["a", "b"] {
-        world
-            .store()
-            .submit(&namespace(name), vec![job("0"); 5])
-            .await
-            .unwrap();
-    }
-    let lease = world.host().await;
-    let claims = world.claim(lease, 12).await;
-    for name in ["a", "b"] {
-        let of = |c: &&skep::store::Claim| c.token.namespace == namespace(name);
-        let taken = claims.iter().filter(of).count();
-        assert!(taken >= 3, "{name} got {taken} of 12 claims");
-    }
 }
 
 async fn a_job_is_taken_by_one_host_only(world: World) {
@@ -123,6 +104,7 @@ async fn a_job_without_functions_waits_for_a_deployment(world: World) {
         summary: String::new(),
         message_schema: None,
         limits: Default::default(),
+        concurrency: None,
     };
     world.store().deploy(&ns(), vec![function]).await.unwrap();
     soon("a deployment wakes", woken).await.unwrap();

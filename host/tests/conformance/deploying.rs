@@ -1,5 +1,7 @@
 //! Components and the functions bound to them.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use skep::job::{Digest, FunctionName, Limits};
 use skep::store::NewDeployment;
@@ -25,6 +27,7 @@ fn function(name: &str, component: &[u8]) -> NewDeployment {
             fuel: 5,
             ..Limits::default()
         },
+        concurrency: NonZeroU32::new(3),
     }
 }
 

@@ -176,6 +176,7 @@ impl Model {
             failed: count(State::Failed),
             cancelled: count(State::Cancelled),
             paused: self.paused,
+            concurrency: None,
         }
     }
 

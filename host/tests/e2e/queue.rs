@@ -39,7 +39,7 @@ async fn a_queue_is_paused_looked_at_and_purged_over_http() {
         status,
         json!({
             "queued": 3, "scheduled": 0, "running": 0, "parked": 0, "moving": 0, "posted": 3,
-            "completed": 0, "failed": 0, "cancelled": 0, "paused": true,
+            "completed": 0, "failed": 0, "cancelled": 0, "paused": true, "concurrency": null,
         })
     );
     let text = server.get("/queue").await.expect(200);

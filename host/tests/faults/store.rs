@@ -1,6 +1,7 @@
 //! A store that fails as a distant one does.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -145,6 +146,7 @@ all_methods! {
     ended(namespace: &Namespace, id: JobId) -> ();
     status(namespace: &Namespace) -> QueueStatus;
     pause(namespace: &Namespace, paused: bool) -> ();
+    set_concurrency(namespace: &Namespace, limit: Option<NonZeroU32>) -> ();
     release(namespace: &Namespace) -> usize;
     rezero(namespace: &Namespace) -> ();
     purge(namespace: &Namespace) -> usize;
