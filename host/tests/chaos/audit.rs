@@ -163,7 +163,7 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
             [
                 "n",
                 "default",
-                "meta" | "dead" | "f" | "fl" | "fv" | "fp" | "trees",
+                "meta" | "dead" | "f" | "fl" | "fv" | "fp" | "trees" | "caps",
                 "",
             ] => {}
             ["n", "default", "u", text] => {
@@ -195,8 +195,8 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
             ["e", "default", id, ""] => drop(ends.insert(id_of(id))),
             ["l", "default", id, ""] => drop(logs.insert(id_of(id))),
             // Also what is right only while a job waits or runs, a host lives, or somebody
-            // is to be called back: q0, i0, aside, d, t, a, m, p, active, dues, stop,
-            // hosts, w, s, g, h, v, out; nor has any job a callback, and so a cb.
+            // is to be called back: q0, i0, aside, d, t, a, m, p, g, gate, g0 to g3, busy, in,
+            // active, dues, stop, hosts, w, s, g, h, v, out; nor has any job a callback, and so a cb.
             _ => strangers.push(format!("{key}: {}", server.cli(&["TYPE", key]))),
         }
     }
@@ -227,6 +227,11 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
     let expected = posted.iter().filter(|(_, case)| case.expires());
     let expected = expected.map(|(id, _)| format!("default/{id}")).collect();
     assert_eq!(expire, expected, "results that expire");
+    let held = server.cli(&["HGET", "{skep}:n:default:meta", "held"]);
+    assert_eq!(
+        held, "0",
+        "what a namespace counts as held, of which caps live"
+    );
     let failed = server.cli(&["HGET", "{skep}:n:default:meta", "failed"]);
     let dead = server.cli(&["ZCARD", "{skep}:n:default:dead"]);
     assert_eq!(dead, failed, "the dead letter, and how many failed");

@@ -49,6 +49,30 @@ pub(crate) async fn start(server: &RedisServer, directory: &Path) -> Vec<Host> {
         let url = format!("{}/consumer", hosts[0].url().unwrap());
         deploy(&client, &url, guest).await;
     }
+    // Most jobs wait at a gate once or more, and those that wait for others are capped too.
+    for (function, guest, cap) in [("multiply", "multiply", 4), ("compose", "probe", 2)] {
+        let url = hosts[0].url().unwrap();
+        let url = format!("{url}/functions/{function}?concurrency={cap}");
+        let request = client.put(url).header("content-type", "application/wasm");
+        let answer = request.body(guest_bytes(guest)).send().await.unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{}",
+            answer.text().await.unwrap()
+        );
+    }
+    let url = format!("{}/queue/concurrency", hosts[0].url().unwrap());
+    let answer = client
+        .put(url)
+        .body(r#"{"limit": 7}"#)
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        answer.status().is_success(),
+        "{}",
+        answer.text().await.unwrap()
+    );
     let (first, others) = hosts.split_first_mut().unwrap();
     for host in others {
         // To compile it all again for each would take longer than the test.
@@ -62,12 +86,16 @@ pub(crate) async fn start(server: &RedisServer, directory: &Path) -> Vec<Host> {
     hosts
 }
 
-/// Deploys a guest as soon as somebody listens.
-async fn deploy(client: &reqwest::Client, url: &str, guest: &str) {
+fn guest_bytes(guest: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = root.join("target/guests").join(format!("{guest}.wasm"));
-    let bytes = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; run `make guests`", path.display()));
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `make guests`", path.display()))
+}
+
+/// Deploys a guest as soon as somebody listens.
+async fn deploy(client: &reqwest::Client, url: &str, guest: &str) {
+    let bytes = guest_bytes(guest);
     let deadline = Instant::now() + PATIENCE;
     loop {
         let request = client.post(url).header("content-type", "application/wasm");

@@ -40,6 +40,7 @@ mod refused_uploads;
 mod restart;
 mod secrets;
 mod server;
+mod sharing;
 mod slow;
 mod tls;
 mod trees;

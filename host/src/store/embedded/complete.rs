@@ -25,7 +25,9 @@ impl Writer {
         else {
             return Ok(false);
         };
-        self.index.left(key.namespace(), done.charged_us());
+        if self.index.left(key.namespace(), done.charged_us()) {
+            self.effects.ring = true;
+        }
         self.leave_batch(running.batch)?;
         let cancelled = || {
             Some(Cause::new(

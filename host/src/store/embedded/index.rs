@@ -226,16 +226,19 @@ impl Index {
         }
     }
 
-    /// Notes that a host holds a job of a namespace no longer, which ran for so long.
-    pub(super) fn left(&mut self, namespace: u32, ran_us: Option<u64>) {
+    /// Notes that a host holds a job of a namespace no longer, which ran for so long;
+    /// answers whether one that a cap held up may be taken now.
+    pub(super) fn left(&mut self, namespace: u32, ran_us: Option<u64>) -> bool {
         let Some(queue) = self.queue(namespace) else {
-            return;
+            return false;
         };
         queue.share.left();
         queue.share.ran(ran_us.unwrap_or(0));
         queue.gates().outdate();
+        let is_let_in = queue.is_capped() && queue.may_pop();
         self.move_turn(namespace);
         self.take_turns(namespace);
+        is_let_in
     }
 
     /// Notes that a mover holds a job, which does not wait here any more.

@@ -13,7 +13,9 @@ for i = 2, #ARGV do
     call('ZADD', N .. 'aside', id_of(member), member)
     call('HDEL', W, ARGV[i])
     call('HINCRBY', N .. 'meta', 'held', -1)
-    leave_gates(N, { id_of(member) })
+    if call('EXISTS', N .. 'in') == 1 then
+      make_gates().leave(N, { id_of(member) })
+    end
     if has_waiting(N) then
       activate(ns)
     end

@@ -41,11 +41,11 @@ local now = now_ms()
 -- What decides about a namespace's share, as its `meta` has it.
 local function share_of(N)
   local m = call('HMGET', N .. 'meta', 'used', 'held', 'runs', 'spent', 'limit', 'caps', 'claims', 'functions')
-  local share = { limit = m[5], caps = m[6], claims = tonumber(m[7] or 0), functions = m[8] or '0' }
-  for i, name in ipairs({ 'used', 'held', 'runs', 'spent' }) do
-    share[name] = tonumber(m[i] or 0)
-  end
-  return share
+  return {
+    used = tonumber(m[1] or 0), held = tonumber(m[2] or 0), runs = tonumber(m[3] or 0),
+    spent = tonumber(m[4] or 0), limit = m[5], caps = m[6], claims = tonumber(m[7] or 0),
+    functions = m[8] or '0',
+  }
 end
 
 -- What a job of it probably uses, µs.
@@ -53,8 +53,12 @@ local function cost_of(share)
   return share.runs > 0 and math.max(math.floor(share.spent / share.runs), 1) or unknown_us
 end
 
--- Counts an end of so many attempts, of which `runs` ran for `spent` µs.
-local function settle(ns, N, share, ended, runs, spent)
+-- The shares that this step has counted and nobody else has touched since.
+local shares = {}
+
+-- Counts the ends of a group, of which `runs` ran for `spent` µs.
+local function settle(group, N, runs, spent)
+  local ns, share, ended = group.ns, group.share, group.over
   share.held = math.max(share.held - ended, 0)
   share.used, share.runs, share.spent = share.used + spent, share.runs + runs, share.spent + spent
   while share.runs >= remembered do
@@ -64,6 +68,7 @@ local function settle(ns, N, share, ended, runs, spent)
   call('HSET', N .. 'meta', 'used', share.used, 'held', share.held, 'runs', share.runs,
     'spent', share.spent, 'cost', cost)
   call('ZADD', P .. 'active', 'XX', share.used + share.held * cost, ns)
+  shares[ns] = share
 end
 
 -- What the ends of a step come to.
@@ -208,8 +213,10 @@ local function complete()
     many('HDEL', N .. 'p', group.parked or {})
     -- What a refused end used is not known apart: it is left out in proportion.
     local part = group.over / (group.last - group.first + 1)
-    settle(group.ns, N, group.share, group.over, math.floor(group.runs * part), math.floor(group.spent * part))
-    leave_gates(N, group.through or {})
+    settle(group, N, math.floor(group.runs * part), math.floor(group.spent * part))
+    if group.through then
+      make_gates().leave(N, group.through)
+    end
     many('HSET', N .. 'a', group.attempts)
     many('HDEL', N .. 'a', group.forget)
     many('ZADD', N .. 'dead', group.dead)
@@ -217,6 +224,10 @@ local function complete()
     delay(group.ns, group.later)
     if (group.share.limit or group.share.caps) and has_waiting(N) then
       activate(group.ns)
+    end
+    -- To become active may put it forward.
+    if #group.ready > 0 or group.share.limit or group.share.caps then
+      shares[group.ns] = nil
     end
     for verdict, name in pairs({ c = 'completed', f = 'failed', x = 'cancelled' }) do
       if group[verdict] > 0 then
@@ -240,6 +251,7 @@ local function promote()
     many('ZREM', d, members)
     many('ZREM', space(ns) .. 't', members)
     enqueue(ns, members)
+    shares[ns] = nil
     local first = call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
     if first then
       call('ZADD', P .. 'dues', first, ns)
@@ -353,9 +365,10 @@ local function take(ns, share, n)
     return 0, false
   end
   n = math.min(n, room or n)
-  local gates = share.caps and gates_of(N)
-  if gates then
-    open_gates(gates, N, n)
+  local gate = share.caps and make_gates()
+  local gates = gate and gate.of(N)
+  if gate then
+    gate.open(gates, N, n)
   end
   local members, count = {}, 0
   while count < n do
@@ -371,20 +384,23 @@ local function take(ns, share, n)
       end
       if has_functions == false and is_nameless(member) then
         idle[#idle + 1] = member
-      elseif not gates or pass_gates(gates, ns, N, member) then
+      elseif not gate or gate.pass(gates, ns, N, member) then
         count = count + 1
         members[count] = member
       end
     end
     add('i', N, idle)
-    if gates and gates.shut_out >= MOST_SHUT_OUT then
+    if gate and gates.shut_out >= MOST_SHUT_OUT then
       break
     end
   end
-  local is_gate_open = gates and close_gates(gates, N)
+  local is_gate_open = gate and gate.close(gates, N)
   if count > 0 then
-    share.held = share.held + count
-    call('HSET', N .. 'meta', 'claims', share.claims + count, 'held', share.held, 'cost', cost_of(share))
+    share.held, share.claims = share.held + count, share.claims + count
+    call('HSET', N .. 'meta', 'claims', share.claims, 'held', share.held)
+    if share.runs == 0 then
+      call('HSET', N .. 'meta', 'cost', unknown_us)
+    end
     versions[#versions + 1] = ns
     versions[#versions + 1] = share.functions
     local slash, records, fresh = ns .. '/', P .. 'j:' .. ns .. '/', '1:' .. now .. ':0:'
@@ -415,7 +431,7 @@ local function claim()
     local list = {}
     for _, ns in ipairs(call('ZRANGE', P .. 'active', 0, 63)) do
       if not done[ns] and #list < left then
-        list[#list + 1] = { ns = ns, share = share_of(space(ns)) }
+        list[#list + 1] = { ns = ns, share = shares[ns] or share_of(space(ns)) }
       end
     end
     if #list == 0 then

@@ -40,7 +40,7 @@ if queues('i', N) > 0 then
   activate(ns)
 end
 if changed then
-  begin_gates(ns, capped)
+  make_gates().begin(ns, capped)
 end
 tell('f', ns .. ' ' .. whole)
 return answer

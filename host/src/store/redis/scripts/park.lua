@@ -67,7 +67,9 @@ if inc ~= '' and #open > 0 then
     local m = call('HMGET', N .. 'meta', 'limit', 'caps')
     if m[1] or m[2] then
       -- It has given its slot away, and its place below the caps.
-      leave_gate_to_park(N, id)
+      if m[2] then
+        make_gates().park(N, id)
+      end
       if has_waiting(N) then
         activate(ns)
       end

@@ -2,7 +2,7 @@
 -- hash tag keeps them in one slot; the names of other keys are made from it here.
 --
 --   meta        HASH    schema, id (of this store), events (the last one's number), clock
---                       (the largest `used` of a namespace that has left `active`)
+--                       (what the namespace had used that left `active` last)
 --   hosts       ZSET    incarnation -> when its lease ends, ms
 --   w:<inc>     HASH    what an incarnation holds: `ns/id` -> `attempt:claimed ms:past:member`;
 --                       and '' as long as nobody has taken any of it away. Its value is a
@@ -222,14 +222,14 @@ end
 -- where the one that is next stands, so that it has saved nothing.
 local function activate(ns)
   local active = P .. 'active'
-  if not call('ZSCORE', active, ns) then
+  local first = call('ZRANGE', active, 0, 0)[1]
+  if first ~= ns and not (first and call('ZSCORE', active, ns)) then
     local N = space(ns)
     local m = call('HMGET', N .. 'meta', 'paused', 'used', 'held', 'cost', 'limit')
     local used, held = tonumber(m[2] or 0), tonumber(m[3] or 0)
     if m[1] or is_full(N, m[5], held) then
       return
     end
-    local first = call('ZRANGE', active, 0, 0)[1]
     local from = first and call('HGET', space(first) .. 'meta', 'used')
       or not first and call('HGET', P .. 'meta', 'clock')
     if tonumber(from or 0) > used then
@@ -244,9 +244,7 @@ end
 -- Takes a namespace out that has used so much, and has no jobs to take.
 local function rest(ns, used)
   call('ZREM', P .. 'active', ns)
-  if used > tonumber(call('HGET', P .. 'meta', 'clock') or 0) then
-    call('HSET', P .. 'meta', 'clock', used)
-  end
+  call('HSET', P .. 'meta', 'clock', used)
 end
 
 -- How many of a namespace's four queues of a kind have members.

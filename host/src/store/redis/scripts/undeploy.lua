@@ -8,7 +8,7 @@ local N = space(ARGV[1])
 local unbound = call('HDEL', N .. 'f', unpack(ARGV, 2))
 local capped = call('HKEYS', N .. 'caps')
 if call('HDEL', N .. 'caps', unpack(ARGV, 2)) > 0 then
-  begin_gates(ARGV[1], capped)
+  make_gates().begin(ARGV[1], capped)
 end
 local whole = call('HINCRBY', N .. 'meta', 'functions', 1)
 tell('f', ARGV[1] .. ' ' .. whole)

@@ -11,7 +11,9 @@ for i = 1, #ARGV, 5 do
   if value and string.match(value, '^%d+') == attempt
     and wait and string.match(wait, '^%d+') == number then
     call('HDEL', waits, id)
-    pass_gate_again(space(ns), id)
+    if call('EXISTS', space(ns) .. 'in') == 1 then
+      make_gates().go_on(space(ns), id)
+    end
     news[#news + 1] = { field, attempt, 'r' }
   end
 end
