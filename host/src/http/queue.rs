@@ -106,8 +106,8 @@ pub(super) async fn limit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(&headers, body, MAX_LIMIT_BYTES, "a limit").await?;
-    let Limit { limit } = serde_json::from_slice(&body).map_err(|error| {
+    let body = body::read(&app.requests, &headers, body, MAX_LIMIT_BYTES, "a limit").await?;
+    let Limit { limit } = serde_json::from_slice(&body.bytes).map_err(|error| {
         Problem::bad_request(format!(
             "{error}; send {{\"limit\": N}} with N from 1, or {{\"limit\": null}} for no bound; to let nothing run, pause the queue"
         ))
