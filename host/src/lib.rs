@@ -4,8 +4,9 @@
 //! jobs; a host leases jobs from a [`store`] and runs each in a fresh [`sandbox`].
 //!
 //! Dependencies point one way: [`http`] and [`cli`] → [`host`] → [`worker`] →
-//! [`sandbox`] → [`intake`] → [`callback`] → [`store`] → [`job`].
+//! [`sandbox`] → [`intake`] → [`callback`] → [`store`] → [`access`] → [`job`].
 
+pub mod access;
 pub mod bench;
 pub mod callback;
 pub mod cli;

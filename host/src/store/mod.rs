@@ -18,6 +18,7 @@ mod parking;
 mod queue;
 mod record;
 pub mod redis;
+mod tokens;
 mod transfer;
 mod url;
 mod waiters;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{
     Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Limits, LogLine, Namespace, NewJob,
     Output, Usage,
@@ -42,6 +44,10 @@ pub use parking::{Outcome, Parked};
 pub use queue::QueueStatus;
 pub use transfer::{MAX_PARCELS_BYTES, Origin, Parcel, mover};
 pub use url::StoreUrl;
+
+/// How long a token may still count on other hosts once it was revoked: what whoever
+/// revokes one waits for without thinking of it.
+pub const TOKENS_FRESH: Duration = Duration::from_secs(1);
 
 /// What [`Store::lease`] is, unless a test cannot wait.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -279,8 +285,8 @@ pub struct AttemptLog {
 ///    [`submit`](Store::submit), [`cycle`](Store::cycle) (completions),
 ///    [`cancel`](Store::cancel), [`put_data`](Store::put_data),
 ///    [`put_component`](Store::put_component), the deployment calls, and those
-///    that administer a queue or move jobs have accepted also survives a loss of
-///    power.
+///    that administer a queue, move jobs or change access tokens have accepted also
+///    survives a loss of power.
 /// 2. A job has exactly one outcome: a completion counts only while its lease
 ///    holds its token.
 /// 3. Within a namespace, jobs are taken by priority, then in the order of their
@@ -517,6 +523,26 @@ pub trait Store: Send + Sync + 'static {
     /// has ended or was purged since, answers the id that it got, and adds
     /// nothing; so does one whose idempotency key is taken. Past attempts count.
     async fn deliver(&self, namespace: &Namespace, parcels: Vec<Parcel>) -> Result<Vec<JobId>>;
+
+    /// Keeps an access token, over one of the same id; answers whether there was room:
+    /// [`MAX_TOKENS`](crate::access::MAX_TOKENS) count where it counts. Those that have
+    /// expired make room.
+    async fn put_token(&self, token: &StoredToken) -> Result<bool>;
+
+    /// Forgets an access token; answers whether it was there.
+    async fn revoke_token(&self, id: TokenId) -> Result<bool>;
+
+    /// All access tokens, as they were at most [`TOKENS_FRESH`] ago; as they are now if
+    /// only this process changes them. Asked for with each request, so that it must
+    /// cost nothing most of the time.
+    async fn tokens(&self) -> Result<Arc<AccessTokens>>;
+
+    /// All access tokens as they are now. Strangers can have it asked as often as they
+    /// like, so that a store which must look far is asked a bounded number of times a
+    /// second.
+    async fn tokens_now(&self) -> Result<Arc<AccessTokens>> {
+        self.tokens().await
+    }
 
     /// Drops what has expired, a bounded amount; answers how much. A caller
     /// repeats it until it answers 0.

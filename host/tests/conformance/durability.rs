@@ -218,7 +218,8 @@ const EARLIER: [&str; 3] = [
     "DROP TABLE store; DROP TABLE queues; DROP TABLE delivered;
      ALTER TABLE open DROP COLUMN mover; PRAGMA user_version = 1",
     "DROP TABLE children; DROP TABLE broods; DROP TABLE callbacks; PRAGMA user_version = 2",
-    "DROP TABLE trees; ALTER TABLE queues DROP COLUMN concurrency; PRAGMA user_version = 3",
+    "DROP TABLE trees; ALTER TABLE queues DROP COLUMN concurrency; DROP TABLE tokens;
+      PRAGMA user_version = 3",
 ];
 
 #[tokio::test]

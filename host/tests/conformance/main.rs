@@ -40,6 +40,7 @@ mod reading;
 mod retrying;
 mod sharing;
 mod submitting;
+mod tokens;
 mod torn;
 mod trees;
 mod using;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use skep::access::{AccessTokens, StoredToken, TokenId};
 use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use skep::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
@@ -163,5 +164,9 @@ all_methods! {
     undeploy(namespace: &Namespace, functions: &[FunctionName]) -> usize;
     functions(namespace: &Namespace) -> Arc<Functions>;
     functions_now(namespace: &Namespace) -> Arc<Functions>;
+    put_token(token: &StoredToken) -> bool;
+    revoke_token(id: TokenId) -> bool;
+    tokens() -> Arc<AccessTokens>;
+    tokens_now() -> Arc<AccessTokens>;
     sweep() -> usize;
 }

@@ -35,6 +35,7 @@ impl Writer {
         self.load_namespaces()?;
         let held = self.load_claims()?;
         self.load_open(held, &said)?;
+        self.effects.tokens_changed = true;
         self.effects.ring = true;
         self.effects.callbacks = true;
         let idle = "DELETE FROM claims WHERE batch = ?";

@@ -32,6 +32,7 @@ mod schema;
 mod shared;
 mod store;
 mod submit;
+mod tokens;
 mod transfer;
 mod trees;
 mod writer;

@@ -86,10 +86,12 @@ CREATE INDEX callbacks_due ON callbacks (due) WHERE due IS NOT NULL;
 ";
 
 /// What version 4 added: how many jobs a tree has had, by its root (a tree of before is
-/// counted from then on), and how many jobs of a namespace may run at once.
+/// counted from then on), how many jobs of a namespace may run at once, and access tokens,
+/// whose `reach` is a namespace, or `*` for all.
 const TABLES_4: &str = "
 CREATE TABLE trees (root INTEGER PRIMARY KEY, jobs INTEGER NOT NULL);
 ALTER TABLE queues ADD COLUMN concurrency INTEGER;
+CREATE TABLE tokens (id BLOB PRIMARY KEY, reach TEXT NOT NULL, expires INTEGER, record BLOB NOT NULL) WITHOUT ROWID;
 ";
 
 /// Opens the database for writing, and creates it if it is not there.

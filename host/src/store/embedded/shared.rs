@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::access::AccessTokens;
 use crate::job::{JobId, LogLine, Namespace, NewJob, Progress};
 use crate::store::Functions;
 use crate::store::news::Newsroom;
@@ -79,6 +80,7 @@ pub(super) struct Running {
 pub(super) struct Shared {
     namespaces: RwLock<HashMap<Namespace, Arc<NamespaceInfo>>>,
     running: Mutex<HashMap<Key, Running>>,
+    tokens: RwLock<Arc<AccessTokens>>,
     waiters: Arc<Waiters<Key>>,
     newsroom: Arc<Newsroom>,
     /// The incarnations that have a lease, and whether a wish to cancel one of
@@ -129,6 +131,17 @@ impl Shared {
     /// What runs.
     pub(super) fn running(&self) -> MutexGuard<'_, HashMap<Key, Running>> {
         lock(&self.running)
+    }
+
+    /// The access tokens.
+    pub(super) fn tokens(&self) -> Arc<AccessTokens> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        tokens.clone()
+    }
+
+    /// Puts others in their place.
+    pub(super) fn set_tokens(&self, tokens: AccessTokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
     /// The leases.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
@@ -28,6 +29,7 @@ use super::outcomes::{MAX_BYTES_IN_PLACE, MAX_IN_PLACE, outcomes};
 use super::parking::over;
 use super::read;
 use super::submit::Submit;
+use super::tokens::{PutToken, RevokeToken};
 use super::transfer::{Hold, LetGo, Peek};
 use super::writer::now_ms;
 use super::{EmbeddedStore, stopped};
@@ -372,6 +374,18 @@ impl Store for EmbeddedStore {
     async fn deliver(&self, namespace: &Namespace, parcels: Vec<Parcel>) -> Result<Vec<JobId>> {
         let delivery = Submit::parcels(namespace.clone(), parcels)?;
         self.write(delivery).await
+    }
+
+    async fn put_token(&self, token: &StoredToken) -> Result<bool> {
+        self.write(PutToken(token.clone())).await
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<bool> {
+        self.write(RevokeToken(id)).await
+    }
+
+    async fn tokens(&self) -> Result<Arc<AccessTokens>> {
+        Ok(self.shared.tokens())
     }
 
     async fn sweep(&self) -> Result<usize> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::{CachedStatement, Connection, params};
 use uuid::Uuid;
 
+use crate::access::AccessTokens;
 use crate::job::{Namespace, State};
 use crate::store::{Cycle, Functions, News, Result, StoreError, Token};
 
@@ -18,6 +19,7 @@ use super::index::Index;
 use super::key::{Key, MAX_NAMESPACES};
 use super::queue::Saved;
 use super::shared::{NamespaceInfo, Shared};
+use super::tokens::tokens;
 
 /// A host incarnation.
 pub(super) struct Host {
@@ -44,6 +46,10 @@ pub(super) struct Effects {
     pub(super) namespaces: Vec<Arc<NamespaceInfo>>,
     /// Namespaces whose functions changed.
     pub(super) functions: Vec<(Arc<NamespaceInfo>, Functions)>,
+    /// Access tokens came or went.
+    pub(super) tokens_changed: bool,
+    /// The access tokens, if they changed.
+    tokens: Option<AccessTokens>,
     /// Wishes to cancel that hosts have been told of.
     pub(super) told: Vec<(Uuid, Vec<Token>)>,
     /// What the last step of a host was before the ones of this transaction.
@@ -125,6 +131,9 @@ impl Writer {
         if self.effects.callbacks {
             self.next_callback = self.next_callback_due()?;
         }
+        if self.effects.tokens_changed {
+            self.effects.tokens = Some(tokens(&self.db)?);
+        }
         self.statement("COMMIT")?.execute([])?;
         self.stale = false;
         self.publish();
@@ -162,6 +171,9 @@ impl Writer {
         }
         for (info, functions) in effects.functions {
             info.set_functions(functions);
+        }
+        if let Some(tokens) = effects.tokens {
+            self.shared.set_tokens(tokens);
         }
         if !effects.over.is_empty() {
             let mut running = self.shared.running();

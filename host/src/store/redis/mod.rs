@@ -28,6 +28,7 @@ mod reply;
 mod script;
 mod shared;
 mod store;
+mod tokens;
 mod transfer;
 mod wake;
 mod watching;

@@ -19,6 +19,7 @@ use crate::time;
 
 use super::alarm::Alarm;
 use super::recent::Recent;
+use super::tokens::TokenCache;
 
 /// Nothing is due.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -106,6 +107,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<Clock>,
     hosts: Mutex<HashMap<Uuid, Host>>,
     functions: Mutex<HashMap<Namespace, Known>>,
+    /// The access tokens.
+    pub(super) tokens: TokenCache,
     /// Who waits for ends.
     pub(super) waiters: Arc<Waiters<(Namespace, JobId)>>,
     /// What ended here while somebody waited for it.
@@ -143,6 +146,7 @@ impl Default for Shared {
             clock: Arc::default(),
             hosts: Mutex::default(),
             functions: Mutex::default(),
+            tokens: TokenCache::default(),
             waiters: Arc::default(),
             recent: Recent::default(),
             newsroom: Arc::default(),

@@ -5,13 +5,14 @@ use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::Cmd;
 use uuid::Uuid;
 
+use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::fair::{REMEMBERED_RUNS, UNKNOWN_JOB_US};
 use crate::store::record::{Ended, Fate};
@@ -542,6 +543,22 @@ impl Store for RedisStore {
 
     async fn functions_now(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
         self.bound_now(namespace).await
+    }
+
+    async fn put_token(&self, token: &StoredToken) -> Result<bool> {
+        self.keep_token(token).await
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<bool> {
+        self.forget_token(id).await
+    }
+
+    async fn tokens(&self) -> Result<Arc<AccessTokens>> {
+        self.fresh_tokens().await
+    }
+
+    async fn tokens_now(&self) -> Result<Arc<AccessTokens>> {
+        self.tokens_since(Instant::now()).await
     }
 
     async fn sweep(&self) -> Result<usize> {

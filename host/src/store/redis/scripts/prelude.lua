@@ -2,7 +2,9 @@
 -- hash tag keeps them in one slot; the names of other keys are made from it here.
 --
 --   meta        HASH    schema, id (of this store), events (the last one's number), clock
---                       (what the namespace had used that left `active` last)
+--                       (what the namespace had used that left `active` last), tokens (a
+--                       version of them all, like no other)
+--   tokens      HASH    id of an access token -> `expires ms or 0:namespace or *:record`
 --   hosts       ZSET    incarnation -> when its lease ends, ms
 --   w:<inc>     HASH    what an incarnation holds: `ns/id` -> `attempt:claimed ms:past:member`;
 --                       and '' as long as nobody has taken any of it away. Its value is a
