@@ -5,7 +5,7 @@
 //! no sense.
 //!
 //! Not here: what the verbs do. `serve` and `run` start a [`host`](crate::host);
-//! `queue cp` and `queue mv` open stores; the rest talks to a host over HTTP.
+//! `queue cp`, `queue mv` and `token --store` open stores; the rest talks to a host over HTTP.
 
 mod bench;
 mod callbacks;
@@ -32,6 +32,7 @@ mod result;
 mod run;
 mod serve;
 mod stream;
+mod token;
 mod trust;
 mod wait;
 mod worker;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::job::Namespace;
-use client::Client;
+use client::{Client, Shown};
 use failure::Failure;
 
 /// Threads of the runtime: HTTP and terminals need no more, and guests run on
@@ -75,9 +76,19 @@ struct Global {
         global = true
     )]
     url: String,
-    /// The tenant whose jobs and functions are meant
-    #[arg(long, env = "SKEP_NAMESPACE", default_value = "default", global = true)]
-    namespace: Namespace,
+    /// The tenant whose jobs and functions are meant [default: the token's, or `default`]
+    #[arg(long, env = "SKEP_NAMESPACE", global = true)]
+    namespace: Option<Namespace>,
+    /// The access token to show to the server; put it into SKEP_TOKEN, where `ps` does
+    /// not show it
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "SKEP_TOKEN",
+        hide_env_values = true,
+        global = true
+    )]
+    token: Option<Shown>,
     /// Certificates, in PEM, to trust beside the system's
     #[arg(long, env = "SKEP_CA", value_name = "FILE", global = true)]
     ca: Option<PathBuf>,
@@ -90,6 +101,11 @@ impl Global {
     fn client(&self) -> Result<Client, Failure> {
         Client::new(self)
     }
+
+    /// The namespace, where no server decides it.
+    fn namespace(&self) -> Namespace {
+        self.namespace.clone().unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +115,7 @@ enum Verb {
     Functions(functions::Args),
     Post(post::Args),
     Queue(queue::Args),
+    Token(token::Args),
     Wait(wait::Args),
     Get(get::Args),
     Logs(logs::Args),
@@ -129,6 +146,7 @@ pub fn main() -> ExitCode {
         Verb::Result(args) => block_on(result::run(args, &global)),
         Verb::Run(args) => block_on(run::run(args, &global)),
         Verb::Serve(args) => block_on(serve::run(args)),
+        Verb::Token(args) => block_on(token::run(args, &global)),
         Verb::Wait(args) => block_on(wait::run(args, &global)),
         Verb::Worker(args) => block_on(worker::run(args)),
     };

@@ -8,9 +8,11 @@
 //! Not here: whether a job may be accepted (`intake`) or a component run
 //! (`deploy`); a handler translates and no more.
 
+mod audit;
 mod batch;
 mod body;
 mod deploying;
+mod door;
 mod drain;
 mod events;
 mod extract;
@@ -29,26 +31,32 @@ mod queue;
 mod refusals;
 mod results;
 mod room;
+mod routes;
+mod tokens;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post, put};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
+pub use audit::Audit;
+pub use door::Door;
 pub use guard::HostNames;
 pub use listen::{MAX_CONNECTIONS, Tls, TlsError};
 pub(crate) use queue::text as queue_text;
+pub use routes::{Method, Route};
 
+use crate::access::Scope;
 use crate::deploy::Deployer;
 use crate::following::Following;
 use crate::intake::Intake;
 use crate::store::Store;
 use room::Room;
+use routes::Routes;
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -57,6 +65,7 @@ pub struct App {
     intake: Arc<Intake>,
     deployer: Arc<Deployer>,
     following: Arc<Following>,
+    door: Arc<Door>,
     /// Ends the long polls and the streams of events when the server stops.
     closing: CancellationToken,
     /// Room for the bodies of requests, and for results on their way out.
@@ -65,9 +74,15 @@ pub struct App {
 }
 
 impl App {
-    /// The handlers' view of a host.
-    pub fn new(store: Arc<dyn Store>, intake: Arc<Intake>, deployer: Arc<Deployer>) -> Self {
+    /// The handlers' view of a host, behind a door.
+    pub fn new(
+        store: Arc<dyn Store>,
+        intake: Arc<Intake>,
+        deployer: Arc<Deployer>,
+        door: Door,
+    ) -> Self {
         Self {
+            door: Arc::new(door),
             following: Following::new(store.clone()),
             store,
             intake,
@@ -94,44 +109,23 @@ pub fn router(app: App, hosts: HostNames) -> Router {
         .layer(TraceLayer::new_for_http())
 }
 
+/// All routes, and what each of them needs: for tests, which must know them all.
+pub fn route_table() -> Vec<Route> {
+    table().table
+}
+
 fn routes(app: App) -> Router {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/jobs", post(posting::post))
-        .route("/jobs/batch", post(batch::post))
-        .route("/jobs/count", get(jobs::count))
-        .route("/jobs/{id}", get(jobs::record).delete(jobs::cancel))
-        .route("/jobs/{id}/progress", get(jobs::progress))
-        .route("/jobs/{id}/events", get(events::events))
-        .route("/jobs/{id}/log", get(jobs::log))
-        .route("/jobs/{id}/short_result", get(results::short_result))
-        .route("/jobs/{id}/{view}", get(results::result))
-        .route(
-            "/consumer",
-            post(deploying::consumer).delete(functions::forget),
-        )
-        .route("/functions", get(functions::list))
-        .route(
-            "/functions/{name}",
-            get(functions::one)
-                .put(deploying::function)
-                .delete(functions::remove),
-        )
-        .route("/queue", get(queue::status))
-        .route("/queue/concurrency", put(queue::limit))
-        .route("/queue/pause", post(queue::pause))
-        .route("/queue/resume", post(queue::resume))
-        .route("/queue/release", post(queue::release))
-        .route("/queue/rezero", post(queue::rezero))
-        .route("/queue/purge", post(queue::purge))
+    table()
+        .router
         .fallback(problem::no_such_route)
+        // For the door in front of each of them.
+        .layer(Extension(app.clone()))
         .with_state(app)
 }
 
 /// Where a server listens, and how.
 #[derive(Debug)]
-pub struct Door {
+pub struct Endpoint {
     /// Where.
     pub listener: TcpListener,
     /// Whether TLS is spoken there.
@@ -142,14 +136,100 @@ pub struct Door {
     pub hosts: HostNames,
 }
 
+fn table() -> Routes {
+    use Method::{Delete, Get, Post, Put};
+    Routes::new()
+        .open("/healthz", health::healthz)
+        .open("/readyz", health::readyz)
+        .route(Post, "/jobs", Scope::Post, posting::post)
+        .route(Post, "/jobs/batch", Scope::Post, batch::post)
+        .route(Get, "/jobs/count", Scope::Read, jobs::count)
+        .route(Get, "/jobs/{id}", Scope::Read, jobs::record)
+        .audited(Delete, "/jobs/{id}", Scope::Post, "cancel", jobs::cancel)
+        .route(Get, "/jobs/{id}/progress", Scope::Read, jobs::progress)
+        .route(Get, "/jobs/{id}/events", Scope::Read, events::events)
+        .route(Get, "/jobs/{id}/log", Scope::Read, jobs::log)
+        .route(
+            Get,
+            "/jobs/{id}/short_result",
+            Scope::Read,
+            results::short_result,
+        )
+        .route(Get, "/jobs/{id}/{view}", Scope::Read, results::result)
+        .audited(
+            Post,
+            "/consumer",
+            Scope::Deploy,
+            "deploy",
+            deploying::consumer,
+        )
+        .audited(
+            Delete,
+            "/consumer",
+            Scope::Deploy,
+            "undeploy",
+            functions::forget,
+        )
+        .route(Get, "/functions", Scope::Read, functions::list)
+        .route(Get, "/functions/{name}", Scope::Read, functions::one)
+        .audited(
+            Put,
+            "/functions/{name}",
+            Scope::Deploy,
+            "deploy",
+            deploying::function,
+        )
+        .audited(
+            Delete,
+            "/functions/{name}",
+            Scope::Deploy,
+            "undeploy",
+            functions::remove,
+        )
+        .route(Get, "/queue", Scope::Read, queue::status)
+        .audited(
+            Put,
+            "/queue/concurrency",
+            Scope::Admin,
+            "limit",
+            queue::limit,
+        )
+        .audited(Post, "/queue/pause", Scope::Admin, "pause", queue::pause)
+        .audited(Post, "/queue/resume", Scope::Admin, "resume", queue::resume)
+        .audited(
+            Post,
+            "/queue/release",
+            Scope::Admin,
+            "release",
+            queue::release,
+        )
+        .audited(Post, "/queue/rezero", Scope::Admin, "rezero", queue::rezero)
+        .audited(Post, "/queue/purge", Scope::Admin, "purge", queue::purge)
+        .route(Get, "/tokens", Scope::Admin, tokens::list)
+        .audited(
+            Post,
+            "/tokens",
+            Scope::Admin,
+            "create token",
+            tokens::create,
+        )
+        .audited(
+            Delete,
+            "/tokens/{id}",
+            Scope::Admin,
+            "revoke token",
+            tokens::revoke,
+        )
+}
+
 /// Serves until `shutdown` resolves, then finishes the open requests.
-pub async fn serve(door: Door, app: App, shutdown: impl Future<Output = ()>) {
+pub async fn serve(endpoint: Endpoint, app: App, shutdown: impl Future<Output = ()>) {
     let closing = app.closing.clone();
-    let router = router(app, door.hosts);
+    let router = router(app, endpoint.hosts);
     let serving = listen::serve(
-        door.listener,
-        door.tls,
-        door.max_connections,
+        endpoint.listener,
+        endpoint.tls,
+        endpoint.max_connections,
         router,
         closing.clone(),
     );

@@ -1,14 +1,18 @@
 //! Talks to a server.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use super::{Global, trust};
+use crate::access::Secret;
 use crate::job::{JobId, JobRecord, Payload};
 
 /// How long a server may take to accept a connection.
@@ -29,6 +33,25 @@ struct Problem {
     detail: String,
 }
 
+/// An access token as it was given. Read later, since clap would show one that it cannot
+/// read.
+#[derive(Clone)]
+pub(super) struct Shown(String);
+
+impl FromStr for Shown {
+    type Err = Infallible;
+
+    fn from_str(given: &str) -> Result<Self, Infallible> {
+        Ok(Self(given.to_owned()))
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 impl Client {
     /// A client of the server that the options name.
     pub(super) fn new(global: &Global) -> Result<Self, Failure> {
@@ -37,13 +60,11 @@ impl Client {
 
     /// A client of a server that may be silent for so long within an answer.
     pub(super) fn patient(global: &Global, silence: Duration) -> Result<Self, Failure> {
-        let Global {
-            url, namespace, ca, ..
-        } = global;
+        let url = &global.url;
         let mut base = Url::parse(url)
             .map_err(|error| Failure::usage(format!("--url {url:?} is not a URL: {error}")))?;
         let tls = match base.scheme() {
-            "https" => trust::system_and(ca.as_deref())?,
+            "https" => trust::system_and(global.ca.as_deref())?,
             "http" => trust::nobody()?,
             _ => {
                 return Err(Failure::usage(format!(
@@ -56,9 +77,22 @@ impl Client {
         }
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let namespace = HeaderValue::from_str(namespace.as_str());
-        let namespace = namespace.map_err(|error| Failure::usage(error.to_string()))?;
-        headers.insert("skep-namespace", namespace);
+        let value = |text: &str| {
+            HeaderValue::from_str(text).map_err(|error| Failure::usage(error.to_string()))
+        };
+        if let Some(namespace) = &global.namespace {
+            headers.insert("skep-namespace", value(namespace.as_str())?);
+        }
+        // An empty one is none, as where a script's secret is not set.
+        let shown = global.token.as_ref().map(|Shown(token)| token.trim());
+        if let Some(token) = shown.filter(|token| !token.is_empty()) {
+            if let Err(error) = token.parse::<Secret>() {
+                return Err(Failure::usage(format!("--token or SKEP_TOKEN: {error}")));
+            }
+            let mut bearer = value(&format!("Bearer {token}"))?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
         let mut builder = reqwest::Client::builder()
             .default_headers(headers)
             .tls_backend_preconfigured(tls)
@@ -98,6 +132,12 @@ impl Client {
         let text = match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => problem.detail,
             Err(_) => format!("{} answered {status}; is that a skep server?", self.base),
+        };
+        let text = match status {
+            StatusCode::UNAUTHORIZED => {
+                format!("{text}; name it with --token, or put it into SKEP_TOKEN")
+            }
+            _ => text,
         };
         Err(Failure::failed(text))
     }

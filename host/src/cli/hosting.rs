@@ -2,6 +2,7 @@
 //! loses nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::callbacks::CallbackArgs;
 use super::{duration, failure::Failure, output};
 use crate::callback::CallbackPolicy;
-use crate::host::{Host, HostOptions, MAX_PARKED};
-use crate::store::{LEASE, StoreUrl};
+use crate::host::{HostOptions, MAX_PARKED};
+use crate::store::{LEASE, Store, StoreUrl};
 
 /// What both are told.
 #[derive(Debug, clap::Args)]
@@ -54,23 +55,26 @@ impl Hosting {
         self.workers.map_or_else(default_workers, usize::from)
     }
 
-    /// Opens the store and starts a host; `otherwise` says where callbacks may go
-    /// unless the operator does.
-    pub(super) async fn start(
+    /// Opens the store.
+    pub(super) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
+        let store = self.store.open_with(self.lease.unwrap_or(LEASE)).await;
+        store.map_err(|error| Failure::failed(error.to_string()))
+    }
+
+    /// How the host is to be; `otherwise` says where callbacks may go unless the
+    /// operator does.
+    pub(super) fn options(
         &self,
         workers: usize,
         otherwise: Option<CallbackPolicy>,
-    ) -> Result<Host, Failure> {
-        let options = HostOptions {
+    ) -> Result<HostOptions, Failure> {
+        Ok(HostOptions {
             cache_dir: self.cache_dir()?,
             workers,
             max_parked: self.max_parked,
             binary: this_binary()?,
             callbacks: self.callbacks.options(otherwise)?,
-        };
-        let store = self.store.open_with(self.lease.unwrap_or(LEASE)).await;
-        let store = store.map_err(|error| Failure::failed(error.to_string()))?;
-        Ok(Host::start(store, options)?)
+        })
     }
 
     fn cache_dir(&self) -> Result<PathBuf, Failure> {

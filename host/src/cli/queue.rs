@@ -163,12 +163,16 @@ async fn purge(args: &Purge, global: &Global) -> Result<(), Failure> {
     if !args.yes {
         let waiting = ask_status(global).await?.waiting();
         confirm(&format!(
-            "delete the {} of namespace {}?",
+            "delete the {} of {}?",
             match waiting {
                 1 => "1 waiting job".to_owned(),
                 _ => format!("{waiting} waiting jobs"),
             },
-            global.namespace
+            match (&global.namespace, &global.token) {
+                // Only the server knows which that is.
+                (None, Some(_)) => "the token's namespace".to_owned(),
+                _ => format!("namespace {}", global.namespace()),
+            }
         ))?;
     }
     let text = |answer: &Value| format!("deleted {}", jobs(&answer["purged"]));

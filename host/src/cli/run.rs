@@ -74,7 +74,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
     let host = Host::start(store, options)?;
-    let namespace = &global.namespace;
+    let namespace = &global.namespace();
     let job = job(&host, namespace, component, args.function.as_ref(), message);
     // Whoever interrupts the run should not find its directory left behind.
     let done = tokio::select! {

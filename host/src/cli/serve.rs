@@ -2,22 +2,26 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, lookup_host};
 
 use super::hosting::{Hosting, stop_signal};
 use super::{failure::Failure, files, output};
+use crate::access::AccessToken;
 use crate::callback::CallbackPolicy;
-use crate::http::{self, App, Door, HostNames, MAX_CONNECTIONS, Tls};
+use crate::host::Host;
+use crate::http::{self, App, Audit, Door, Endpoint, HostNames, MAX_CONNECTIONS, Tls};
+use crate::store::{Store, StoreUrl};
+use crate::time::now_ms;
 
 /// Run a server: HTTP and workers in one process
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8\n  skep serve --store redis://127.0.0.1:6379/0\n  skep serve --tls-cert server.crt --tls-key server.key --host skep.example.com"
+    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8\n  skep serve --store redis://127.0.0.1:6379/0\n  skep serve --listen 0.0.0.0:5000 --tls-cert server.crt --tls-key server.key --audit-log /var/log/skep.audit"
 )]
 pub(super) struct Args {
-    /// Where to listen; a loopback address, since this version has no tokens
+    /// Where to listen. On any address but a loopback one, clients must show access tokens
     #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:5000")]
     listen: String,
     #[command(flatten)]
@@ -26,12 +30,20 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "workers")]
     no_worker: bool,
     #[command(flatten)]
-    door: DoorArgs,
+    endpoint: EndpointArgs,
+    /// Ask for access tokens on a loopback address too, as behind a reverse proxy, whose
+    /// clients are others'
+    #[arg(long)]
+    require_token: bool,
+    /// Append who deployed, removed, cancelled, purged, made or revoked what to this file,
+    /// as lines of JSON
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
 }
 
 /// How clients come in.
 #[derive(Debug, clap::Args)]
-struct DoorArgs {
+struct EndpointArgs {
     /// Speak TLS with this certificate, in PEM, followed by those that signed it; read
     /// again when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -48,14 +60,14 @@ struct DoorArgs {
     max_connections: u32,
 }
 
-impl DoorArgs {
-    /// Opens the door on a listener that was asked for as `listen`.
+impl EndpointArgs {
+    /// An endpoint on a listener that was asked for as `listen`.
     fn open(
         self,
         listen: &str,
         address: SocketAddr,
         listener: TcpListener,
-    ) -> Result<Door, Failure> {
+    ) -> Result<Endpoint, Failure> {
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(
                 Tls::of_files(certificate, key)
@@ -70,7 +82,7 @@ impl DoorArgs {
         } else {
             HostNames::any()
         };
-        Ok(Door {
+        Ok(Endpoint {
             listener,
             tls,
             max_connections: files::connections(self.max_connections),
@@ -96,31 +108,50 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         listen: given,
         hosting,
         no_worker,
-        door,
+        endpoint,
+        require_token,
+        audit_log,
     } = args;
+    let audit = match &audit_log {
+        Some(path) => audit_to(path)?,
+        None => Audit::default(),
+    };
     let listener = listen(&given).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::failed(format!("cannot listen: {error}")))?;
-    let door = door.open(&given, address, listener)?;
-    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let endpoint = endpoint.open(&given, address, listener)?;
+    let scheme = if endpoint.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let url = format!("{scheme}://{address}");
     let stopping = stop_signal(hosting.grace)?;
     let workers = if no_worker { 0 } else { hosting.workers() };
-    let callbacks = match address.ip().is_loopback() {
+    let is_private = address.ip().is_loopback();
+    let callbacks = match is_private {
         true => CallbackPolicy::with_loopback(),
         false => CallbackPolicy::default(),
     };
-    let host = hosting.start(workers, Some(callbacks)).await?;
+    let options = hosting.options(workers, Some(callbacks))?;
+    let store = hosting.open().await?;
+    let door = Door::new(require_token || !is_private, audit);
+    if require_token || !is_private {
+        check_tokens(&*store, &hosting.store, &given).await?;
+    }
+    if !is_private && endpoint.tls.is_none() {
+        warn_of_clear_text(&url);
+    }
+    let host = Host::start(store, options)?;
     let app = App::new(
         host.store.clone(),
         host.intake.clone(),
         host.deployer.clone(),
+        door,
     );
     output::note(&format!("skep listens on {url}"));
-    let serving = async {
-        http::serve(door, app, stopping.cancelled()).await;
-    };
+    let serving = http::serve(endpoint, app, stopping.cancelled());
     let working = async {
         stopping.cancelled().await;
         host.stop(hosting.grace).await;
@@ -129,7 +160,38 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A listener on a loopback address.
+fn audit_to(path: &Path) -> Result<Audit, Failure> {
+    Audit::to_file(path).map_err(|error| {
+        Failure::usage(format!(
+            "--audit-log {}: it cannot be written: {error}",
+            path.display()
+        ))
+    })
+}
+
+/// Refuses to start where tokens are needed and there is none: nobody could get in, and
+/// whoever started the server would only see that it does not answer them.
+async fn check_tokens(store: &dyn Store, url: &StoreUrl, listen: &str) -> Result<(), Failure> {
+    let tokens = store.tokens_now().await;
+    let tokens = tokens.map_err(|error| Failure::failed(format!("{url}: {error}")))?;
+    let now_ms = now_ms();
+    let counts = |token: &&AccessToken| !token.has_expired(now_ms);
+    match tokens.list().iter().any(counts) {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "skep lets nobody in on {listen} without an access token, and there is none yet; make the first one, and start again:\n  skep token create --scopes admin --store {url}"
+        ))),
+    }
+}
+
+/// What whoever listens to the network hears.
+fn warn_of_clear_text(url: &str) {
+    output::note(&format!(
+        "warning: {url} has no TLS: access tokens, messages and results go through the network in clear; name a certificate with --tls-cert and --tls-key, or put a reverse proxy with TLS in front of it"
+    ));
+}
+
+/// A listener.
 async fn listen(given: &str) -> Result<TcpListener, Failure> {
     let addresses: Vec<SocketAddr> = match lookup_host(given).await {
         Ok(addresses) => addresses.collect(),
@@ -139,11 +201,6 @@ async fn listen(given: &str) -> Result<TcpListener, Failure> {
             )));
         }
     };
-    if !addresses.iter().all(|address| address.ip().is_loopback()) {
-        return Err(Failure::usage(format!(
-            "skep does not listen on {given}: this version has no access tokens, so whoever reached the port could run code here; listen on a loopback address such as 127.0.0.1:5000, and let others in through an SSH tunnel or a reverse proxy that knows who they are"
-        )));
-    }
     TcpListener::bind(addresses.as_slice())
         .await
         .map_err(|error| match error.kind() {
@@ -169,10 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_loopback_is_listened_on() {
-        for given in ["0.0.0.0:0", "[::]:0", "192.0.2.1:5000"] {
-            assert!(refused(given).await.contains("access tokens"), "{given}");
-        }
+    async fn what_is_no_address_is_told_how_to_write_one() {
         assert!(refused("nonsense").await.contains("127.0.0.1:5000"));
     }
 

@@ -2,6 +2,7 @@
 
 use super::hosting::{Hosting, stop_signal};
 use super::{failure::Failure, output};
+use crate::host::Host;
 use crate::store::StoreUrl;
 
 /// Run jobs from a store that hosts share, without HTTP
@@ -24,7 +25,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let stopping = stop_signal(hosting.grace)?;
     let workers = hosting.workers();
-    let host = hosting.start(workers, None).await?;
+    let options = hosting.options(workers, None)?;
+    let host = Host::start(hosting.open().await?, options)?;
     output::note(&format!(
         "skep runs {workers} jobs at once from {}",
         hosting.store

@@ -14,12 +14,14 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::App;
+use super::audit::Concerns;
 use super::body::{self, Whole, content_type, essence};
-use super::extract::{Format, Named, Tenant, params};
+use super::extract::{Format, Named, params};
 use super::functions::FunctionView;
 use super::problem::Problem;
+use crate::access::{Caller, Scope};
 use crate::deploy::{Deployer, Grant, Policy};
-use crate::job::{FunctionName, Namespace};
+use crate::job::FunctionName;
 use crate::store::Deployment;
 
 /// What an upload may call itself; the last is curl's default, and nothing is
@@ -63,39 +65,54 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 /// `POST /consumer`.
 pub(super) async fn consumer(
     State(app): State<App>,
-    Tenant(namespace): Tenant,
+    caller: Caller,
     format: Format,
     Asked(policy): Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let deployed = deploy(&app, &namespace, &headers, body, None, policy).await?;
+    let deployed = deploy(&app, &caller, &headers, body, None, policy).await?;
     let views: Vec<_> = deployed.iter().map(|one| FunctionView::of(one)).collect();
-    Ok(match format {
+    let response = match format {
         Format::Text => "True".into_response(),
         Format::Json => Json(json!({"functions": views})).into_response(),
-    })
+    };
+    Ok(concerning(response, &deployed))
 }
 
 /// `PUT /functions/{name}`.
 pub(super) async fn function(
     State(app): State<App>,
-    Tenant(namespace): Tenant,
+    caller: Caller,
     Named(name): Named,
     Asked(policy): Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let deployed = deploy(&app, &namespace, &headers, body, Some(&name), policy).await?;
+    let deployed = deploy(&app, &caller, &headers, body, Some(&name), policy).await?;
     match deployed.first() {
-        Some(deployment) => Ok(Json(FunctionView::of(deployment)).into_response()),
+        Some(deployment) => {
+            let response = Json(FunctionView::of(deployment)).into_response();
+            Ok(concerning(response, &deployed))
+        }
         None => Err(Problem::internal(&"a deployment bound nothing")),
     }
 }
 
+/// Tells the audit log what was bound.
+fn concerning(mut response: Response, deployed: &[Arc<Deployment>]) -> Response {
+    let bound = deployed.iter().map(|one| {
+        let (name, version, component) = (&one.function, one.version, one.component);
+        format!("{name} version {version} sha256:{component}")
+    });
+    let bound = Concerns(bound.collect::<Vec<_>>().join(", "));
+    response.extensions_mut().insert(bound);
+    response
+}
+
 async fn deploy(
     app: &App,
-    namespace: &Namespace,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     only: Option<&FunctionName>,
@@ -112,11 +129,13 @@ async fn deploy(
     let most = Deployer::MAX_COMPONENT_BYTES;
     let Whole { bytes, share } =
         body::read(&app.requests, headers, body, most, "a component").await?;
-    // Whoever reaches a server that listens on loopback only is its admin.
-    let grant = Grant::Wider;
+    let grant = match caller.may(Scope::Admin) {
+        true => Grant::Wider,
+        false => Grant::Narrower,
+    };
     let deployed = app
         .deployer
-        .deploy(namespace, bytes, only, policy, grant)
+        .deploy(&caller.namespace, bytes, only, policy, grant)
         .await?;
     // The store has it now.
     drop(share);

@@ -8,11 +8,9 @@ use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::door::caller;
 use super::problem::Problem;
 use crate::job::{FunctionName, JobId, Namespace};
-
-/// Names the namespace of a request.
-pub(super) const NAMESPACE: &str = "skep-namespace";
 
 /// What a client wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,21 +58,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Format {
     }
 }
 
-/// The namespace that the request names, or `default`.
+/// The namespace that the request is about, as the [`door`](super::door) has settled it.
 pub(super) struct Tenant(pub(super) Namespace);
 
 impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(name) = parts.headers.get(NAMESPACE) else {
-            return Ok(Self(Namespace::default()));
-        };
-        let name = String::from_utf8_lossy(name.as_bytes());
-        let namespace = name.parse();
-        let refused =
-            |error| Problem::bad_request(format!("in the header Skep-Namespace: {error}"));
-        namespace.map(Self).map_err(refused)
+        caller(parts).map(|caller| Self(caller.namespace))
     }
 }
 

@@ -78,8 +78,8 @@ pub(super) async fn serve(
             () = closing.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_the_clients(&error) => continue,
             Err(error) => {
                 if told.is_none_or(|told: Instant| told.elapsed() > TELL_AGAIN) {
@@ -97,7 +97,7 @@ pub(super) async fn serve(
             tokio::spawn(async move {
                 tokio::select! {
                     () = cut.cancelled() => {}
-                    () = connection::serve(stream, tls, router, &closing) => {}
+                    () = connection::serve(stream, peer, tls, router, &closing) => {}
                 }
                 drop(place);
             });

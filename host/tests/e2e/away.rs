@@ -39,7 +39,7 @@ async fn a_server_waits_for_a_redis_that_is_away_at_its_start() {
         .get("/readyz")
         .await
         .expect(503)
-        .naming(&["the store is unavailable", "incident"]);
+        .naming(&["unavailable", "log"]);
     let refused = server.post_text(job("multiply", &json!(1))).await;
     assert!(refused.headers.contains_key("retry-after"));
     refused

@@ -10,6 +10,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit;
+mod authorisation;
 mod away;
 mod bad_jobs;
 mod bad_names;
@@ -43,4 +45,5 @@ mod server;
 mod sharing;
 mod slow;
 mod tls;
+mod tokens;
 mod trees;

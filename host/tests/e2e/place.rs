@@ -3,7 +3,7 @@
 use skep_testkit::RedisServer;
 use tempfile::TempDir;
 
-use crate::server::{Server, guest_bytes};
+use crate::server::{Server, guest_bytes, store_of};
 
 /// Where jobs live while servers come and go.
 pub(crate) enum Place {
@@ -20,6 +20,15 @@ impl Place {
 
     pub(crate) fn redis() -> Self {
         Self::Redis(RedisServer::start())
+    }
+
+    /// What `--store` takes for it.
+    pub(crate) fn store(&self) -> String {
+        match self {
+            Self::Directory(Some(directory)) => store_of(directory),
+            Self::Directory(None) => panic!("a server has the directory"),
+            Self::Redis(redis) => redis.url(),
+        }
     }
 
     /// A server on it; one at a time if it is a directory.

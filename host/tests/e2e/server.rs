@@ -290,7 +290,8 @@ fn client() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-fn store_of(directory: &TempDir) -> String {
+/// What `--store` takes for a server's directory.
+pub(crate) fn store_of(directory: &TempDir) -> String {
     format!("embedded:{}", directory.path().join("store").display())
 }
 

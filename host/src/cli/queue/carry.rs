@@ -79,14 +79,9 @@ async fn open(args: &Args, global: &Global) -> Result<Transfer, Failure> {
     }
     let source = opened(from, from.open_existing().await)?;
     let destination = opened(to, to.open().await)?;
-    Transfer::new(
-        source,
-        destination,
-        global.namespace.clone(),
-        to.to_string(),
-    )
-    .await
-    .map_err(explain)
+    Transfer::new(source, destination, global.namespace(), to.to_string())
+        .await
+        .map_err(explain)
 }
 
 fn opened(

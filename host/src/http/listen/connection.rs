@@ -1,10 +1,12 @@
 //! One connection: what it may cost, and its end.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper::{Request, Response};
@@ -41,32 +43,34 @@ const WINDOW_BYTES: u32 = 256 << 10;
 /// Serves a connection to its end.
 pub(super) async fn serve(
     stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<Tls>,
     router: Router,
     closing: &CancellationToken,
 ) {
     let Some(tls) = tls else {
-        return speak(stream, router, closing).await;
+        return speak(stream, peer, router, closing).await;
     };
     let shaken = tokio::select! {
         () = closing.cancelled() => return,
         shaken = timeout(HANDSHAKE, tls.accept(stream)) => shaken,
     };
     match shaken {
-        Ok(Ok(stream)) => speak(stream, router, closing).await,
+        Ok(Ok(stream)) => speak(stream, peer, router, closing).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took longer than {HANDSHAKE:?}"),
     }
 }
 
 /// Speaks HTTP/1 or HTTP/2, as the client begins.
-async fn speak<I>(io: I, router: Router, closing: &CancellationToken)
+async fn speak<I>(io: I, peer: SocketAddr, router: Router, closing: &CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let traffic = Traffic::new();
     let answers = TowerToHyperService::new(router);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
         let under_way = traffic.begin();
         let answer = answers.call(request);
         async move {
