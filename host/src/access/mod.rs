@@ -2,7 +2,7 @@
 //!
 //! Plain data and the rules that hold for it everywhere. No I/O but the system's random
 //! numbers. How tokens are kept is the store's, and how a request shows one is `http`'s
-//! (`docs/adr/0008`).
+//! (`docs/adr/0011`).
 //!
 //! An access token is not the fencing token of a claim ([`crate::store::Token`]).
 

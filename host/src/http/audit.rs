@@ -3,7 +3,7 @@
 //! JSON for the file that the operator names, where strangers' names cannot begin a line.
 //!
 //! What cannot be written is done all the same, and said loudly: a disk that is full must
-//! keep nobody from revoking a token (`docs/adr/0008`).
+//! keep nobody from revoking a token (`docs/adr/0011`).
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

@@ -1,5 +1,5 @@
 //! How namespaces share the slots of all hosts: by what their jobs use, not by how many
-//! they are (`docs/adr/0008`).
+//! they are (`docs/adr/0009`).
 //!
 //! Each namespace has a virtual time: how long its jobs have run, in µs, and for those
 //! that hosts hold now how long they probably will. The next claim is of the namespace

@@ -292,7 +292,7 @@ pub struct AttemptLog {
 /// 3. Within a namespace, jobs are taken by priority, then in the order of their
 ///    acceptance; every [`CLAIMS_PER_YIELD`]th claim takes the lowest waiting
 ///    priority first, so that none starves. Between namespaces the next claim is of
-///    the one that has used the least of the slots since it came (`docs/adr/0008`).
+///    the one that has used the least of the slots since it came (`docs/adr/0009`).
 /// 4. An attempt counts when the job is taken.
 /// 5. A job that names no function is not taken while its namespace has none; no
 ///    job is taken while its namespace is paused, or while a mover holds it.
