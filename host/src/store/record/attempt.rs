@@ -238,7 +238,7 @@ mod tests {
         let plain = encode(&Attempt::of(&done(PLAIN, Limits::default()), None)).unwrap();
         assert_eq!(
             bytes.len() - plain.len(),
-            31,
+            32,
             "two limits by name, and 7 numbers"
         );
         let read: Attempt = decode("attempt", &bytes).unwrap();
