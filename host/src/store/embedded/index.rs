@@ -299,6 +299,8 @@ impl Index {
             let (_, namespace) = *self.turns.first()?;
             match self.queue(namespace)?.pop() {
                 Some(id) => return Key::new(namespace, id),
+                // What was let in may have found another gate shut.
+                None if self.queue(namespace)?.open_gates() => {}
                 None => self.leave_turns(namespace),
             }
         }

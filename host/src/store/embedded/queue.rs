@@ -198,11 +198,15 @@ impl Queue {
         &mut self.gates
     }
 
-    /// Lets what waits at open gates stand in the queue again.
-    pub(super) fn open_gates(&mut self) {
-        for (rank, id) in self.gates.open() {
+    /// Lets what waits at open gates stand in the queue again; answers whether anything
+    /// does and may be taken.
+    pub(super) fn open_gates(&mut self) -> bool {
+        let opened = self.gates.open();
+        let any = !opened.is_empty();
+        for (rank, id) in opened {
             self.add(rank, id);
         }
+        any && !self.saved.paused && self.has_room()
     }
 
     fn has_room(&self) -> bool {

@@ -367,11 +367,12 @@ local function take(ns, share, n)
   n = math.min(n, room or n)
   local gate = share.caps and make_gates()
   local gates = gate and gate.of(N)
-  if gate then
-    gate.open(gates, N, n)
-  end
   local members, count = {}, 0
   while count < n do
+    if gate then
+      -- Again each time: what was let in may have found another gate shut.
+      gate.open(gates, N, n - count)
+    end
     local popped = pop(N, n - count, share.claims + count)
     if #popped == 0 then
       break
