@@ -560,7 +560,7 @@ impl Known {
     /// Whether a cap holds a job up.
     fn is_held_up(&self, id: u64) -> bool {
         let is_shut = |name: &&str| self.running(Some(name)) >= self.caps[name];
-        self.running(None) >= self.limit || self.gates(id).iter().any(|name| is_shut(name))
+        self.running(None) >= self.limit || self.gates(id).iter().any(is_shut)
     }
 }
 

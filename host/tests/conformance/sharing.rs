@@ -170,7 +170,8 @@ async fn a_newcomer_is_next_however_many_wait(world: World) {
 
 async fn every_end_of_an_attempt_costs_what_it_used(world: World) {
     let lease = world.host().await;
-    let ends: [(&str, fn() -> Verdict); 4] = [
+    type End = fn() -> Verdict;
+    let ends: [(&str, End); 4] = [
         ("completed", || completed("")),
         ("failed", || Verdict::Failed(trap())),
         ("retried", || retry(0)),

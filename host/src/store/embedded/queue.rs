@@ -224,7 +224,7 @@ impl Queue {
         }
         let has_functions = self.has_functions;
         let lowest_first = (self.claims + 1).is_multiple_of(CLAIMS_PER_YIELD);
-        let id = if lowest_first {
+        if lowest_first {
             self.lanes
                 .iter_mut()
                 .rev()
@@ -233,8 +233,7 @@ impl Queue {
             self.lanes
                 .iter_mut()
                 .find_map(|lane| lane.pop(has_functions))
-        };
-        id
+        }
     }
 
     /// Counts a claim.
