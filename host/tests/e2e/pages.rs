@@ -119,7 +119,6 @@ async fn a_result_cannot_act_as_our_origin() {
             "result",
             "application/octet-stream",
         ),
-        ("nonsense", "result", "application/octet-stream"),
         ("text/html;,", "result", "text/html"),
     ] {
         let answer = result(&server, given, script, path).await;

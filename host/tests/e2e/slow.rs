@@ -83,11 +83,15 @@ async fn slow_clients_are_given_up_on_and_hold_nobody_up() {
         ))
         .await;
         sleep(GONE).await;
-        let got = raw.rest().await.len();
-        assert!(
-            got < 16 << 20,
-            "{got} bytes were sent to one who reads nothing"
-        );
+        // Who sends to a connection that is closed at the other end hears of it.
+        let begun = Instant::now();
+        while raw.send("x").await {
+            assert!(
+                begun.elapsed() < GONE,
+                "one who reads nothing is still served"
+            );
+            sleep(PAUSE).await;
+        }
     };
     // A slow one who does enough is not given up on.
     let honest = async {
@@ -142,7 +146,7 @@ async fn slow_clients_are_given_up_on_and_hold_nobody_up() {
     };
     tokio::join!(slow, others);
     assert!(
-        begun.elapsed() < GONE + Duration::from_secs(10),
+        begun.elapsed() < GONE + Duration::from_secs(30),
         "{:?}",
         begun.elapsed()
     );
