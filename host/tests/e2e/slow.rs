@@ -119,11 +119,8 @@ async fn slow_clients_are_given_up_on_and_hold_nobody_up() {
             sleep(Duration::from_secs(1)).await;
             assert!(raw.send([byte]).await);
         }
-        let mut answer = raw.answer().await;
-        if !answer.contains("\r\n\r\n1") {
-            answer += &raw.rest().await;
-        }
-        assert_eq!(status(&answer), 200, "{answer}");
+        // The answer to a batch begins once its first lines are stored.
+        assert_eq!(status(&raw.answer().await), 200);
     };
 
     let over = AtomicBool::new(false);
@@ -146,7 +143,7 @@ async fn slow_clients_are_given_up_on_and_hold_nobody_up() {
     };
     tokio::join!(slow, others);
     assert!(
-        begun.elapsed() < GONE + Duration::from_secs(30),
+        begun.elapsed() < GONE + Duration::from_secs(15),
         "{:?}",
         begun.elapsed()
     );
