@@ -64,7 +64,8 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         let function = Function::read(function)?;
         output::line(&format!(
             "deployed {} version {}",
-            function.name, function.version
+            output::one_line(&function.name),
+            function.version
         ))?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, stderr};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
-use super::output::{note, plain};
+use super::output::{indented, note, one_line};
 use crate::following::{Event, Standing};
 use crate::job::{JobId, Progress, State};
 
@@ -95,7 +95,7 @@ impl Line {
             _ => self.progress.percent.min(100),
         };
         let said = match &self.progress.note {
-            Some(note) if standing.runs() => plain(note).replace('\n', " "),
+            Some(note) if standing.runs() => one_line(note),
             _ => String::new(),
         };
         if let Some(bar) = &self.bar {
@@ -175,7 +175,7 @@ pub(super) fn verdict(ended: &Standing) -> Result<(), Failure> {
         (State::Completed, _) => Ok(()),
         (State::Failed, Some(cause)) => Err(Failure::failed(format!(
             "job {id}: {}",
-            plain(&cause.to_string())
+            indented(&cause.to_string())
         ))),
         (state, _) => Err(Failure::failed(format!("job {id} {}", word(state)))),
     }

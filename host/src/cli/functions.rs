@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::output::plain;
+use super::output::one_line;
 use super::{Global, failure::Failure, output};
 use crate::job::{FunctionName, LIMITS, Unit};
 use crate::sandbox::FIXED;
@@ -150,7 +150,7 @@ fn table(functions: &[Function]) -> Vec<String> {
     );
     let rows = functions.iter().map(|function| {
         let digest: String = function.component.chars().take(DIGEST_CHARS).collect();
-        let summary = plain(&function.summary).replace('\n', " ");
+        let summary = one_line(&function.summary);
         let concurrency = function.concurrency.map_or("-".into(), |n| n.to_string());
         let row = format!(
             "{:width$}  {:7}{}  {digest}  {summary}",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::follow::word;
-use super::output::plain;
+use super::output::{indented, one_line};
 use super::{Global, failure::Failure, limits, output};
 use crate::job::{AttemptRecord, CauseKind, Delivery, JobId, JobRecord};
 use crate::time::now_ms;
@@ -41,7 +41,7 @@ fn describe(record: &JobRecord) -> String {
     let _ = writeln!(
         text,
         "message    {}, {} bytes",
-        plain(&record.message_content_type),
+        one_line(&record.message_content_type),
         record.message_bytes
     );
     if let Some(parent) = record.parent {
@@ -51,17 +51,17 @@ fn describe(record: &JobRecord) -> String {
         let _ = writeln!(text, "children   {}", of_children(record));
     }
     if let Some(progress) = &record.progress {
-        let said = plain(progress.note.as_deref().unwrap_or_default());
+        let said = one_line(progress.note.as_deref().unwrap_or_default());
         let _ = writeln!(text, "progress   {}% {said}", progress.percent);
     }
     if let (Some(media), Some(bytes)) = (&record.result_content_type, record.result_bytes) {
-        let _ = writeln!(text, "result     {}, {bytes} bytes", plain(media));
+        let _ = writeln!(text, "result     {}, {bytes} bytes", one_line(media));
     }
     if let Some(short) = &record.short_result {
-        let _ = writeln!(text, "short      {}", plain(short));
+        let _ = writeln!(text, "short      {}", one_line(short));
     }
     if let Some(cause) = record.cause.as_ref().filter(|c| c.kind == CauseKind::Moved) {
-        let _ = writeln!(text, "cause      {}", plain(&cause.message));
+        let _ = writeln!(text, "cause      {}", indented(&cause.message));
     }
     for attempt in &record.attempts {
         let number = format!("attempt {}/{}", attempt.number, record.max_attempts);
@@ -71,7 +71,7 @@ fn describe(record: &JobRecord) -> String {
         }
     }
     if let Some(callback) = &record.callback {
-        let _ = writeln!(text, "callback   {}", plain(&callback.url));
+        let _ = writeln!(text, "callback   {}", one_line(&callback.url));
         for (index, delivery) in callback.deliveries.iter().enumerate() {
             let _ = writeln!(text, "try {}      {}", index + 1, of_delivery(delivery));
         }
@@ -99,7 +99,7 @@ fn of_children(record: &JobRecord) -> String {
 fn of_delivery(delivery: &Delivery) -> String {
     match (delivery.status, &delivery.error) {
         (Some(status), None) => format!("answered {status}"),
-        (_, Some(error)) => plain(error),
+        (_, Some(error)) => one_line(error),
         (None, None) => "nothing is known of it".to_owned(),
     }
 }
@@ -107,7 +107,7 @@ fn of_delivery(delivery: &Delivery) -> String {
 fn of_attempt(attempt: &AttemptRecord) -> String {
     let end = match (attempt.ended_at_ms, &attempt.cause) {
         (None, _) => "runs".to_owned(),
-        (Some(_), Some(cause)) => plain(&cause.to_string()),
+        (Some(_), Some(cause)) => indented(&cause.to_string()),
         (Some(_), None) => "ended well".to_owned(),
     };
     match attempt.usage.run_us {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::client::Client;
 use super::follow::{Jobs as _, Listener, verdict, word};
-use super::output::{self, note, plain};
+use super::output::{self, indented, note, plain};
 use super::{Global, failure::Failure};
 use crate::following::{Event, Line, Standing};
 use crate::job::{JobId, LogLevel, LogLine, State};
@@ -141,7 +141,7 @@ fn between(before: Option<&Standing>, now: &Standing) -> Option<String> {
     match now.state {
         State::Queued | State::Scheduled => Some(match &now.cause {
             Some(cause) => {
-                let cause = plain(&cause.to_string());
+                let cause = indented(&cause.to_string());
                 format!("attempt {attempt} of job {id} ended with {cause}; it is to run again")
             }
             None => format!("job {id} is {}", word(now.state)),

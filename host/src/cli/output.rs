@@ -1,19 +1,34 @@
 //! What goes to stdout and stderr, and that a stranger's bytes do no harm there.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
 use std::path::Path;
 
 use super::failure::Failure;
-use crate::job::Payload;
+use crate::job::{Payload, printable};
 
-/// Writes a line to stdout.
+/// Writes a line to stdout. Strangers' words in it are [`plain`], or a string of JSON.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
-    bytes(format!("{text}\n").as_bytes())
+    bytes(format!("{}\n", beyond_ascii(text)).as_bytes())
 }
 
-/// Writes a line to stderr. That nobody reads it is no reason to stop.
+/// The text with what harms and is not ASCII spelled as in JSON, which spells out the
+/// rest by itself.
+fn beyond_ascii(text: &str) -> Cow<'_, str> {
+    if matches!(printable(text, |c| c.is_ascii()), Cow::Borrowed(_)) {
+        return Cow::Borrowed(text);
+    }
+    let spelled = |c: char| match printable(c.encode_utf8(&mut [0; 4]), |c| c.is_ascii()) {
+        Cow::Borrowed(_) => c.to_string(),
+        Cow::Owned(_) => format!("\\u{:04x}", u32::from(c)),
+    };
+    Cow::Owned(text.chars().map(spelled).collect())
+}
+
+/// Writes a line to stderr. That nobody reads it is no reason to stop. Much of what is
+/// said here repeats a server's words, and those a stranger's.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(stderr(), "{text}");
+    let _ = writeln!(stderr(), "{}", plain(text));
 }
 
 /// Writes a result to `path`, or to stdout, where a terminal gets text only.
@@ -25,7 +40,7 @@ pub(super) fn result(id: &str, result: &Payload, path: Option<&Path>) -> Result<
     if !stdout().is_terminal() {
         return bytes(&result.data);
     }
-    match printable(&result.data) {
+    match text(&result.data) {
         Some(text) => line(text.trim_end_matches('\n')),
         None => Err(Failure::failed(format!(
             "the result of {id} is {} of {} bytes, which a terminal cannot show; write it to a file with the option that --help shows, or pipe it",
@@ -50,7 +65,7 @@ pub(super) fn unwritten(error: &std::io::Error) -> Failure {
 }
 
 /// Text that cannot move a terminal's cursor or worse.
-fn printable(data: &[u8]) -> Option<&str> {
+fn text(data: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(data).ok()?;
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
     text.chars().all(harmless).then_some(text)
@@ -58,15 +73,18 @@ fn printable(data: &[u8]) -> Option<&str> {
 
 /// A stranger's text with its control characters spelled out; lines stay.
 pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' {
-            plain.extend(c.escape_default());
-        } else {
-            plain.push(c);
-        }
-    }
-    plain
+    printable(text, |c| c == '\n').into_owned()
+}
+
+/// As [`plain`], each line but the first further in: a cause with a backtrace must not
+/// look like the lines around it.
+pub(super) fn indented(text: &str) -> String {
+    plain(text).replace('\n', "\n    ")
+}
+
+/// A stranger's text as one line: it must not look like the line after it.
+pub(super) fn one_line(text: &str) -> String {
+    printable(text, |_| false).into_owned()
 }
 
 #[cfg(test)]
@@ -76,8 +94,11 @@ mod tests {
     #[test]
     fn escape_sequences_do_not_reach_a_terminal() {
         assert_eq!(plain("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\nc");
-        assert_eq!(printable("ok\n\té".as_bytes()), Some("ok\n\té"));
-        assert_eq!(printable(b"\x1b[2J"), None);
-        assert_eq!(printable(b"\x89PNG"), None);
+        assert_eq!(one_line("a\nb"), "a\\nb");
+        let json = beyond_ascii("{\"é\":\"\u{9b}1m\u{202e}\"}");
+        assert_eq!(json, "{\"é\":\"\\u009b1m\\u202e\"}");
+        assert_eq!(super::text("ok\n\té".as_bytes()), Some("ok\n\té"));
+        assert_eq!(super::text(b"\x1b[2J"), None);
+        assert_eq!(super::text(b"\x89PNG"), None);
     }
 }

@@ -5,7 +5,7 @@ use futures_util::stream;
 use serde_json::json;
 
 use super::follow::{Display, verdict, word};
-use super::output::plain;
+use super::output::one_line;
 use super::{Global, failure::Failure, output};
 use crate::following::Standing;
 use crate::job::JobId;
@@ -65,6 +65,6 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
 
 fn print(end: &Standing) -> Result<(), Failure> {
     let short_result = end.short_result.as_deref().unwrap_or_default();
-    let text = format!("{} {} {}", end.id, word(end.state), plain(short_result));
+    let text = format!("{} {} {}", end.id, word(end.state), one_line(short_result));
     output::line(text.trim_end())
 }

@@ -1,8 +1,11 @@
 //! Why an attempt did not succeed, and what that means for the job.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::text::printable;
 
 /// The longest text of a cause, in bytes: a guest writes it, and every attempt
 /// keeps one on the record.
@@ -86,10 +89,16 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// A cause; a longer text than the record keeps is cut.
+    /// A cause; a longer text than the record keeps is cut, and one that a terminal
+    /// would obey is spelled out: people read it with `curl` too.
     pub fn new(kind: CauseKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        if message.len() > MAX_MESSAGE_BYTES {
+        let given = message.len();
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        if let Cow::Owned(spelled) = printable(&message, |c| matches!(c, '\n' | '\t')) {
+            message = spelled;
+        }
+        if given.max(message.len()) > MAX_MESSAGE_BYTES {
             message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
             message.push('…');
         }
@@ -100,5 +109,21 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind.as_str(), self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_short_and_cannot_move_the_cursor() {
+        let cause = |text: &str| Cause::new(CauseKind::Failed, text).message;
+        assert_eq!(cause("a\n\tat b\x1b[2J"), "a\n\tat b\\u{1b}[2J");
+        for text in ["x".repeat(1 << 20), "\x1b".repeat(MAX_MESSAGE_BYTES)] {
+            let cut = cause(&text);
+            assert!(cut.len() <= MAX_MESSAGE_BYTES + '…'.len_utf8());
+            assert!(cut.ends_with('…'));
+        }
     }
 }

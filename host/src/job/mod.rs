@@ -11,6 +11,7 @@ mod quantity;
 mod record;
 mod retry;
 mod some_limits;
+mod text;
 mod usage;
 
 pub use cause::{Cause, CauseKind};
@@ -26,6 +27,7 @@ pub use record::{
 };
 pub use retry::retry_delay_ms;
 pub use some_limits::{LimitError, SomeLimits};
+pub use text::printable;
 pub use usage::Usage;
 
 use bytes::Bytes;
