@@ -31,6 +31,9 @@ pub enum DeployError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Too many uploads wait to be compiled; another time it may go well.
+    #[error("{0}")]
+    Busy(String),
     /// The host is at fault.
     #[error("{0}")]
     Host(String),
@@ -41,6 +44,7 @@ impl From<AdmitError> for DeployError {
         match error {
             AdmitError::Refused(text) | AdmitError::TooHard(text) => Self::NotDeployable(text),
             AdmitError::TooLarge(text) => Self::TooLarge(text),
+            AdmitError::Busy(text) => Self::Busy(text),
             AdmitError::Host(text) => Self::Host(text),
         }
     }
@@ -104,7 +108,7 @@ impl Deployer {
     ) -> Result<Vec<Arc<Deployment>>, DeployError> {
         let policy = policy.into();
         check_limits(&policy.limits, grant)?;
-        let offer = self.sandbox.admit(&component).await?;
+        let offer = self.sandbox.admit(namespace, &component).await?;
         let functions = bindings(&offer, only, policy)?;
         if policy.concurrency.is_some() {
             self.check_capped(namespace, &functions).await?;

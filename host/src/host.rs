@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
 use crate::intake::Intake;
-use crate::sandbox::{ReportBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{CompilerBounds, ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::store::Store;
 use crate::worker::{Tools, Workers};
 
@@ -29,6 +29,8 @@ pub struct HostOptions {
     pub max_parked: u16,
     /// The `skep` binary, which also compiles components.
     pub binary: PathBuf,
+    /// The CPU time that compiling one component may take, in seconds.
+    pub compile_cpu_s: u64,
     /// How callbacks are sent, and which are accepted.
     pub callbacks: CallbackOptions,
 }
@@ -57,6 +59,7 @@ impl Host {
             workers,
             max_parked,
             binary,
+            compile_cpu_s,
             callbacks,
         } = options;
         let policy = callbacks.policy.clone();
@@ -66,6 +69,7 @@ impl Host {
             max_parked: if workers == 0 { 0 } else { max_parked.into() },
             artefacts: cache_dir.join("compiled"),
             compiler: binary,
+            compiler_bounds: CompilerBounds::here(compile_cpu_s),
         };
         let services = Services {
             store: store.clone(),

@@ -2,6 +2,7 @@
 //! a table; judges nothing, so that no slow machine can fail a test with it.
 
 mod composing;
+mod computing;
 mod crowd;
 mod drain;
 mod followers;
@@ -25,7 +26,7 @@ use crate::deploy::{Deployer, Grant};
 use crate::host::MAX_PARKED;
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
-use crate::sandbox::{Sandbox, SandboxConfig, Services};
+use crate::sandbox::{CHILD_CPU_S, CompilerBounds, Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
 use crate::worker::{Tools, Workers};
@@ -98,6 +99,7 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
             component: stages.clone(),
             ..options.clone()
         };
+        report(computing::measure(&options)?);
         report(composing::measure(&options, &plain)?);
     }
     if options.redis.is_none() {
@@ -147,6 +149,7 @@ impl Parts {
             max_parked: MAX_PARKED.into(),
             artefacts: directory.path().join("compiled"),
             compiler: options.binary.clone(),
+            compiler_bounds: CompilerBounds::here(CHILD_CPU_S),
         };
         let services = Services {
             store: store.clone(),

@@ -12,6 +12,7 @@ use super::callbacks::CallbackArgs;
 use super::{duration, failure::Failure, output};
 use crate::callback::CallbackPolicy;
 use crate::host::{HostOptions, MAX_PARKED};
+use crate::sandbox::CHILD_CPU_S;
 use crate::store::{LEASE, Store, StoreUrl};
 
 /// What both are told.
@@ -45,6 +46,10 @@ pub(super) struct Hosting {
     /// tests, which cannot wait as long as a network deserves
     #[arg(long, value_name = "TIME", hide = true, value_parser = lease)]
     lease: Option<Duration>,
+    /// The CPU time that compiling one component may take, in seconds; for tests, which
+    /// cannot wait as long as a large component deserves
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = CHILD_CPU_S)]
+    compile_cpu_s: u64,
     #[command(flatten)]
     callbacks: CallbackArgs,
 }
@@ -73,6 +78,7 @@ impl Hosting {
             workers,
             max_parked: self.max_parked,
             binary: this_binary()?,
+            compile_cpu_s: self.compile_cpu_s,
             callbacks: self.callbacks.options(otherwise)?,
         })
     }

@@ -15,6 +15,7 @@ use crate::following::{Cursor, Following};
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
 use crate::job::{FunctionName, JobId, Limits, Namespace, Payload};
+use crate::sandbox::CHILD_CPU_S;
 use crate::store::{Deployment, Outcome, Store, StoreUrl};
 
 /// Enough for a handler that posts jobs of its own and waits for them.
@@ -64,6 +65,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         workers: WORKERS,
         max_parked: MAX_PARKED,
         binary: this_binary()?,
+        compile_cpu_s: CHILD_CPU_S,
         callbacks: CallbackOptions {
             send: false,
             ..CallbackOptions::default()

@@ -95,6 +95,7 @@ impl From<DeployError> for Problem {
             DeployError::NotOffered(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-offered"),
             DeployError::LimitsTooWide(_) => (StatusCode::FORBIDDEN, "limits-too-wide"),
             DeployError::BadLimit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-limit"),
+            DeployError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             DeployError::Store(error) => return error.into(),
             DeployError::Host(_) => return Self::internal(&error),
         };

@@ -2,64 +2,79 @@
 //! compiled by a child process with bounds on memory, CPU and time, one at a time.
 //!
 //! The child is this same binary (`skep compile-component`), so that both run one
-//! engine configuration.
+//! engine configuration. It gets the component on stdin and gives the artefact back on
+//! stdout: it needs no file, and may write none.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+mod bounds;
+mod child;
+mod line;
+
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
-use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{AdmitError, engine, upload};
-
-/// The child's address space, in bytes. A Python guest of 18 MB compiles in about
-/// 1.5 GB; the rest is reserve of the allocator's arenas and thread stacks.
-const CHILD_MEMORY_BYTES: u64 = 6 << 30;
-
-/// The child's CPU time, in seconds: ten times what a Python guest takes.
-const CHILD_CPU_S: u64 = 180;
+use super::AdmitError;
+use super::artefacts::Unfinished;
+use crate::job::printable;
+pub use bounds::{Bounds, CHILD_CPU_S};
+pub use child::compile_from_stdin;
+pub(super) use line::Line;
 
 /// The child's wall-clock time.
 const CHILD_TIME: Duration = Duration::from_secs(300);
 
-/// How much of the child's complaint is kept, in bytes.
-const MAX_COMPLAINT_BYTES: u64 = 4096;
+/// How much of the child's complaint is kept, in bytes. It is a stranger's text in part.
+const MAX_COMPLAINT_BYTES: usize = 4096;
+
+/// How much of the artefact is taken at once, in bytes: what a pipe holds.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// The child's exit code when the component is at fault.
-pub(super) const REFUSED: i32 = 3;
+const REFUSED: i32 = 3;
 
-/// The child's exit code when this host is at fault: a full disk, for one.
+/// The child's exit code when this host is at fault: no memory to begin with, for one.
 const FAILED: i32 = 4;
 
 /// Compiles components in child processes.
 #[derive(Debug)]
 pub(super) struct Compiler {
     binary: PathBuf,
+    bounds: Bounds,
     /// One at a time: compilation uses all cores by itself.
     turn: Semaphore,
 }
 
+/// The right to compile.
+pub(super) type Turn<'c> = Option<SemaphorePermit<'c>>;
+
 impl Compiler {
-    pub(super) fn new(binary: PathBuf) -> Self {
+    pub(super) fn new(binary: PathBuf, bounds: Bounds) -> Self {
         Self {
             binary,
+            bounds,
             turn: Semaphore::new(1),
         }
     }
 
-    /// Compiles `component` into the file `target`.
-    pub(super) async fn compile(&self, component: &Bytes, target: &Path) -> Result<(), AdmitError> {
-        let _turn = self.turn.acquire().await;
-        if target.is_file() {
-            return Ok(());
-        }
-        tokio::time::timeout(CHILD_TIME, self.run_child(component, target))
+    /// The right to compile, once it is this one's turn.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        // The semaphore is never closed.
+        self.turn.acquire().await.ok()
+    }
+
+    /// Compiles `component` into `artefact`.
+    pub(super) async fn compile(
+        &self,
+        _turn: &Turn<'_>,
+        component: &Bytes,
+        artefact: &mut Unfinished,
+    ) -> Result<(), AdmitError> {
+        tokio::time::timeout(CHILD_TIME, self.run_child(component, artefact))
             .await
             .unwrap_or_else(|_| {
                 Err(AdmitError::TooHard(format!(
@@ -69,21 +84,15 @@ impl Compiler {
             })
     }
 
-    async fn run_child(&self, component: &Bytes, target: &Path) -> Result<(), AdmitError> {
-        let host =
-            |error: std::io::Error| AdmitError::Host(format!("running the compiler: {error}"));
-        let mut child = Command::new(&self.binary)
-            .arg("compile-component")
-            .arg(target)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(host)?;
-        // Both pipes are always there, since both were asked for.
-        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    async fn run_child(
+        &self,
+        component: &Bytes,
+        artefact: &mut Unfinished,
+    ) -> Result<(), AdmitError> {
+        let mut child = self.spawn().map_err(|error| host(&error))?;
+        // The pipes are always there, since they were asked for.
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) = pipes;
         let feed = async {
             if let Some(mut stdin) = stdin {
                 // A child that refuses early closes its end; its exit tells why.
@@ -93,15 +102,22 @@ impl Compiler {
         let listen = async {
             let mut complaint = Vec::new();
             if let Some(stderr) = stderr {
-                let _ = stderr
-                    .take(MAX_COMPLAINT_BYTES)
-                    .read_to_end(&mut complaint)
-                    .await;
+                let mut some = stderr.take(MAX_COMPLAINT_BYTES as u64);
+                let _ = some.read_to_end(&mut complaint).await;
             }
-            String::from_utf8_lossy(&complaint).trim().to_owned()
+            let complaint = String::from_utf8_lossy(&complaint);
+            printable(complaint.trim(), |c| c == '\n').into_owned()
         };
-        let (_, complaint, status) = tokio::join!(feed, listen, child.wait());
-        let status = status.map_err(host)?;
+        let read = async {
+            match stdout {
+                Some(stdout) => receive(stdout, artefact).await,
+                None => Ok(()),
+            }
+        };
+        let ((), complaint, read, status) = tokio::join!(feed, listen, read, child.wait());
+        // First: a child whose output is not taken any more fails too.
+        read?;
+        let status = status.map_err(|error| host(&error))?;
         match status.code() {
             Some(0) => Ok(()),
             Some(REFUSED) => Err(AdmitError::Refused(complaint)),
@@ -111,57 +127,45 @@ impl Compiler {
             _ => {
                 tracing::warn!(%status, complaint, "the compiler did not survive a component");
                 Err(AdmitError::TooHard(format!(
-                    "the component cannot be compiled within {CHILD_CPU_S} s of CPU and {} GiB of memory; split it or make it smaller",
-                    CHILD_MEMORY_BYTES >> 30
+                    "the component cannot be compiled within {}; split it or make it smaller",
+                    self.bounds
                 )))
             }
         }
     }
-}
 
-/// The child's side: compiles what comes on stdin into `target`, and answers the
-/// exit code.
-pub fn compile_from_stdin(target: &Path) -> i32 {
-    match compile_here(target) {
-        Ok(Ok(())) => 0,
-        Ok(Err(refusal)) => {
-            eprintln!("{refusal}");
-            REFUSED
-        }
-        Err(error) => {
-            eprintln!("{error:#}");
-            FAILED
-        }
+    fn spawn(&self) -> std::io::Result<Child> {
+        Command::new(&self.binary)
+            .arg("compile-component")
+            .args(self.bounds.args())
+            .env_clear()
+            .env("RAYON_NUM_THREADS", bounds::threads().to_string())
+            .current_dir("/")
+            // A Ctrl-C at the terminal asks the host to stop in its own time.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
     }
 }
 
-fn compile_here(target: &Path) -> anyhow::Result<Result<(), String>> {
-    let bound = |resource, value| {
-        let limit = Rlimit {
-            current: Some(value),
-            maximum: Some(value),
+/// Takes the artefact from the child.
+async fn receive(mut stdout: ChildStdout, artefact: &mut Unfinished) -> Result<(), AdmitError> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let length = stdout
+            .read(&mut chunk)
+            .await
+            .map_err(|error| host(&error))?;
+        let Some(part) = chunk.get(..length).filter(|part| !part.is_empty()) else {
+            return Ok(());
         };
-        setrlimit(resource, limit)
-    };
-    bound(Resource::As, CHILD_MEMORY_BYTES)?;
-    bound(Resource::Cpu, CHILD_CPU_S)?;
-    bound(Resource::Core, 0)?;
-
-    let mut component = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut component)?;
-    if let Err(refusal) = upload::look(&component) {
-        return Ok(Err(refusal));
+        artefact.write(part).await?;
     }
-    let artefact = match engine::compiling()?.precompile_component(&component) {
-        Ok(artefact) => artefact,
-        Err(error) => return Ok(Err(format!("the component is not valid: {error:#}"))),
-    };
-    // Another name first: a file of the right name is always whole.
-    let unfinished = target.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&unfinished, artefact)
-        .and_then(|()| std::fs::File::open(&unfinished)?.sync_all())
-        .and_then(|()| std::fs::rename(&unfinished, target))
-        .inspect_err(|_| drop(std::fs::remove_file(&unfinished)))
-        .with_context(|| format!("writing {}", target.display()))?;
-    Ok(Ok(()))
+}
+
+fn host(error: &std::io::Error) -> AdmitError {
+    AdmitError::Host(format!("running the compiler: {error}"))
 }

@@ -31,13 +31,11 @@ impl Prepared {
         artefact: &Path,
     ) -> Result<Arc<Self>, AdmitError> {
         // SAFETY: the file is machine code that will run as part of this process.
-        // It was written by our own compiler process into a directory that only
-        // this user can write (`artefacts`), and moved to its name when whole; no
-        // upload is ever stored there.
-        let component =
-            unsafe { Component::deserialize_file(engine, artefact) }.map_err(|error| {
-                AdmitError::Host(format!("loading {}: {error:#}", artefact.display()))
-            })?;
+        // Our own compiler process made it; it lies in a directory that only this user
+        // can write, and fits the digest in its name (`artefacts`). No upload is ever
+        // stored there.
+        let component = unsafe { Component::deserialize_file(engine, artefact) }
+            .map_err(|error| unloaded(artefact, &error))?;
         linker
             .instantiate_pre(&component)
             .and_then(ListenerPre::new)
@@ -47,6 +45,20 @@ impl Prepared {
                     "the component does not fit the world `skep:jobs/listener@0.1.0`: {error:#}"
                 ))
             })
+    }
+}
+
+/// Why an artefact that fits its seal was not loaded.
+fn unloaded(artefact: &Path, error: &wasmtime::Error) -> AdmitError {
+    let system = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>()
+    };
+    match error.chain().any(system) {
+        true => AdmitError::Host(format!("loading {}: {error:#}", artefact.display())),
+        // It was compiled for this engine, so that only the pool can say no.
+        false => AdmitError::Refused(format!(
+            "the component does not fit a sandbox of this host: {error:#}"
+        )),
     }
 }
 

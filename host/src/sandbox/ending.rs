@@ -2,6 +2,7 @@
 //! an error of wasmtime's, as a cause for the record.
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
 use super::engine::STACK_BYTES;
 use super::host::Guest;
@@ -38,6 +39,10 @@ pub(super) fn broken(error: &wasmtime::Error, store: &Store<Guest>) -> Cause {
         (None, _) if error.is::<PoolConcurrencyLimitError>() => {
             (CauseKind::HostError, format!("{error:#}"))
         }
+        (None, None) if error.is::<I32Exit>() => (
+            CauseKind::Trap,
+            "it called `exit`; return an output or a failure instead".to_owned(),
+        ),
         (Some(trap), None) => {
             let text = trap.to_string();
             (

@@ -13,6 +13,10 @@ use crate::job::MAX_MEMORY_BYTES;
 /// work, so that timers fire and other guests run beside one that spins.
 pub(super) const YIELD_EVERY_FUEL: u64 = 3_000_000;
 
+/// A guest gives its thread back once so many ticks of the clock have passed, whatever
+/// fuel it took: see [`ticker`](super::ticker).
+pub(super) const YIELD_EVERY_TICKS: u64 = 1;
+
 /// What one host call may make the host allocate for the guest's arguments, in
 /// bytes: a result or a message of the largest size, and its names.
 pub(super) const HOSTCALL_BYTES: usize = 80 << 20;
@@ -51,11 +55,12 @@ pub(super) const TABLE_ELEMENTS: usize = 100_000;
 const INSTANCE_BYTES: usize = 4 << 20;
 
 /// What compiled code depends on.
-fn code_config() -> Config {
+pub(crate) fn code_config() -> Config {
     let mut config = Config::new();
     config
         .consume_fuel(true)
         .max_wasm_stack(STACK_BYTES)
+        .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
         // Names are enough for a backtrace; the debug information of a stranger's
         // component is not parsed in this process.

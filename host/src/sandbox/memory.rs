@@ -96,6 +96,7 @@ impl ResourceLimiter for MemoryLimiter {
         Ok(())
     }
 
+    // As in the pool, so that a host without one is no more generous.
     fn instances(&self) -> usize {
         CORE_INSTANCES as usize
     }

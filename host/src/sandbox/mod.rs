@@ -12,16 +12,19 @@ mod compiler;
 mod component;
 mod ending;
 mod engine;
+mod failures;
 mod fixed;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod host;
+mod look;
 mod memory;
 mod reports;
 mod slot;
+mod ticker;
 mod upload;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,14 +34,16 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
 pub use attempt::{Assignment, Ended, Stop};
-pub use compiler::compile_from_stdin;
+pub(crate) use engine::code_config;
+
+pub use compiler::{Bounds as CompilerBounds, CHILD_CPU_S, compile_from_stdin};
 pub use component::Prepared;
 pub use fixed::{FIXED, FixedLimit};
 pub use reports::{ReportBoard, Voice};
 pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 
 use crate::intake::Intake;
-use crate::job::{Digest, Limits};
+use crate::job::{Digest, Limits, Namespace};
 use crate::store;
 use host::Guest;
 use slot::Slots;
@@ -58,6 +63,8 @@ pub struct SandboxConfig {
     pub artefacts: PathBuf,
     /// The `skep` binary, run as a child to compile what was uploaded.
     pub compiler: PathBuf,
+    /// What that child may take.
+    pub compiler_bounds: CompilerBounds,
 }
 
 /// What guests reach through host functions.
@@ -75,10 +82,16 @@ pub struct Sandbox {
     linker: Linker<Guest>,
     slots: Arc<Slots>,
     uploads: Semaphore,
+    line: compiler::Line,
     prepared: component::Cache,
     artefacts: artefacts::Artefacts,
     compiler: compiler::Compiler,
+    /// Components that cannot be compiled or loaded.
+    unprepared: failures::Failures,
+    /// Components whose `functions()` were no good.
+    offended: failures::Failures,
     services: Services,
+    ticker: ticker::Ticker,
 }
 
 impl Sandbox {
@@ -90,9 +103,13 @@ impl Sandbox {
         Ok(Self {
             slots: Slots::new(config.slots, config.max_parked),
             uploads: Semaphore::new(UPLOAD_SLOTS),
+            line: compiler::Line::default(),
             prepared: component::Cache::default(),
             artefacts: artefacts::Artefacts::open(&config.artefacts, &engine)?,
-            compiler: compiler::Compiler::new(config.compiler.clone()),
+            compiler: compiler::Compiler::new(config.compiler.clone(), config.compiler_bounds),
+            unprepared: failures::Failures::default(),
+            offended: failures::Failures::default(),
+            ticker: ticker::Ticker::start(&engine)?,
             engine,
             linker,
             services,
@@ -101,8 +118,12 @@ impl Sandbox {
 
     /// Looks at an upload, compiles it and asks it for its functions. Nothing is
     /// kept but the compiled artefact.
-    pub async fn admit(&self, component: &Bytes) -> Result<Offer, AdmitError> {
-        upload::admit(self, component).await
+    pub async fn admit(
+        &self,
+        namespace: &Namespace,
+        component: &Bytes,
+    ) -> Result<Offer, AdmitError> {
+        upload::admit(self, namespace, component).await
     }
 
     /// The component of a digest, ready to be instantiated; compiled if this host
@@ -110,9 +131,15 @@ impl Sandbox {
     pub async fn prepare(&self, digest: Digest) -> Result<Arc<Prepared>, AdmitError> {
         let host = |text: String| AdmitError::Host(text);
         self.prepare_from(digest, async || {
-            (self.services.store.component(digest).await)
+            let component = (self.services.store.component(digest).await)
                 .map_err(|error| host(error.to_string()))?
-                .ok_or_else(|| host(format!("component {digest} is not in the store")))
+                .ok_or_else(|| host(format!("component {digest} is not in the store")))?;
+            match Digest::of(&component) == digest {
+                true => Ok(component),
+                false => Err(host(format!(
+                    "the store's component {digest} is damaged; deploy it again"
+                ))),
+            }
         })
         .await
     }
@@ -123,14 +150,35 @@ impl Sandbox {
         digest: Digest,
         bytes: impl AsyncFnOnce() -> Result<Bytes, AdmitError>,
     ) -> Result<Arc<Prepared>, AdmitError> {
-        let load = async || {
-            let path = match self.artefacts.find(digest) {
-                Some(path) => path,
-                None => self.compile(digest, &bytes().await?).await?,
+        let prepare = async || {
+            if let Some(error) = self.unprepared.of(digest) {
+                return Err(error);
+            }
+            let prepared = match self.find(digest).await? {
+                Some(artefact) => self.load(&artefact),
+                None => match self.compile(digest, bytes).await {
+                    Ok(artefact) => self.load(&artefact),
+                    Err(error) => Err(error),
+                },
             };
-            Prepared::load(&self.engine, &self.linker, &path)
+            prepared.inspect_err(|error| self.unprepared.remember(digest, error))
         };
-        self.prepared.get_or_prepare(digest, load).await
+        self.prepared.get_or_prepare(digest, prepare).await
+    }
+
+    /// The artefact of a component, if there is one that fits.
+    async fn find(&self, digest: Digest) -> Result<Option<PathBuf>, AdmitError> {
+        // It is read whole, to be checked.
+        let artefacts = self.artefacts.clone();
+        let found = tokio::task::spawn_blocking(move || artefacts.find(digest)).await;
+        found
+            .map_err(std::io::Error::other)
+            .flatten()
+            .map_err(|error| AdmitError::Host(format!("looking for an artefact: {error}")))
+    }
+
+    fn load(&self, artefact: &Path) -> Result<Arc<Prepared>, AdmitError> {
+        Prepared::load(&self.engine, &self.linker, artefact)
     }
 
     /// Runs one attempt of one function in a fresh instance.
@@ -150,10 +198,21 @@ impl Sandbox {
         self.slots.parked_changed().await;
     }
 
-    async fn compile(&self, digest: Digest, bytes: &Bytes) -> Result<PathBuf, AdmitError> {
-        let target = self.artefacts.path(digest);
-        self.compiler.compile(bytes, &target).await?;
-        Ok(target)
+    async fn compile(
+        &self,
+        digest: Digest,
+        bytes: impl AsyncFnOnce() -> Result<Bytes, AdmitError>,
+    ) -> Result<PathBuf, AdmitError> {
+        let turn = self.compiler.turn().await;
+        // Another host of this user may have been quicker.
+        if let Some(artefact) = self.find(digest).await? {
+            return Ok(artefact);
+        }
+        let mut artefact = self.artefacts.begin(digest)?;
+        self.compiler
+            .compile(&turn, &bytes().await?, &mut artefact)
+            .await?;
+        artefact.keep().await
     }
 
     fn store(&self, guest: Guest, fuel: u64) -> wasmtime::Result<Store<Guest>> {
@@ -162,6 +221,8 @@ impl Sandbox {
         store.set_hostcall_fuel(engine::HOSTCALL_BYTES);
         store.set_fuel(fuel)?;
         store.fuel_async_yield_interval(Some(engine::YIELD_EVERY_FUEL))?;
+        store.set_epoch_deadline(engine::YIELD_EVERY_TICKS);
+        store.epoch_deadline_async_yield_and_update(engine::YIELD_EVERY_TICKS);
         Ok(store)
     }
 }

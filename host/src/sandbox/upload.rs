@@ -1,17 +1,18 @@
 //! What an upload must be before it may serve jobs, and what it offers.
 //!
-//! The checks go from cheap to dear: its size and first bytes, its imports and
-//! exports by name, compilation in a child process, its types, and at last its own
-//! `functions()` in a sandbox where host calls are denied.
+//! The checks go from cheap to dear: its size and first bytes, then in a child process
+//! its imports, exports and the number of everything ([`look`](super::look)) and its
+//! compilation, then its types, and at last its own `functions()` in a sandbox where host
+//! calls are denied.
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use wasmparser::{Encoding, Parser, Payload};
 
 use super::Sandbox;
 use super::attempt::ask_functions;
-use crate::job::{Digest, FunctionName};
+use super::look::glance;
+use crate::job::{Digest, FunctionName, Namespace};
 use crate::schema::MessageSchema;
 
 /// The largest component, in bytes. Interpreters of Python and JavaScript make up
@@ -25,22 +26,9 @@ const MAX_FUNCTIONS: usize = 256;
 /// The longest summary, in bytes: a line in a listing.
 const MAX_SUMMARY_BYTES: usize = 1024;
 
-/// The interface that every component exports.
-const HANDLER: &str = "skep:jobs/handler@0.1.0";
-
-/// What a component may import: prefixes of interface names.
-const OFFERED: [&str; 10] = [
-    "skep:jobs/types@0.1.",
-    "skep:jobs/queue@0.1.",
-    "skep:jobs/inference@0.1.",
-    "skep:jobs/log@0.1.",
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
-    "wasi:sockets/",
-];
+/// What the message schemas of one component may have together, in bytes: each is read
+/// and weighed at upload, and stands in every listing.
+const MAX_SCHEMAS_BYTES: usize = 1 << 20;
 
 /// Why an upload was not admitted, or a component could not be prepared.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,6 +43,9 @@ pub enum AdmitError {
     /// It is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
+    /// Too many uploads wait already.
+    #[error("{0}")]
+    Busy(String),
     /// The host is at fault.
     #[error("{0}")]
     Host(String),
@@ -80,18 +71,37 @@ pub struct Offer {
     pub functions: Vec<OfferedFunction>,
 }
 
-/// The parent's part: everything from the bytes to the offer.
-pub(super) async fn admit(sandbox: &Sandbox, bytes: &Bytes) -> Result<Offer, AdmitError> {
+/// Everything from the bytes to the offer.
+pub(super) async fn admit(
+    sandbox: &Sandbox,
+    namespace: &Namespace,
+    bytes: &Bytes,
+) -> Result<Offer, AdmitError> {
     check_size(bytes)?;
+    glance(bytes).map_err(AdmitError::Refused)?;
     let digest = Digest::of(bytes);
+    let place = sandbox.line.join(namespace, bytes.len())?;
+    let _front = place.front().await;
+    if let Some(error) = sandbox.offended.of(digest) {
+        return Err(error);
+    }
     let prepared = sandbox
         .prepare_from(digest, async || Ok(bytes.clone()))
         .await?;
-    let functions = ask_functions(sandbox, &prepared).await?;
-    Ok(Offer {
-        component: digest,
-        functions: check_functions(functions)?,
-    })
+    let offer = async {
+        let functions = ask_functions(sandbox, &prepared).await?;
+        // Regular expressions in schemas are compiled to see how large they are.
+        let functions = tokio::task::spawn_blocking(|| check_functions(functions))
+            .await
+            .map_err(|error| AdmitError::Host(format!("checking the functions: {error}")))??;
+        Ok(Offer {
+            component: digest,
+            functions,
+        })
+    };
+    offer
+        .await
+        .inspect_err(|error| sandbox.offended.remember(digest, error))
 }
 
 fn check_size(bytes: &[u8]) -> Result<(), AdmitError> {
@@ -109,58 +119,6 @@ fn check_size(bytes: &[u8]) -> Result<(), AdmitError> {
     Ok(())
 }
 
-/// Looks at the names in a component without compiling it. Runs in the compiler's
-/// process.
-pub(super) fn look(bytes: &[u8]) -> Result<(), String> {
-    let broken = |error: wasmparser::BinaryReaderError| {
-        format!("not a whole WASM component: {error}; was it truncated on its way?")
-    };
-    if !bytes.starts_with(b"\0asm") {
-        return Err("not a WASM component: it does not begin with `\\0asm`; upload the .wasm file that the build wrote".to_owned());
-    }
-    let mut depth = 0_u32;
-    let mut exports_handler = false;
-    let mut foreign = Vec::new();
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(broken)? {
-            Payload::Version {
-                encoding: Encoding::Module,
-                ..
-            } if depth == 0 => {
-                return Err("a core WASM module, not a component; build for a component (`cargo build --target wasm32-wasip2`, or scripts/build-guests), or wrap it with `wasm-tools component new`".to_owned());
-            }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    let name = import.map_err(broken)?.name.name;
-                    if !OFFERED.iter().any(|offered| name.starts_with(offered)) {
-                        foreign.push(format!("`{name}`"));
-                    }
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    exports_handler |= export.map_err(broken)?.name.name == HANDLER;
-                }
-            }
-            _ => {}
-        }
-    }
-    if !foreign.is_empty() {
-        return Err(format!(
-            "the component imports {}, which skep does not offer; it offers skep:jobs@0.1.0 and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)",
-            foreign.join(", ")
-        ));
-    }
-    if !exports_handler {
-        return Err(format!(
-            "the component does not export `{HANDLER}`; build it against the world `listener` in skep's wit/ folder"
-        ));
-    }
-    Ok(())
-}
-
 fn check_functions(
     functions: Vec<super::bindings::types::FunctionInfo>,
 ) -> Result<Vec<OfferedFunction>, AdmitError> {
@@ -172,6 +130,13 @@ fn check_functions(
         return refused(format!(
             "the component lists {} functions, {MAX_FUNCTIONS} are allowed; split it",
             functions.len()
+        ));
+    }
+    let schemas = functions.iter().filter_map(|f| f.message_schema.as_ref());
+    let schemas_bytes: usize = schemas.map(String::len).sum();
+    if schemas_bytes > MAX_SCHEMAS_BYTES {
+        return refused(format!(
+            "the component's message schemas have {schemas_bytes} bytes together, {MAX_SCHEMAS_BYTES} are allowed; shorten their descriptions or split the component"
         ));
     }
     let mut names = HashSet::new();

@@ -157,7 +157,7 @@ fn unprepared(error: AdmitError) -> Unfinished {
             Cause::new(CauseKind::Trap, text).into()
         }
         AdmitError::Host(text) => hidden("it cannot prepare the component", &text),
-        AdmitError::TooHard(text) => Unfinished::NotRun(text),
+        AdmitError::TooHard(text) | AdmitError::Busy(text) => Unfinished::NotRun(text),
     }
 }
 

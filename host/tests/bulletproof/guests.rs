@@ -21,6 +21,7 @@ pub(crate) async fn host(world: &World, slots: usize) -> Host {
         cache_dir: concat!(env!("CARGO_TARGET_TMPDIR"), "/bulletproof").into(),
         workers: slots,
         binary: env!("CARGO_BIN_EXE_skep").into(),
+        compile_cpu_s: skep::sandbox::CHILD_CPU_S,
         callbacks: CallbackOptions::default(),
     };
     let host = Host::start(world.store().clone(), options).expect("the host starts");

@@ -47,6 +47,7 @@ fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
         cache_dir: directory.to_owned(),
         workers,
         binary: env!("CARGO_BIN_EXE_skep").into(),
+        compile_cpu_s: skep::sandbox::CHILD_CPU_S,
         callbacks: CallbackOptions::default(),
     };
     Host::start(store, options).expect("the host starts")

@@ -1,6 +1,6 @@
 //! `skep:jobs/log`, and the log that it writes: bounded, and safe to print.
 
-use crate::job::{LogLevel, LogLine, MAX_LOG_LINE_BYTES};
+use crate::job::{LogLevel, LogLine, MAX_LOG_LINE_BYTES, printable};
 use crate::sandbox::bindings::log::{Host, Level};
 use crate::sandbox::host::Guest;
 use crate::time::now_ms;
@@ -31,10 +31,23 @@ impl JobLog {
         self.left = budget.saturating_sub(self.written);
     }
 
-    /// Adds a line, as far as the budget goes.
+    /// Adds the lines of a text, as far as the budget goes. What lies beyond it is only
+    /// counted: one call may bring 80 million empty lines.
     pub(in crate::sandbox) fn write(&mut self, level: LogLevel, text: &str) {
+        let mut rest = text;
+        while self.dropped == 0 && !rest.is_empty() {
+            let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+            self.write_line(level, line.strip_suffix('\r').unwrap_or(line));
+            rest = after;
+        }
+        let ends = rest.bytes().filter(|&byte| byte == b'\n').count();
+        let unended = !rest.is_empty() && !rest.ends_with('\n');
+        self.dropped += ends as u64 + u64::from(unended);
+    }
+
+    fn write_line(&mut self, level: LogLevel, text: &str) {
         let cut = text.floor_char_boundary(MAX_LOG_LINE_BYTES);
-        let text = printable(text.get(..cut).unwrap_or(text));
+        let text = printable(text.get(..cut).unwrap_or(text), |c| c == '\t').into_owned();
         let cost = text.len() as u64 + LINE_OVERHEAD_BYTES;
         match self.left.checked_sub(cost) {
             Some(left) if self.dropped == 0 => {
@@ -91,23 +104,6 @@ impl JobLog {
     }
 }
 
-/// The text with its control characters escaped: a guest must not move the cursor
-/// of whoever reads its log.
-fn printable(text: &str) -> String {
-    if text.chars().any(|c| c.is_control() && c != '\t') {
-        text.chars()
-            .flat_map(|c| {
-                let escape = c.is_control() && c != '\t';
-                let escaped = escape.then(|| c.escape_default());
-                let plain = (!escape).then_some(c);
-                escaped.into_iter().flatten().chain(plain)
-            })
-            .collect()
-    } else {
-        text.to_owned()
-    }
-}
-
 impl Host for Guest {
     fn write(&mut self, level: Level, text: String) -> wasmtime::Result<()> {
         let level = match level {
@@ -117,9 +113,7 @@ impl Host for Guest {
             Level::Warn => LogLevel::Warn,
             Level::Error => LogLevel::Error,
         };
-        for line in text.lines() {
-            self.voice.log(level, line);
-        }
+        self.voice.log(level, &text);
         Ok(())
     }
 }
@@ -156,6 +150,19 @@ mod tests {
             lines[9].text,
             "[the log is full: 1 more lines were dropped]"
         );
+    }
+
+    #[test]
+    fn a_text_is_cut_into_lines_and_those_beyond_the_budget_are_counted() {
+        let mut log = log(100);
+        log.write(LogLevel::Info, "a\r\n\nb");
+        log.write(LogLevel::Info, &"\n".repeat(1 << 26));
+        log.write(LogLevel::Info, "c\nd");
+        let lines = log.take();
+        let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+        let dropped = (1 << 26) + 2;
+        let full = format!("[the log is full: {dropped} more lines were dropped]");
+        assert_eq!(texts, ["a", "", "b", &full]);
     }
 
     #[test]

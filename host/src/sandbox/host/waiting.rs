@@ -17,6 +17,10 @@ pub(in crate::sandbox) const MAX_WAIT_MANY: usize = 10_000;
 /// list is copied into the guest's memory, of which this is half.
 pub(in crate::sandbox) const MAX_RESULTS_BYTES: u64 = 128 << 20;
 
+/// The longest id that an error repeats, in bytes: a few times what the largest takes.
+/// One call may bring ids of 80 MiB.
+const MAX_ID_BYTES: usize = 64;
+
 impl Guest {
     /// Waits until all of the jobs have ended, and answers what became of each.
     pub(super) async fn wait_for_all(
@@ -184,6 +188,10 @@ fn told(job: &str, outcome: Outcome) -> Result<Output, Error> {
                 data: output.result.data.into(),
             },
         }),
+        Outcome::Unknown if job.len() > MAX_ID_BYTES => Err(Error::NotFound(format!(
+            "there is no job whose id has {} bytes",
+            job.len()
+        ))),
         Outcome::Unknown => Err(Error::NotFound(format!("there is no job {job:?}"))),
         Outcome::Expired => Err(Error::NotFound(format!(
             "the result of job {job} was kept as long as its retention asked, and is gone"

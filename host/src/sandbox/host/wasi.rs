@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::Guest;
@@ -40,6 +40,9 @@ impl Wasi {
             .stdout(printed(LogLevel::Info))
             .stderr(printed(LogLevel::Warn))
             .max_random_size(MAX_RANDOM_BYTES)
+            // No addresses are allowed, but a socket alone takes one of the host's files.
+            .allow_tcp(false)
+            .allow_udp(false)
             .allow_blocking_current_thread(false)
             .build();
         Self { ctx, table }
@@ -88,7 +91,7 @@ impl StdoutStream for Printed {
     }
 }
 
-/// Cuts what is printed into lines. The last one may lack its end, and is written
+/// Cuts what is printed into lines, which keep their ends. The last one may lack its end, and is written
 /// when the stream is dropped.
 struct LineWriter {
     to: Printed,
@@ -106,12 +109,19 @@ impl LineWriter {
 
 impl OutputStream for LineWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        // Nobody else checks it, and 80 million empty lines take seconds.
+        if bytes.len() > WRITE_BYTES {
+            return Err(StreamError::trap(
+                "a write of more bytes than `check-write` allows",
+            ));
+        }
         for &byte in bytes.iter() {
-            if byte == b'\n' || self.unfinished.len() >= MAX_LOG_LINE_BYTES {
+            if byte != b'\n' && self.unfinished.len() >= MAX_LOG_LINE_BYTES {
                 self.write_line();
             }
-            if byte != b'\n' {
-                self.unfinished.push(byte);
+            self.unfinished.push(byte);
+            if byte == b'\n' {
+                self.write_line();
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! What `skep bench` composes: jobs that cost as little as jobs can, so that what is
-//! measured is the host.
+//! measured is the host; and one that computes, to see what its bounds cost.
+
+mod compute;
 
 use skep_sdk::{Context, Failure, Payload};
 
@@ -33,4 +35,4 @@ fn waits(id: String, ctx: &Context) -> Result<(), Failure> {
     Ok(ctx.wait(id)?)
 }
 
-skep_sdk::export!(nothing, chain, fan_out, waits);
+skep_sdk::export!(nothing, chain, fan_out, waits, compute::compute);
