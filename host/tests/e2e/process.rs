@@ -75,8 +75,13 @@ impl Process {
         }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().unwrap().cast_signed()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        let pid = Pid::from_raw(self.pid()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
