@@ -11,7 +11,7 @@ use wasmtime::component::{Component, Func, Linker, Val};
 use wasmtime::{Engine, Store};
 
 use super::{BenchOptions, Figure, Parts, block_on, read};
-use crate::job::{JobId, NewJob, Payload};
+use crate::job::{JobId, NewJob, Payload, Usage};
 use crate::sandbox::{Assignment, ReportBoard, Voice, code_config};
 use crate::store::{Claim, Lease, Token};
 
@@ -97,6 +97,7 @@ async fn bounded(parts: &Parts, message: &str) -> anyhow::Result<Duration> {
         job: Arc::new(job),
         posted_at_ms: 0,
         claimed_at_ms: 0,
+        data_bytes: 0,
     };
     let voice = Voice::new(claim.token.clone(), Arc::new(ReportBoard::default()));
     let ended = (parts.sandbox)
@@ -107,7 +108,9 @@ async fn bounded(parts: &Parts, message: &str) -> anyhow::Result<Duration> {
                 incarnation: Uuid::nil(),
             },
             place: 0,
-            deployment,
+            function: &deployment.function,
+            limits: &deployment.limits,
+            used: &Usage::default(),
             component: &component,
             cancel: CancellationToken::new(),
             voice: &voice,

@@ -98,14 +98,14 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
 /// A function with its limits, for people. Writing to a String cannot fail.
 fn describe(function: &Function, bounds: &Bounds) -> String {
     let mut text = String::new();
-    let summary = plain(&function.summary).replace('\n', " ");
+    let summary = one_line(&function.summary);
     let _ = writeln!(
         text,
         "function   {} version {}",
         function.name, function.version
     );
     let _ = writeln!(text, "summary    {summary}");
-    let _ = writeln!(text, "component  {}\n", plain(&function.component));
+    let _ = writeln!(text, "component  {}\n", one_line(&function.component));
     let _ = writeln!(text, "{:24} {:>16}  DEFAULT", "LIMIT", "VALUE");
     // In our order those that we know.
     let known = LIMITS.iter().map(|limit| (limit.name, limit.unit));
@@ -121,14 +121,14 @@ fn describe(function: &Function, bounds: &Bounds) -> String {
         let default = bounds.default_limits.get(name);
         let other = default.filter(|default| *default != value);
         let other = other.map_or_else(String::new, |default| unit.show(*default));
-        let row = format!("{:24} {:>16}  {other}", plain(name), unit.show(*value));
+        let row = format!("{:24} {:>16}  {other}", one_line(name), unit.show(*value));
         let _ = writeln!(text, "{}", row.trim_end());
     }
     let _ = writeln!(text, "\nFIXED, FOR EVERY FUNCTION");
     for (name, value) in &bounds.fixed_limits {
         let known = FIXED.iter().find(|fixed| fixed.name == name);
         let unit = known.map_or(Unit::Count, |fixed| fixed.unit);
-        let _ = writeln!(text, "{:24} {:>16}", plain(name), unit.show(*value));
+        let _ = writeln!(text, "{:24} {:>16}", one_line(name), unit.show(*value));
     }
     text
 }
