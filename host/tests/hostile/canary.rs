@@ -16,15 +16,16 @@ const USUAL: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How much longer than usual a job may take beside a hostile guest, as a factor and
-/// beyond it. A guest that spins takes a core's time slices; one that blocks the host
-/// blocks it for its whole run, which the zoo's guests make longer than this.
+/// beyond it, on a machine that has ten other things to do. A guest that spins takes a
+/// core's time slices, and each host call that brings 60 MB holds its thread for some
+/// 100 ms there; one that blocks the host blocks it for minutes, unless it is stopped.
 const FACTOR: u32 = 20;
-const SLACK: Duration = Duration::from_millis(2_000);
+const SLACK: Duration = Duration::from_secs(6);
 
 /// As above, for the median: half of all jobs must hardly notice, on a CI machine that
 /// has other work too.
 const MEDIAN_FACTOR: u32 = 8;
-const MEDIAN_SLACK: Duration = Duration::from_millis(300);
+const MEDIAN_SLACK: Duration = Duration::from_secs(1);
 
 /// The canary's namespace.
 const NAMESPACE: &str = "canary";

@@ -152,7 +152,7 @@ async fn confined(pid: i32) {
         .split_whitespace()
         .collect();
     assert_eq!(fields[2], pid.to_string(), "its own process group: {stat}");
-    assert_eq!(fields[16], "19", "its niceness: {stat}");
+    assert_eq!(fields[16], "5", "its niceness: {stat}");
     assert_eq!(read("oom_score_adj").trim(), "1000");
     assert!(
         !read("environ").contains("PATH="),
