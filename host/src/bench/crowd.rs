@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -30,6 +31,9 @@ const OTHER_FILES: u64 = 512;
 
 /// How many connections are opened at once.
 const AT_ONCE: usize = 32;
+
+/// A server that takes no more requests for so long cannot send its answers.
+const BLOCKED: Duration = Duration::from_secs(1);
 
 const WARM_UP: usize = 500;
 const REQUESTS: usize = 10_000;
@@ -59,17 +63,20 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         let held = resident_mib(pid)? - before;
         let mut slow = JoinSet::new();
         let [heads, bodies, readers] = SLOW;
+        let (full, mut filled) = mpsc::channel(readers);
+        for _ in 0..readers {
+            slow.spawn(sip(address.to_owned(), full.clone()));
+        }
+        // Filling their buffers is work; being slow is none.
+        for _ in 0..readers {
+            filled.recv().await.context("a slow reader failed")?;
+        }
         for _ in 0..heads {
             slow.spawn(drip(address.to_owned(), head(address)));
         }
         for _ in 0..bodies {
             slow.spawn(drip(address.to_owned(), body(address)));
         }
-        for _ in 0..readers {
-            slow.spawn(sip(address.to_owned()));
-        }
-        // Until the readers' buffers are full.
-        sleep(Duration::from_secs(2)).await;
         let beside = latency(address).await?;
         if let Some(ended) = slow.try_join_next() {
             ended??;
@@ -179,17 +186,19 @@ async fn drip(address: String, bytes: Vec<u8>) -> anyhow::Result<()> {
 
 /// Asks for more than it reads, until the server cannot send any more, and then reads a
 /// byte now and then.
-async fn sip(address: String) -> anyhow::Result<()> {
+async fn sip(address: String, full: mpsc::Sender<()>) -> anyhow::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;
     let mut stream = socket.connect(address.parse()?).await?;
     let request = format!("GET /functions HTTP/1.1\r\nhost: {address}\r\n\r\n").repeat(100);
     loop {
         let sent = stream.write_all(request.as_bytes());
-        if tokio::time::timeout(PAUSE, sent).await.is_err() {
-            break;
+        match tokio::time::timeout(BLOCKED, sent).await {
+            Ok(sent) => sent?,
+            Err(_) => break,
         }
     }
+    full.send(()).await?;
     while stream.read(&mut [0]).await? > 0 {
         sleep(PAUSE).await;
     }
