@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::routes::Route;
 use crate::access::{AccessToken, Caller, Elsewhere, Scope, Secret};
 use crate::job::Namespace;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::time::now_ms;
 
 /// Names the namespace of a request.
@@ -99,10 +99,10 @@ impl Door {
             return Err(unknown());
         };
         let now_ms = now_ms();
-        let mut tokens = store.tokens().await.map_err(unasked)?;
+        let mut tokens = store.tokens().await.map_err(Problem::from)?;
         if tokens.find(&secret).is_none() {
             // It may have been made on another host a moment ago.
-            tokens = store.tokens_now().await.map_err(unasked)?;
+            tokens = store.tokens_now().await.map_err(Problem::from)?;
         }
         let Some(token) = tokens.find(&secret) else {
             self.tell_of_stranger(peer, "unknown, or revoked");
@@ -204,16 +204,6 @@ fn bearer(presented: &HeaderValue) -> Result<Secret, ()> {
         true => secret.trim().parse().map_err(drop),
         false => Err(()),
     }
-}
-
-/// The store could not be asked. Whoever asks may be a stranger, who is not told more.
-fn unasked(error: StoreError) -> Problem {
-    tracing::warn!(%error, "whether an access token counts could not be looked up");
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "store-unavailable",
-        "the store is unavailable, so that nobody can be let in; nothing was done, try again in a moment",
-    )
 }
 
 fn unauthorised(detail: impl Into<String>, challenge: HeaderValue) -> Refusal {

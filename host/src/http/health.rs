@@ -26,17 +26,14 @@ pub(super) async fn healthz(format: Format) -> Response {
 pub(super) async fn readyz(State(app): State<App>, format: Format) -> Result<Response, Problem> {
     let namespace = Namespace::default();
     let asked = app.store.status(&namespace);
-    let amiss = match tokio::time::timeout(PROMPT, asked).await {
-        Ok(Ok(_)) => return Ok(ok(format)),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("it does not answer within {PROMPT:?}"),
-    };
-    tracing::warn!(store = %amiss, "not ready");
-    Err(Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "store-unavailable",
-        "the store is unavailable; the log of this host says why",
-    ))
+    match tokio::time::timeout(PROMPT, asked).await {
+        Ok(answer) => answer.map(|_| ok(format)).map_err(Problem::from),
+        Err(_) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store-unavailable",
+            format!("the store does not answer within {PROMPT:?}"),
+        )),
+    }
 }
 
 fn ok(format: Format) -> Response {

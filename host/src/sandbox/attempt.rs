@@ -54,6 +54,9 @@ pub enum Stop {
     },
     /// It waits for other jobs, and this host has no place to park it.
     NoPlace,
+    /// It has not begun: the slots are taken by jobs that take longer than the host
+    /// thought when it took this one.
+    NoTurn,
 }
 
 impl From<Cause> for Stop {
@@ -160,7 +163,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
     let outcome = match outcome {
         outcome if !cancel.is_cancelled() => outcome,
         // Whoever cancelled it does not want the output of a job that tidied up.
-        Ok(_) | Err(Stop::NoPlace) => {
+        Ok(_) | Err(Stop::NoPlace | Stop::NoTurn) => {
             Err(Cause::new(CauseKind::Cancelled, "it stopped when it was told").into())
         }
         Err(Stop::Ended { cause, .. }) => Err(cancelled(cause).into()),
@@ -189,6 +192,14 @@ enum Answer {
 }
 
 impl Ended {
+    /// The end of an attempt that did not begin.
+    pub(super) fn no_turn() -> Self {
+        Self {
+            outcome: Err(Stop::NoTurn),
+            usage: Usage::default(),
+        }
+    }
+
     fn unrun(cause: Cause) -> Self {
         Self {
             outcome: Err(cause.into()),

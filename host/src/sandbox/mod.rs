@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
@@ -51,6 +52,12 @@ use slot::Slots;
 /// Instances kept back for asking uploads what they offer, so that a full house
 /// of jobs cannot shut out a deployment.
 const UPLOAD_SLOTS: usize = 1;
+
+/// How long a job that has not begun waits here for a slot: ten times as long as the jobs
+/// should take that a host takes ahead. One that waits for longer has been taken in the
+/// belief that those before it are short; elsewhere, or after another namespace's jobs, it
+/// is as well off.
+const TURN: Duration = Duration::from_millis(100);
 
 /// How a [`Sandbox`] is set up.
 #[derive(Debug)]
@@ -184,7 +191,13 @@ impl Sandbox {
     /// Runs one attempt of one function in a fresh instance.
     pub async fn run(&self, assignment: Assignment<'_>) -> Ended {
         // The pool answers with an error when it is exhausted, so wait in front of it.
-        let slot = self.slots.take().await;
+        let slot = match assignment.place {
+            0 => match timeout(TURN, self.slots.take()).await {
+                Ok(slot) => slot,
+                Err(_) => return Ended::no_turn(),
+            },
+            _ => self.slots.take().await,
+        };
         attempt::run(self, slot, assignment).await
     }
 

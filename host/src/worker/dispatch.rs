@@ -173,9 +173,15 @@ impl Dispatcher {
         }
         for completion in &ended {
             self.held.remove(&completion.token);
-            // An average over some twenty jobs follows a change of load quickly
-            // and is not thrown about by one odd job.
-            self.job_us += (completion.usage.run_us as f64 - self.job_us) / 20.0;
+            let run_us = completion.usage.run_us as f64;
+            if matches!(completion.verdict, Verdict::Release { .. }) {
+                // Whatever was expected, nothing is to be taken ahead of what runs now.
+                self.job_us = self.job_us.max(TAKE_AHEAD.as_micros() as f64);
+            } else {
+                // An average over some twenty jobs follows a change of load quickly and
+                // is not thrown about by one odd job.
+                self.job_us += (run_us - self.job_us) / 20.0;
+            }
         }
         self.ended.extend(ended);
     }

@@ -183,6 +183,7 @@ fn verdict(stop: Stop, claim: &Claim) -> Verdict {
             let delay_ms = age.clamp(*UNPARKED_FOR_MS.start(), *UNPARKED_FOR_MS.end());
             return Verdict::Release { delay_ms };
         }
+        Stop::NoTurn => return Verdict::Release { delay_ms: 0 },
     };
     if cause.kind == CauseKind::Cancelled {
         return Verdict::Cancelled;

@@ -115,6 +115,13 @@ fn rows() -> Vec<Row> {
             Component,
         ),
         ("GET", "/queue", "read", "/queue", Nothing),
+        (
+            "PUT",
+            "/queue/concurrency",
+            "admin",
+            "/queue/concurrency",
+            Json(json!({"limit": 8})),
+        ),
         ("POST", "/queue/pause", "admin", "/queue/pause", Nothing),
         ("POST", "/queue/release", "admin", "/queue/release", Nothing),
         ("POST", "/queue/rezero", "admin", "/queue/rezero", Nothing),

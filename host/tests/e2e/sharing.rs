@@ -8,6 +8,7 @@ use crate::server::{Answer, PATIENCE, Server, guest, guest_bytes, send, skep};
 
 on_both_stores!(
     a_flood_of_slow_jobs_lets_a_canary_pass,
+    slow_jobs_behind_quick_ones_let_a_canary_pass,
     a_function_that_may_run_once_never_runs_twice_at_once,
     a_capped_parent_and_its_children_end_on_one_slot,
     a_capped_namespace_runs_no_more_at_once,
@@ -91,6 +92,35 @@ async fn a_flood_of_slow_jobs_lets_a_canary_pass(mut place: Place) {
     let status = ask(&server, "flood", Method::GET, "/queue", Value::Null).await;
     let status = status.expect(200).json();
     assert!(ms(&status, "queued") > 1000, "it was no flood: {status}");
+}
+
+async fn slow_jobs_behind_quick_ones_let_a_canary_pass(mut place: Place) {
+    const QUICK: u64 = 3_000;
+    const SLOW: u64 = 300;
+    let server = place.server(&["--workers", "2"]).await;
+    deploy(&server, "flood").await;
+    deploy(&server, "canary").await;
+    let quick = json!({"msg": null, "functions": ["noop"]});
+    let slow = json!({"msg": {"iterations": 100_000_000}, "functions": ["busy"]});
+    let mut lines = format!("{quick}\n").repeat(QUICK as usize);
+    lines.push_str(&format!("{slow}\n").repeat(SLOW as usize));
+    let request = server
+        .request(Method::POST, "/jobs/batch")
+        .header("skep-namespace", "flood")
+        .header("content-type", "application/x-ndjson");
+    send(request.body(lines)).await.expect(200);
+    // By now the host expects quick jobs, and has taken many ahead that are slow.
+    record(&server, "flood", QUICK + 1).await;
+    let body = json!({"msg": null, "functions": ["noop"]});
+    ask(&server, "canary", Method::POST, "/jobs", body)
+        .await
+        .expect(200);
+    let canary = record(&server, "canary", 1).await;
+    assert_eq!(canary["state"], "completed", "{canary}");
+    let status = ask(&server, "flood", Method::GET, "/queue", Value::Null).await;
+    let ended = ms(&status.expect(200).json(), "completed") - QUICK;
+    // Two at a time, of some 50 ms each, for the 100 ms that a job waits for its turn.
+    assert!(ended <= 20, "{ended} slow jobs were before the canary");
 }
 
 async fn a_function_that_may_run_once_never_runs_twice_at_once(mut place: Place) {
