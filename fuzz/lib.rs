@@ -8,8 +8,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use skep::callback::CallbackOptions;
 use skep::host::{Host, HostOptions};
-use skep::http::{App, router};
+use skep::http::{App, Audit, Door, HostNames, router};
 use skep::job::Namespace;
+use skep::sandbox::CHILD_CPU_S;
 use skep::store::StoreUrl;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -53,6 +54,7 @@ pub fn place(workers: usize) -> &'static Place {
                 workers,
                 max_parked: 8,
                 binary: repository("target/release/skep"),
+                compile_cpu_s: CHILD_CPU_S,
                 callbacks: CallbackOptions {
                     send: false,
                     ..CallbackOptions::default()
@@ -61,11 +63,15 @@ pub fn place(workers: usize) -> &'static Place {
             Host::start(store, options).expect("a host")
         });
         Place {
-            router: router(App::new(
-                host.store.clone(),
-                host.intake.clone(),
-                host.deployer.clone(),
-            )),
+            router: router(
+                App::new(
+                    host.store.clone(),
+                    host.intake.clone(),
+                    host.deployer.clone(),
+                    Door::new(false, Audit::default()),
+                ),
+                HostNames::any(),
+            ),
             runtime,
             host,
             namespace: Namespace::default(),

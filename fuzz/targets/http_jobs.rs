@@ -29,6 +29,7 @@ fn prepared() -> &'static Place {
             summary: String::new(),
             message_schema: schema.map(str::to_owned),
             limits: Limits::default(),
+            concurrency: None,
         };
         let functions = vec![function("f", None), function("g", Some(SCHEMA))];
         let deployed = place.host.store.deploy(&place.namespace, functions);

@@ -2,11 +2,11 @@
 
 use wasmparser::{Validator, WasmFeatures};
 
-use super::upload;
+use super::look;
 
 /// Looks at a component, and validates one that passes, as the compiler does first.
 pub fn upload(bytes: &[u8]) {
-    if upload::look(bytes).is_ok() {
+    if look::look(bytes).is_ok() {
         let _ = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes);
     }
 }
