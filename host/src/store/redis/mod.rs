@@ -27,6 +27,7 @@ mod recent;
 mod reply;
 mod script;
 mod shared;
+mod step;
 mod store;
 mod tokens;
 mod transfer;

@@ -1,6 +1,5 @@
 //! The store's calls.
 
-use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,20 +13,16 @@ use uuid::Uuid;
 
 use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
-use crate::store::fair::{REMEMBERED_RUNS, UNKNOWN_JOB_US};
 use crate::store::record::{Ended, Fate};
 use crate::store::{
-    AttemptLog, CLAIMS_PER_YIELD, Callback, Cancelled, Completion, Cycle, Deployment, Functions,
-    Lease, NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Step, Store,
-    StoreError, Token, Verdict, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
+    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
 };
 
-use super::claims::Claims;
-use super::ends::Ends;
 use super::posted::{decode_past, encode_end, encode_job, rank};
 use super::reply::{self, Reply};
-use super::shared::{Held, Host, NEVER, Shared};
-use super::{RedisStore, claims, script};
+use super::shared::{Host, NEVER, Shared};
+use super::{RedisStore, script};
 
 /// How long Redis remembers what it answered to a submit, in ms: longer than a call
 /// waits for its answer and a new connection together.
@@ -58,45 +53,6 @@ impl Drop for Hungry<'_> {
 }
 
 impl RedisStore {
-    /// The command of a step, and which end is which in the script's answer.
-    pub(super) fn step(
-        &self,
-        incarnation: Uuid,
-        number: u64,
-        want: usize,
-        ends: &Ends,
-    ) -> (Cmd, Vec<usize>) {
-        let mut command = self.link.command(script::CYCLE);
-        command
-            .arg(incarnation.to_string())
-            .arg(number)
-            .arg(want)
-            .arg(CLAIMS_PER_YIELD)
-            .arg(UNKNOWN_JOB_US)
-            .arg(REMEMBERED_RUNS);
-        let order = ends.add_to(&mut command);
-        (command, order)
-    }
-
-    /// The command of a host's step, which end is which, and the ends that do not
-    /// count, since their jobs are not held here.
-    fn command_of(&self, lease: Lease, step: &Step) -> Result<(Cmd, Vec<usize>, Vec<Token>)> {
-        let hosts = self.shared.hosts();
-        let host = hosts.get(&lease.incarnation).ok_or(StoreError::LeaseLost)?;
-        let mut foreign = Vec::new();
-        let mut ends = Ends::new(self.shared.clock.now_ms());
-        // The first end of a job counts, and the script may see another one first.
-        let mut seen = HashSet::with_capacity(step.done.len());
-        for (index, done) in step.done.iter().enumerate() {
-            match host.held.get(&done.token) {
-                Some(held) if seen.insert(&done.token) => ends.add(index, done, held)?,
-                _ => foreign.push(done.token.clone()),
-            }
-        }
-        let (command, sent) = self.step(lease.incarnation, step.number, step.want, &ends);
-        Ok((command, sent, foreign))
-    }
-
     /// Starts a command that accepts jobs of a parent or none, which are like this one,
     /// each of `width` values.
     pub(super) fn accept(&self, namespace: &Namespace, like: Option<&NewJob>, width: usize) -> Cmd {
@@ -138,59 +94,6 @@ impl RedisStore {
         }
     }
 
-    /// Takes in what a step was answered.
-    fn take_in(&self, lease: Lease, step: &Step, sent: &[usize], read: Answer) -> Result<Cycle> {
-        let mut hosts = self.shared.hosts();
-        let host = hosts
-            .get_mut(&lease.incarnation)
-            .ok_or(StoreError::LeaseLost)?;
-        let done = |index: usize| step.done.get(index);
-        let refused_here: HashSet<_> = read.refused.iter().copied().collect();
-        for (n, index) in sent.iter().enumerate() {
-            let Some(done) = done(*index) else { continue };
-            let held = host.held.remove(&done.token);
-            if refused_here.contains(&n) {
-                continue;
-            }
-            let Some(held) = held else { continue };
-            self.tell_here(done, &held);
-            if held.job.callback.is_some() {
-                self.shared.callbacks.ring();
-            }
-        }
-        let refused = read.refused.iter().filter_map(|index| sent.get(*index));
-        let refused = refused.filter_map(|index| done(*index));
-        let refused = refused.map(|done| done.token.clone());
-        let refused = refused.chain(read.foreign).collect();
-        host.held.extend(read.claims.held);
-        let held = &host.held;
-        let mut cancelled = std::mem::take(&mut host.stops);
-        cancelled.retain(|token| held.contains_key(token));
-        let cycle = Cycle {
-            claimed: read.claims.claimed,
-            refused,
-            cancelled,
-        };
-        host.last_step = (step.number, cycle.clone());
-        Ok(cycle)
-    }
-
-    /// Tells those who wait in this process of an end, who so need not wait for the event
-    /// to come round.
-    fn tell_here(&self, done: &Completion, held: &Held) {
-        if !has_ended(&done.verdict) || self.shared.waiters.is_empty() {
-            return;
-        }
-        let job = (done.token.namespace.clone(), done.token.id);
-        if let Verdict::Completed(output) = &done.verdict
-            && held.job.retention_s.is_none()
-            && self.shared.waiters.is_awaited(&job)
-        {
-            self.shared.recent.keep(&job, output);
-        }
-        self.shared.waiters.ended(&job);
-    }
-
     /// The past attempts of jobs as they are stored; nothing where there are none.
     pub(super) async fn pasts(&self, namespace: &Namespace, ids: &[JobId]) -> Result<Vec<Vec<u8>>> {
         let mut command = redis::cmd("MGET");
@@ -224,15 +127,6 @@ impl RedisStore {
     }
 }
 
-/// Whether a verdict is the end of its job, whatever else is known of that. That of a last
-/// attempt may be as well.
-fn has_ended(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Completed(_) | Verdict::Failed(_) | Verdict::Cancelled => true,
-        Verdict::Retry { .. } | Verdict::Release { .. } => false,
-    }
-}
-
 /// Adds a job to a command that accepts jobs.
 pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
     command
@@ -241,13 +135,6 @@ pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
         .arg(job.idempotency_key.as_deref().unwrap_or_default())
         .arg(encode_job(job)?);
     Ok(())
-}
-
-/// The answer to a step.
-struct Answer {
-    refused: Vec<usize>,
-    foreign: Vec<Token>,
-    claims: Claims,
 }
 
 #[async_trait]
@@ -298,55 +185,7 @@ impl Store for RedisStore {
     }
 
     async fn cycle(&self, lease: Lease, step: Arc<Step>) -> Result<Cycle> {
-        if let Some(host) = self.shared.hosts().get(&lease.incarnation)
-            && host.last_step.0 == step.number
-        {
-            return Ok(host.last_step.1.clone());
-        }
-        let (command, sent, foreign) = self.command_of(lease, &step)?;
-        let signs = self.shared.signs();
-        let mut answer = Reply::new(self.link.run(script::CYCLE, &command).await?)?;
-        match answer.text()?.as_str() {
-            "lost" => {
-                self.shared.lost(lease.incarnation);
-                return Err(StoreError::LeaseLost);
-            }
-            "old" => return Ok(Cycle::default()),
-            _ => {}
-        }
-        self.shared.clock.set(answer.number()?);
-        self.shared.set_due(answer.maybe_number()?.unwrap_or(NEVER));
-        self.shared.set_work(answer.truth()?, signs);
-        let mut refused = Vec::new();
-        let mut indexes = answer.list()?;
-        while !indexes.is_empty() {
-            // Lua counts from 1.
-            refused.push(
-                usize::try_from(indexes.number()?)
-                    .unwrap_or(0)
-                    .saturating_sub(1),
-            );
-        }
-        let mut claims = claims::read(answer.list()?, answer.list()?, answer.list()?)?;
-        let mut versions = answer.list()?;
-        while !versions.is_empty() {
-            let (namespace, version) = (versions.text()?, versions.number()?);
-            if let Ok(namespace) = namespace.parse() {
-                self.shared.outdate(&namespace, version);
-            }
-        }
-        let unreadable = std::mem::take(&mut claims.unreadable);
-        let answer = Answer {
-            refused,
-            foreign,
-            claims,
-        };
-        let cycle = self.take_in(lease, &step, &sent, answer)?;
-        if let Err(error) = self.set_aside(lease.incarnation, unreadable.iter()).await {
-            // They are lost with this lease, and then set aside by the reaper.
-            tracing::warn!(%error, "jobs that cannot be read could not be set aside");
-        }
-        Ok(cycle)
+        self.make_step(lease, &step).await
     }
 
     async fn wake(&self, lease: Lease, want: usize) -> Result<()> {
