@@ -149,7 +149,8 @@ local function complete()
     local slash = ns .. '/'
     local share = share_of(space(ns))
     local group = {
-      ns = ns, share = share, runs = tonumber(ARGV[at + 3]), spent = tonumber(ARGV[at + 4]), over = 0, first = n + 1, plain = n + short, last = n + short + long,
+      ns = ns, share = share, runs = tonumber(ARGV[at + 3]), spent = tonumber(ARGV[at + 4]),
+      over = 0, first = n + 1, plain = n + short, last = n + short + long,
       ready = {}, later = {}, dead = {}, attempts = {}, forget = {}, c = 0, f = 0, x = 0,
       parked = call('EXISTS', space(ns) .. 'p') == 1 and {}, through = share.caps and {},
     }
