@@ -118,7 +118,8 @@ async fn slow_jobs_behind_quick_ones_let_a_canary_pass(mut place: Place) {
     let canary = record(&server, "canary", 1).await;
     assert_eq!(canary["state"], "completed", "{canary}");
     let status = ask(&server, "flood", Method::GET, "/queue", Value::Null).await;
-    let ended = ms(&status.expect(200).json(), "completed") - QUICK;
+    // Some quick ones may have gone back as well, and come after.
+    let ended = ms(&status.expect(200).json(), "completed").saturating_sub(QUICK);
     // Two at a time, of some 50 ms each, for the 100 ms that a job waits for its turn.
     assert!(ended <= 20, "{ended} slow jobs were before the canary");
 }
