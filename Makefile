@@ -40,6 +40,7 @@ lint: ## Check the formatting, and clippy without warnings
 	cargo fmt --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo fmt --check --manifest-path examples/Cargo.toml --all
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml --workspace --all-targets -- -D warnings
 
 # A peer that could not be installed has its reason in the table, which comes all the same.

@@ -37,7 +37,13 @@ fn prepared() -> &'static Place {
         let guest = std::fs::read(repository("target/guests/adversary.wasm"));
         let guest = guest.expect("the guest; `make guests` builds it");
         let deployer = &place.host.deployer;
-        let deployed = deployer.deploy(&place.namespace, guest.into(), None, limits(), Grant::Narrower);
+        let deployed = deployer.deploy(
+            &place.namespace,
+            guest.into(),
+            None,
+            limits(),
+            Grant::Narrower,
+        );
         (place.runtime.block_on(deployed)).expect("a component that is fit");
         place
     })
@@ -53,14 +59,25 @@ fuzz_target!(|input: &[u8]| {
     let mut request = PostRequest::new(message, vec!["adversary".to_owned()]);
     request.max_attempts = Some(1);
     let ended = async {
-        let ids = place.host.intake.accept(&place.namespace, vec![request]).await;
+        let ids = place
+            .host
+            .intake
+            .accept(&place.namespace, vec![request])
+            .await;
         let id = *ids.expect("a job").first().expect("an id");
         let ended = tokio::time::timeout(PATIENCE, store.ended(&place.namespace, id)).await;
-        ended.expect("a job ends within its limits").expect("a store that works");
-        let record = store.job(&place.namespace, id).await.expect("a store that works");
+        ended
+            .expect("a job ends within its limits")
+            .expect("a store that works");
+        let record = store
+            .job(&place.namespace, id)
+            .await
+            .expect("a store that works");
         let cause = record.expect("a job that was accepted is there").cause;
         assert!(
-            cause.as_ref().is_none_or(|cause| cause.kind != CauseKind::HostError),
+            cause
+                .as_ref()
+                .is_none_or(|cause| cause.kind != CauseKind::HostError),
             "{cause:?}"
         );
         // Its children are the same guest with messages of its choice.

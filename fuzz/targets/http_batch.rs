@@ -45,10 +45,16 @@ fuzz_target!(|input: &[u8]| {
             .collect();
         // A key that was used before answers with the id of its job.
         let last = LAST_ID.load(Ordering::Relaxed);
-        let ids = told.iter().filter_map(|line| line.get("id")?.as_str()?.parse().ok());
+        let ids = told
+            .iter()
+            .filter_map(|line| line.get("id")?.as_str()?.parse().ok());
         let fresh: BTreeSet<u64> = ids.filter(|id| *id > last).collect();
         LAST_ID.fetch_max(fresh.last().copied().unwrap_or(0), Ordering::Relaxed);
-        assert_eq!(posted().await - before, fresh.len() as u64, "{status} {told:?}");
+        assert_eq!(
+            posted().await - before,
+            fresh.len() as u64,
+            "{status} {told:?}"
+        );
         tidy(place, &INPUTS).await;
     });
 });

@@ -90,8 +90,9 @@ impl Script<'_> {
             0 => value,
             // Small numbers are counts, tags and lengths.
             1 => value % 64,
-            _ => (self.message.as_ptr() as u32)
-                .wrapping_add(value % (self.message.len() as u32 + 8)),
+            _ => {
+                (self.message.as_ptr() as u32).wrapping_add(value % (self.message.len() as u32 + 8))
+            }
         }
     }
 
