@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use wasmtime::component::{Component, Func, Linker, Val};
 use wasmtime::{Engine, Store};
 
-use super::{BenchOptions, Figure, Parts, block_on, read};
-use crate::job::{JobId, NewJob, Payload, Usage};
-use crate::sandbox::{Assignment, ReportBoard, Voice, code_config};
-use crate::store::{Claim, Lease, Token};
+use super::{BenchOptions, Figure, Parts, block_on, read, sandbox};
+use crate::job::{JobId, NewJob, Payload};
+use crate::sandbox::{ReportBoard, code_config};
+use crate::store::{Claim, Token};
 
 /// The function of `stages` that computes.
 const FUNCTION: &str = "compute";
@@ -99,27 +97,9 @@ async fn bounded(parts: &Parts, message: &str) -> anyhow::Result<Duration> {
         claimed_at_ms: 0,
         data_bytes: 0,
     };
-    let voice = Voice::new(claim.token.clone(), Arc::new(ReportBoard::default()));
-    let ended = (parts.sandbox)
-        .run(Assignment {
-            claim: &claim,
-            // No store is asked on its behalf.
-            lease: Lease {
-                incarnation: Uuid::nil(),
-            },
-            place: 0,
-            function: &deployment.function,
-            limits: &deployment.limits,
-            used: &Usage::default(),
-            component: &component,
-            cancel: CancellationToken::new(),
-            voice: &voice,
-        })
-        .await;
-    if let Err(stop) = &ended.outcome {
-        bail!("the job does not succeed: {stop:?}");
-    }
-    Ok(Duration::from_micros(ended.usage.run_us))
+    let board = Arc::new(ReportBoard::default());
+    let usage = sandbox::run(parts, &claim, deployment, &component, &board).await?;
+    Ok(Duration::from_micros(usage.run_us))
 }
 
 /// The same component in an engine that counts and interrupts nothing, without a host

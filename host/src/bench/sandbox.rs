@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::meter::Stopwatch;
 use super::{BenchOptions, Figure, Parts, block_on, new_job};
 use crate::job::{JobId, Usage};
-use crate::sandbox::{Assignment, ReportBoard, Voice};
-use crate::store::{Claim, Lease, Token};
+use crate::sandbox::{Assignment, Prepared, ReportBoard, Voice};
+use crate::store::{Claim, Deployment, Lease, Token};
 
 pub(super) const CPU: &str = "sandbox, CPU per job";
 
@@ -44,10 +44,6 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             claimed_at_ms: 0,
             data_bytes: 0,
         };
-        // No store is asked on its behalf.
-        let lease = Lease {
-            incarnation: Uuid::nil(),
-        };
         let board = Arc::new(ReportBoard::default());
         let mut watch = Stopwatch::start();
         let mut last = None;
@@ -55,24 +51,7 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             if call == WARM_UP {
                 watch = Stopwatch::start();
             }
-            let voice = Voice::new(claim.token.clone(), board.clone());
-            let ended = (parts.sandbox)
-                .run(Assignment {
-                    claim: &claim,
-                    lease,
-                    place: 0,
-                    function: &deployment.function,
-                    limits: &deployment.limits,
-                    used: &Usage::default(),
-                    component: &component,
-                    cancel: CancellationToken::new(),
-                    voice: &voice,
-                })
-                .await;
-            if let Err(stop) = &ended.outcome {
-                anyhow::bail!("the job does not succeed: {stop:?}");
-            }
-            last = Some(ended.usage);
+            last = Some(run(&parts, &claim, deployment, &component, &board).await?);
         }
         let usage = last.unwrap_or_default();
         Ok(vec![
@@ -85,4 +64,32 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             ),
         ])
     })
+}
+
+/// Runs a job, for which no store is asked; answers what it used.
+pub(super) async fn run(
+    parts: &Parts,
+    claim: &Claim,
+    deployment: &Deployment,
+    component: &Prepared,
+    board: &Arc<ReportBoard>,
+) -> anyhow::Result<Usage> {
+    let assignment = Assignment {
+        claim,
+        lease: Lease {
+            incarnation: Uuid::nil(),
+        },
+        place: 0,
+        function: &deployment.function,
+        limits: &deployment.limits,
+        used: &Usage::default(),
+        component,
+        cancel: CancellationToken::new(),
+        voice: &Voice::new(claim.token.clone(), board.clone()),
+    };
+    let ended = parts.sandbox.run(assignment).await;
+    match ended.outcome {
+        Ok(_) => Ok(ended.usage),
+        Err(stop) => anyhow::bail!("the job does not succeed: {stop:?}"),
+    }
 }

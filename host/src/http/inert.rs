@@ -11,6 +11,8 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::Response;
 
+use super::body::essence;
+
 /// For what a browser shows as a page: it may look like something, and that is all.
 const PAGE: HeaderValue = HeaderValue::from_static(
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -134,11 +136,6 @@ fn is_shown(essence: &str) -> bool {
         || texts.contains(&essence)
         || essence.ends_with("+json")
         || essence.ends_with("+xml")
-}
-
-fn essence(content_type: &str) -> String {
-    let essence = content_type.split(';').next().unwrap_or_default();
-    essence.trim().to_ascii_lowercase()
 }
 
 #[cfg(test)]

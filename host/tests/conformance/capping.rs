@@ -1,6 +1,5 @@
 //! Caps on how many jobs run at once: of a function, and of a namespace.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use skep::job::{Digest, JobId, NewJob, State};
@@ -32,10 +31,9 @@ conformance!(
     caps_survive_a_crash,
     thousands_at_a_gate_hold_up_nobody_behind_them,
     a_full_namespace_keeps_its_share,
-    random_calls_never_exceed_a_cap_and_leave_no_place_empty,
 );
 
-fn names(functions: &[&str]) -> NewJob {
+pub(crate) fn names(functions: &[&str]) -> NewJob {
     let functions = functions.iter().map(|name| name.parse().unwrap());
     NewJob {
         functions: functions.collect(),
@@ -44,7 +42,7 @@ fn names(functions: &[&str]) -> NewJob {
 }
 
 /// Deploys a function with a cap, or with none if it is 0.
-async fn cap(world: &World, function: &str, cap: u32) {
+pub(crate) async fn cap(world: &World, function: &str, cap: u32) {
     let new = NewDeployment {
         function: function.parse().unwrap(),
         component: Digest::of(b""),
@@ -56,20 +54,30 @@ async fn cap(world: &World, function: &str, cap: u32) {
     world.store().deploy(&ns(), vec![new]).await.unwrap();
 }
 
-async fn limit(world: &World, limit: u32) {
+pub(crate) async fn limit(world: &World, limit: u32) {
     let limit = NonZeroU32::new(limit);
     world.store().set_concurrency(&ns(), limit).await.unwrap();
 }
 
+/// Lets one job run at once, by a cap of its function or of the namespace.
+async fn one_at_a_time(world: &World, by_function: bool) {
+    if by_function {
+        cap(world, "f", 1).await;
+    } else {
+        cap(world, "f", 0).await;
+        limit(world, 1).await;
+    }
+}
+
 /// Parks a job until another one ends.
-async fn park(world: &World, lease: Lease, claim: &Claim, awaited: u64) {
+pub(crate) async fn park(world: &World, lease: Lease, claim: &Claim, awaited: u64) {
     let awaited = [JobId(awaited)];
     let parked = world.store().park(lease, &claim.token, &awaited);
     let parked = parked.await.unwrap();
     assert!(matches!(parked, Parked::Waiting(_)), "{parked:?}");
 }
 
-async fn goes_on(world: &World, lease: Lease, claim: &Claim) {
+pub(crate) async fn goes_on(world: &World, lease: Lease, claim: &Claim) {
     world.store().unpark(lease, &claim.token).await.unwrap();
     eventually("it goes on", async || {
         world.job(claim.token.id.0).await.state == State::Running
@@ -116,12 +124,7 @@ async fn every_way_out_lets_the_next_one_in(world: World) {
     let lease = world.host().await;
     let other = world.host().await;
     for by_function in [true, false] {
-        if by_function {
-            cap(&world, "f", 1).await;
-        } else {
-            cap(&world, "f", 0).await;
-            limit(&world, 1).await;
-        }
+        one_at_a_time(&world, by_function).await;
         let verdicts = [
             completed(""),
             Verdict::Failed(trap()),
@@ -250,12 +253,7 @@ async fn a_job_without_functions_needs_a_place_in_all(world: World) {
 async fn a_parked_job_leaves_its_place_and_may_exceed_the_cap_when_it_goes_on(world: World) {
     let lease = world.host().await;
     for by_function in [true, false] {
-        if by_function {
-            cap(&world, "f", 1).await;
-        } else {
-            cap(&world, "f", 0).await;
-            limit(&world, 1).await;
-        }
+        one_at_a_time(&world, by_function).await;
         let next = world.submit_some(4).await;
         let parent = world.claim(lease, 9).await.remove(0);
         park(&world, lease, &parent, next[1]).await;
@@ -411,12 +409,7 @@ async fn a_pause_holds_up_what_waits_at_a_gate(world: World) {
 async fn a_place_that_is_left_wakes_a_sleeping_host(world: World) {
     let (busy, sleeps) = (world.host().await, world.host().await);
     for by_function in [true, false] {
-        if by_function {
-            cap(&world, "f", 1).await;
-        } else {
-            cap(&world, "f", 0).await;
-            limit(&world, 1).await;
-        }
+        one_at_a_time(&world, by_function).await;
         let next = world.submit_some(4).await;
         let woken = async |expected: u64| {
             let claim = soon("a place is left", async {
@@ -433,17 +426,15 @@ async fn a_place_that_is_left_wakes_a_sleeping_host(world: World) {
         };
         let first = world.claim(busy, 9).await.remove(0);
         assert_eq!(world.claim_ids(sleeps, 9).await, NONE);
+        // `join!` polls in order: the host is asleep before the place is left.
         let (second, ()) = tokio::join!(woken(next[1]), async {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             park(&world, busy, &first, next[3]).await;
         });
         assert_eq!(world.claim_ids(sleeps, 9).await, NONE);
         let (third, ()) = tokio::join!(woken(next[2]), async {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             world.finish(sleeps, &second, completed("")).await;
         });
         let (fourth, ()) = tokio::join!(woken(next[3]), async {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             if by_function {
                 cap(&world, "f", 2).await;
             } else {
@@ -527,146 +518,6 @@ async fn a_full_namespace_keeps_its_share(world: World) {
     }
     // Its cap allows one of four, and its share would be two.
     assert_eq!(mine, 20);
-}
-
-/// The functions of the random calls, and their caps, 0 for none.
-const CAPS: [(&str, u32); 3] = [("f", 2), ("g", 1), ("h", 0)];
-
-/// What the random calls know.
-struct Known {
-    caps: BTreeMap<&'static str, usize>,
-    limit: usize,
-    jobs: BTreeMap<u64, Vec<&'static str>>,
-    /// What runs, and whether it is parked.
-    held: Vec<(Lease, Claim, bool)>,
-}
-
-impl Known {
-    /// The capped functions of a job.
-    fn gates(&self, id: u64) -> Vec<&'static str> {
-        let named = &self.jobs[&id];
-        let is_named = |name: &&&str| named.is_empty() || named.contains(name);
-        self.caps.keys().filter(is_named).copied().collect()
-    }
-
-    fn running(&self, function: Option<&str>) -> usize {
-        let runs = |held: &&(Lease, Claim, bool)| {
-            let gates = self.gates(held.1.token.id.0);
-            !held.2 && function.is_none_or(|name| gates.contains(&name))
-        };
-        self.held.iter().filter(runs).count()
-    }
-
-    /// Whether a cap holds a job up.
-    fn is_held_up(&self, id: u64) -> bool {
-        let is_shut = |name: &&str| self.running(Some(name)) >= self.caps[name];
-        self.running(None) >= self.limit || self.gates(id).iter().any(is_shut)
-    }
-}
-
-async fn random_calls_never_exceed_a_cap_and_leave_no_place_empty(world: World) {
-    let seed = std::env::var("SKEP_SEED")
-        .map_or_else(|_| crate::support::now_ms(), |seed| seed.parse().unwrap());
-    println!("SKEP_SEED={seed}");
-    let mut dice = fastrand::Rng::with_seed(seed);
-    let leases = [world.host().await, world.host().await];
-    for (name, of) in CAPS {
-        cap(&world, name, of).await;
-    }
-    let mut known = Known {
-        caps: [("f", 2), ("g", 1)].into(),
-        limit: usize::MAX,
-        jobs: BTreeMap::new(),
-        held: Vec::new(),
-    };
-    for _ in 0..400 {
-        let lease = leases[dice.usize(..2)];
-        match dice.u8(..16) {
-            0..4 => {
-                let named: Vec<_> = CAPS.iter().map(|(name, _)| *name).collect();
-                let named: Vec<_> = named.into_iter().filter(|_| dice.bool()).collect();
-                let new = NewJob {
-                    priority: dice.u8(..4).try_into().unwrap(),
-                    ..names(&named)
-                };
-                let id = world.submit(vec![new]).await[0];
-                known.jobs.insert(id, named);
-            }
-            4 if dice.u8(..4) == 0 => {
-                let of = dice.u32(..4);
-                limit(&world, of).await;
-                known.limit = if of == 0 { usize::MAX } else { of as usize };
-            }
-            5 if dice.u8(..4) == 0 => {
-                let name = ["f", "g"][dice.usize(..2)];
-                let of = dice.u32(..3);
-                cap(&world, name, of).await;
-                known.caps.remove(name);
-                if of > 0 {
-                    known.caps.insert(name, of as usize);
-                }
-            }
-            6 => {
-                let id = dice.u64(1..=120);
-                let held = |held: &&mut (Lease, Claim, bool)| held.1.token.id.0 == id;
-                if !known.held.iter_mut().any(|h| held(&h)) {
-                    world.store().cancel(&ns(), JobId(id)).await.unwrap();
-                    known.jobs.remove(&id);
-                }
-            }
-            7 | 8 if !known.held.is_empty() => {
-                let at = dice.usize(..known.held.len());
-                let (lease, claim, parked) = known.held[at].clone();
-                if parked {
-                    goes_on(&world, lease, &claim).await;
-                    known.held[at].2 = false;
-                } else {
-                    let wanted = known.jobs.keys().find(|id| {
-                        let is_held = |held: &(Lease, Claim, bool)| held.1.token.id.0 == **id;
-                        !known.held.iter().any(is_held)
-                    });
-                    if let Some(waiting) = wanted {
-                        park(&world, lease, &claim, *waiting).await;
-                        known.held[at].2 = true;
-                    }
-                }
-            }
-            9 if dice.u8(..6) == 0 => {
-                world.store().release(&ns()).await.unwrap();
-                known.held.clear();
-            }
-            _ => {
-                let mut ends = Vec::new();
-                for at in (0..known.held.len()).rev() {
-                    if known.held[at].0 == lease && dice.u8(..3) == 0 {
-                        let (_, claim, _) = known.held.swap_remove(at);
-                        let verdict = match dice.u8(..4) {
-                            0 => Verdict::Release { delay_ms: 0 },
-                            _ => completed(""),
-                        };
-                        if matches!(verdict, Verdict::Completed(_)) {
-                            known.jobs.remove(&claim.token.id.0);
-                        }
-                        ends.push(done(&claim, verdict));
-                    }
-                }
-                let want = [1, 100][dice.usize(..2)];
-                let cycle = world.cycle(lease, ends, want).await;
-                assert_eq!(cycle.refused, []);
-                let few = cycle.claimed.len() < want;
-                for claim in cycle.claimed {
-                    let id = claim.token.id.0;
-                    assert!(!known.is_held_up(id), "job {id} exceeds a cap");
-                    known.held.push((lease, claim, false));
-                }
-                let held: Vec<_> = known.held.iter().map(|held| held.1.token.id.0).collect();
-                let waiting = known.jobs.keys().filter(|id| !held.contains(id));
-                for id in waiting.filter(|_| few) {
-                    assert!(known.is_held_up(*id), "job {id} waits for nothing");
-                }
-            }
-        }
-    }
 }
 
 mod lost {

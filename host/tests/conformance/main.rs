@@ -25,6 +25,7 @@ mod backend;
 mod calling_back;
 mod cancelling;
 mod capping;
+mod capping_at_random;
 mod claiming;
 mod completing;
 mod composing;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{Answer, PATIENCE, Server, guest, send, skep};
+use crate::server::{Answer, Server, guest, run, send, skep};
 
 async fn post(server: &Server, path: &str) -> Answer {
     send(server.request(Method::POST, path)).await.expect(200)
@@ -11,20 +11,7 @@ async fn post(server: &Server, path: &str) -> Answer {
 
 /// Runs `skep queue …` and answers its exit code, stdout and stderr.
 async fn queue(server: &Server, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = skep()
-        .args(["--url", &server.url, "queue"])
-        .args(arguments)
-        .output();
-    let output = tokio::time::timeout(PATIENCE, output)
-        .await
-        .unwrap()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    run(skep().args(["--url", &server.url, "queue"]).args(arguments)).await
 }
 
 #[tokio::test]

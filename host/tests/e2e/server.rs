@@ -1,5 +1,6 @@
 //! A server process under test, and a client that speaks to it.
 
+use std::borrow::BorrowMut;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -288,6 +289,18 @@ fn client() -> reqwest::Client {
     // It fails only if there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
+}
+
+/// Runs a command to its end; answers its exit code, stdout and stderr.
+pub(crate) async fn run(mut command: impl BorrowMut<Command>) -> (Option<i32>, String, String) {
+    let output = tokio::time::timeout(PATIENCE, command.borrow_mut().output()).await;
+    let output = output.unwrap().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// What `--store` takes for a server's directory.

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::place::{Place, on_both_stores};
-use crate::server::{Answer, PATIENCE, Server, guest, guest_bytes, send, skep};
+use crate::server::{Answer, Server, guest, guest_bytes, run, send, skep};
 
 on_both_stores!(
     a_flood_of_slow_jobs_lets_a_canary_pass,
@@ -244,19 +244,8 @@ async fn a_cap_that_is_none_is_refused() {
 #[tokio::test]
 async fn caps_are_set_and_shown_from_the_command_line() {
     let server = Server::start().await;
-    let run = async |arguments: &[&str]| {
-        let output = skep().args(["--url", &server.url]).args(arguments).output();
-        let output = tokio::time::timeout(PATIENCE, output)
-            .await
-            .unwrap()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
-        (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
-        )
-    };
+    let run =
+        async |arguments: &[&str]| run(skep().args(["--url", &server.url]).args(arguments)).await;
     let file = guest("multiply").display().to_string();
     let deploy = ["deploy", &file, "--function", "divide"];
     run(&deploy).await;

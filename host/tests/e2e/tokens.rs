@@ -5,22 +5,10 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::place::{Place, on_both_stores};
-use crate::server::{PATIENCE, Server, guest, skep, store_of};
+use crate::server::{Server, guest, run, skep, store_of};
 
 on_both_stores! {
     tokens_are_made_listed_and_revoked,
-}
-
-/// Exit code, stdout and stderr.
-async fn run(mut command: Command) -> (Option<i32>, String, String) {
-    let output = tokio::time::timeout(PATIENCE, command.output()).await;
-    let output = output.unwrap().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
 }
 
 /// A client command that shows a token.
