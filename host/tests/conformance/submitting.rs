@@ -1,5 +1,7 @@
 //! Accepting jobs.
 
+use std::time::Duration;
+
 use skep::job::{JobId, NewJob, Payload, State};
 
 use crate::support::{World, completed, job, namespace, now_ms, ns};
@@ -14,6 +16,7 @@ conformance!(
     an_empty_batch_is_accepted,
     a_large_message_is_kept_whole,
     many_submits_at_once_lose_nothing,
+    each_of_many_submits_at_once_gets_the_ids_of_its_own_jobs,
 );
 
 async fn ids_count_from_one_in_each_namespace(world: World) {
@@ -162,4 +165,60 @@ async fn many_submits_at_once_lose_nothing(world: World) {
     ids.sort_unstable();
     assert_eq!(ids, (1..=600).collect::<Vec<_>>());
     assert_eq!(world.store().status(&ns()).await.unwrap().waiting(), 600);
+}
+
+async fn each_of_many_submits_at_once_gets_the_ids_of_its_own_jobs(world: World) {
+    let text = |n: usize, i: usize| format!("{n}/{i}");
+    let mut submits = Vec::new();
+    for n in 0..300 {
+        let jobs = (0..=n % 4).map(|i| NewJob {
+            // Some were there before, or are in another submit of the same moment.
+            idempotency_key: (n % 5 == 0).then(|| format!("key {}", n % 25)),
+            ..job(&text(n, i))
+        });
+        let (store, jobs) = (world.store().clone(), jobs.collect::<Vec<_>>());
+        let is_dropped = n % 7 == 3;
+        submits.push(async move {
+            let namespace = ns();
+            let mut submit = store.submit(&namespace, jobs);
+            if is_dropped {
+                // On its way, and then nobody waits for it any more.
+                drop(tokio::time::timeout(Duration::ZERO, &mut submit).await);
+                return None;
+            }
+            Some(submit.await.unwrap())
+        });
+    }
+    let answers = futures_util::future::join_all(submits).await;
+    let mut last = 0;
+    for (n, ids) in answers.iter().enumerate() {
+        let Some(ids) = ids else { continue };
+        assert_eq!(ids.len(), n % 4 + 1);
+        last = ids.iter().fold(last, |last, id| last.max(id.0));
+    }
+    let mut messages = std::collections::HashMap::new();
+    let mut after = JobId(0);
+    loop {
+        let parcels = world.store().peek(&ns(), after, 1_000).await.unwrap();
+        let Some(end) = parcels.last() else { break };
+        after = end.origin.id;
+        for parcel in parcels {
+            let text = String::from_utf8(parcel.job.message.data.to_vec()).unwrap();
+            assert!(
+                messages
+                    .insert(parcel.origin.id, (text, parcel.job))
+                    .is_none()
+            );
+        }
+    }
+    for (n, ids) in answers.into_iter().enumerate() {
+        for (i, id) in ids.into_iter().flatten().enumerate() {
+            let (message, job) = &messages[&id];
+            match &job.idempotency_key {
+                None => assert_eq!(*message, text(n, i)),
+                Some(key) => assert_eq!(*key, format!("key {}", n % 25)),
+            }
+        }
+    }
+    assert!(messages.len() as u64 >= last, "an id without a job");
 }

@@ -227,6 +227,11 @@ impl Link {
         }
     }
 
+    /// Lets something go on by itself where the store was opened.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
     /// A connection of one's own, for calls that block.
     pub(super) async fn blocking(self: &Arc<Self>) -> Result<Connection> {
         self.open(BLOCK + ANSWER_TIMEOUT).await
@@ -326,8 +331,10 @@ pub(super) fn is_broken(error: &RedisError) -> bool {
 }
 
 /// An error of a connection, for another caller.
-fn same(error: &StoreError) -> StoreError {
+/// The same error, for one more who is to be told.
+pub(super) fn same(error: &StoreError) -> StoreError {
     match error {
+        StoreError::Full(text) => StoreError::Full(text.clone()),
         StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
         StoreError::Refused(text) => StoreError::Refused(text.clone()),
         StoreError::Unreadable(text) => StoreError::Unreadable(text.clone()),

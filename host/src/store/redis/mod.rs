@@ -16,6 +16,7 @@ mod events;
 mod functions;
 #[cfg(fuzzing)]
 pub(in crate::store) mod fuzzing;
+mod gather;
 mod greeting;
 mod link;
 mod outbox;
@@ -29,6 +30,7 @@ mod script;
 mod shared;
 mod step;
 mod store;
+mod submit;
 mod tokens;
 mod transfer;
 mod wake;
@@ -42,6 +44,7 @@ use tokio::task::JoinHandle;
 use crate::store::{CALLBACK_TAKEN, LEASE, Result};
 
 pub use address::{Address, AddressError};
+use gather::Gatherer;
 use link::Link;
 use shared::Shared;
 
@@ -96,6 +99,7 @@ impl Options {
             tokio::spawn(watching::run(link.clone(), shared.clone())),
         ];
         Ok(RedisStore {
+            gatherer: Arc::new(Gatherer::new(link.clone())),
             link,
             shared,
             lease: self.lease,
@@ -108,6 +112,7 @@ impl Options {
 /// A store in Redis, for any number of processes.
 pub struct RedisStore {
     link: Arc<Link>,
+    gatherer: Arc<Gatherer>,
     shared: Arc<Shared>,
     lease: Duration,
     callback_taken: Duration,

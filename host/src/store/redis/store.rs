@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::Cmd;
 use uuid::Uuid;
 
 use crate::access::{AccessTokens, StoredToken, TokenId};
@@ -19,14 +18,10 @@ use crate::store::{
     Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
 };
 
-use super::posted::{decode_past, encode_end, encode_job, rank};
+use super::posted::{decode_past, encode_end};
 use super::reply::{self, Reply};
 use super::shared::{Host, NEVER, Shared};
 use super::{RedisStore, script};
-
-/// How long Redis remembers what it answered to a submit, in ms: longer than a call
-/// waits for its answer and a new connection together.
-const BATCH_REMEMBERED_MS: u64 = 30_000;
 
 /// The longest sleep until a delayed job is due: then the clocks are compared again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -53,47 +48,6 @@ impl Drop for Hungry<'_> {
 }
 
 impl RedisStore {
-    /// Starts a command that accepts jobs of a parent or none, which are like this one,
-    /// each of `width` values.
-    pub(super) fn accept(&self, namespace: &Namespace, like: Option<&NewJob>, width: usize) -> Cmd {
-        let parent = like.and_then(|job| job.parent);
-        let tree = like.and_then(|job| job.root.zip(job.tree_jobs));
-        let id = |id: Option<JobId>| id.map_or_else(String::new, |id| id.to_string());
-        let mut command = self.link.command(script::SUBMIT);
-        command
-            .arg(namespace.as_str())
-            .arg(Uuid::new_v4().to_string())
-            .arg(BATCH_REMEMBERED_MS)
-            .arg(id(parent))
-            .arg(id(tree.map(|(root, _)| root)))
-            .arg(tree.map_or(0, |(_, limit)| limit))
-            .arg(width);
-        command
-    }
-
-    /// Accepts the jobs of a command; answers their ids.
-    pub(super) async fn accepted(
-        &self,
-        command: &Cmd,
-        like: Option<&NewJob>,
-    ) -> Result<Vec<JobId>> {
-        let ids = reply::text(self.link.run(script::SUBMIT, command).await?)?;
-        if let ("over", Some(parent)) = (ids.as_str(), like.and_then(|job| job.parent)) {
-            return Err(StoreError::ParentOver(parent));
-        }
-        let tree = like.and_then(|job| job.root.zip(job.tree_jobs));
-        let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
-        let id = |id: &str| id.parse::<u64>().map_err(odd);
-        if let (Some(jobs), Some((root, limit))) = (ids.strip_prefix("tree "), tree) {
-            let jobs = id(jobs)?;
-            return Err(StoreError::TreeFull { root, jobs, limit });
-        }
-        match ids.split_once('-') {
-            Some((first, last)) => Ok((id(first)?..=id(last)?).map(JobId).collect()),
-            None => ids.split(' ').map(|one| id(one).map(JobId)).collect(),
-        }
-    }
-
     /// The past attempts of jobs as they are stored; nothing where there are none.
     pub(super) async fn pasts(&self, namespace: &Namespace, ids: &[JobId]) -> Result<Vec<Vec<u8>>> {
         let mut command = redis::cmd("MGET");
@@ -127,16 +81,6 @@ impl RedisStore {
     }
 }
 
-/// Adds a job to a command that accepts jobs.
-pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
-    command
-        .arg(rank(job))
-        .arg(job.delay_ms)
-        .arg(job.idempotency_key.as_deref().unwrap_or_default())
-        .arg(encode_job(job)?);
-    Ok(())
-}
-
 #[async_trait]
 impl Store for RedisStore {
     fn lease(&self) -> Duration {
@@ -144,21 +88,7 @@ impl Store for RedisStore {
     }
 
     async fn submit(&self, namespace: &Namespace, jobs: Vec<NewJob>) -> Result<Vec<JobId>> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let first = jobs.first();
-        let has_parent = first.is_some_and(|job| job.parent.is_some());
-        let width = if has_parent { 5 } else { 4 };
-        let mut command = self.accept(namespace, first, width);
-        for job in &jobs {
-            add_job(&mut command, job)?;
-            if has_parent {
-                let key = job.child_key.as_ref();
-                command.arg(key.map_or(&[][..], |key| key.as_bytes()));
-            }
-        }
-        self.accepted(&command, first).await
+        self.gatherer.accept(namespace, jobs).await
     }
 
     async fn register(&self) -> Result<Lease> {

@@ -9,8 +9,7 @@ use crate::store::{MAX_PARCELS_BYTES, Origin, Parcel, Result, Store as _};
 use super::RedisStore;
 use super::posted::{decode_job, decode_past};
 use super::reply::{self, Reply};
-use super::script;
-use super::store::add_job;
+use super::{script, submit};
 
 /// No id is larger: numbers in scripts are doubles.
 const LAST_ID: u64 = 1 << 53;
@@ -101,7 +100,7 @@ impl RedisStore {
         if parcels.is_empty() {
             return Ok(Vec::new());
         }
-        let mut command = self.accept(namespace, None, 7);
+        let mut command = submit::command(&self.link, namespace, None, 7);
         for parcel in parcels {
             let Origin {
                 store,
@@ -109,7 +108,7 @@ impl RedisStore {
                 id,
                 posted_at_ms,
             } = &parcel.origin;
-            add_job(&mut command, &parcel.job)?;
+            submit::add_job(&mut command, &parcel.job)?;
             command.arg(format!("{store}/{namespace}/{id}/{posted_at_ms}"));
             match parcel.attempts.last() {
                 Some(last) => {
@@ -121,6 +120,6 @@ impl RedisStore {
                 }
             }
         }
-        self.accepted(&command, None).await
+        submit::send(&self.link, &command, None).await
     }
 }

@@ -1,0 +1,95 @@
+//! The call that accepts jobs: its command and its answer.
+
+use redis::Cmd;
+use uuid::Uuid;
+
+use std::sync::Arc;
+
+use crate::job::{JobId, Namespace, NewJob};
+use crate::store::{Result, StoreError};
+
+use super::link::Link;
+use super::posted::{encode_job, rank};
+use super::{reply, script};
+
+/// How long Redis remembers what it answered to a submit, in ms: longer than a call
+/// waits for its answer and a new connection together.
+const BATCH_REMEMBERED_MS: u64 = 30_000;
+
+/// Accepts jobs of one parent, or of none, in order, all or none; answers their ids.
+pub(super) async fn accept_all(
+    link: &Arc<Link>,
+    namespace: &Namespace,
+    jobs: &[NewJob],
+) -> Result<Vec<JobId>> {
+    let first = jobs.first();
+    if first.is_none() {
+        return Ok(Vec::new());
+    }
+    let has_parent = first.is_some_and(|job| job.parent.is_some());
+    let mut to_send = command(link, namespace, first, if has_parent { 5 } else { 4 });
+    for job in jobs {
+        add_job(&mut to_send, job)?;
+        if has_parent {
+            let key = job.child_key.as_ref();
+            to_send.arg(key.map_or(&[][..], |key| key.as_bytes()));
+        }
+    }
+    send(link, &to_send, first).await
+}
+
+/// Starts a command that accepts jobs of a parent or none, which are like this one,
+/// each of `width` values.
+pub(super) fn command(
+    link: &Link,
+    namespace: &Namespace,
+    like: Option<&NewJob>,
+    width: usize,
+) -> Cmd {
+    let parent = like.and_then(|job| job.parent);
+    let tree = like.and_then(|job| job.root.zip(job.tree_jobs));
+    let id = |id: Option<JobId>| id.map_or_else(String::new, |id| id.to_string());
+    let mut command = link.command(script::SUBMIT);
+    command
+        .arg(namespace.as_str())
+        .arg(Uuid::new_v4().to_string())
+        .arg(BATCH_REMEMBERED_MS)
+        .arg(id(parent))
+        .arg(id(tree.map(|(root, _)| root)))
+        .arg(tree.map_or(0, |(_, limit)| limit))
+        .arg(width);
+    command
+}
+
+/// Adds a job to a command that accepts jobs.
+pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
+    command
+        .arg(rank(job))
+        .arg(job.delay_ms)
+        .arg(job.idempotency_key.as_deref().unwrap_or_default())
+        .arg(encode_job(job)?);
+    Ok(())
+}
+
+/// Accepts the jobs of a command; answers their ids.
+pub(super) async fn send(
+    link: &Arc<Link>,
+    command: &Cmd,
+    like: Option<&NewJob>,
+) -> Result<Vec<JobId>> {
+    let ids = reply::text(link.run(script::SUBMIT, command).await?)?;
+    if let ("over", Some(parent)) = (ids.as_str(), like.and_then(|job| job.parent)) {
+        return Err(StoreError::ParentOver(parent));
+    }
+    let tree = like.and_then(|job| job.root.zip(job.tree_jobs));
+    let odd = |_| StoreError::Unreadable(format!("Redis answered odd ids: {ids}"));
+    let id = |id: &str| id.parse::<u64>().map_err(odd);
+    if let (Some(jobs), Some((root, limit))) = (ids.strip_prefix("tree "), tree) {
+        let jobs = id(jobs)?;
+        return Err(StoreError::TreeFull { root, jobs, limit });
+    }
+    match ids.split_once('-') {
+        Some((first, last)) => Ok((id(first)?..=id(last)?).map(JobId).collect()),
+        None => ids.split(' ').map(|one| id(one).map(JobId)).collect(),
+    }
+}
