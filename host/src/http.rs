@@ -34,6 +34,7 @@ mod room;
 mod routes;
 mod tokens;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -58,14 +59,17 @@ use crate::store::Store;
 use room::Room;
 use routes::Routes;
 
-/// What the handlers work with.
+/// What the handlers work with: one pointer, since each layer of a request clones it.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] points to.
+pub struct Parts {
     store: Arc<dyn Store>,
     intake: Arc<Intake>,
     deployer: Arc<Deployer>,
     following: Arc<Following>,
-    door: Arc<Door>,
+    door: Door,
     /// Ends the long polls and the streams of events when the server stops.
     closing: CancellationToken,
     /// Room for the bodies of requests, and for results on their way out.
@@ -81,8 +85,8 @@ impl App {
         deployer: Arc<Deployer>,
         door: Door,
     ) -> Self {
-        Self {
-            door: Arc::new(door),
+        Self(Arc::new(Parts {
+            door,
             following: Following::new(store.clone()),
             store,
             intake,
@@ -90,7 +94,15 @@ impl App {
             closing: CancellationToken::new(),
             requests: Room::for_requests(),
             results: Room::for_results(),
-        }
+        }))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 
