@@ -45,8 +45,9 @@ lint: ## Check the formatting, and clippy without warnings
 
 # A peer that could not be installed has its reason in the table, which comes all the same.
 .PHONY: bench
-bench: build redis ## Measure, and print a table; then skep beside Celery, RQ, BullMQ and MLQ's design
+bench: build redis ## Measure, and print tables: skep by itself, posts over HTTP, and skep beside Celery, RQ, BullMQ and MLQ
 	$(SKEP) bench target/guests/multiply.wasm --stages target/guests/stages.wasm
+	bench/http/install && bench/http/run
 	bench/peers/install; bench/peers/run
 
 .PHONY: build

@@ -74,12 +74,14 @@ def opened(url):
 
 
 @contextlib.contextmanager
-def own():
-    """A redis-server that forgets everything, on a free port of the loopback, for as long as the block runs."""
+def own(durable=False):
+    """A redis-server on a free port of the loopback, for as long as the block runs; what it acknowledges is on disk
+    if it is to be durable, else it forgets everything."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="skep-peers-redis.") as directory:
-        flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", directory]
+        flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory]
+        flags += ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
         try:
             server = subprocess.Popen(["redis-server", *flags], stdout=subprocess.DEVNULL)
         except FileNotFoundError:
