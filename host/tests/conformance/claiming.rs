@@ -123,7 +123,7 @@ async fn a_delayed_job_is_not_taken_before_its_time(world: World) {
         ..job("0")
     };
     world
-        .submit(vec![delayed(60_000), delayed(120), job("0")])
+        .submit(vec![delayed(60_000), delayed(400), job("0")])
         .await;
     let lease = world.host().await;
     assert_eq!(world.claim_ids(lease, 9).await, [3]);
