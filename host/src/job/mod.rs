@@ -11,6 +11,7 @@ mod quantity;
 mod record;
 mod retry;
 mod some_limits;
+mod summary;
 mod text;
 mod usage;
 
@@ -27,6 +28,7 @@ pub use record::{
 };
 pub use retry::retry_delay_ms;
 pub use some_limits::{LimitError, SomeLimits};
+pub use summary::JobSummary;
 pub use text::printable;
 pub use usage::Usage;
 

@@ -9,10 +9,12 @@
 //! (`intake`).
 
 mod callback;
+mod dead;
 pub mod embedded;
 mod fair;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod list;
 mod news;
 mod parking;
 mod queue;
@@ -39,6 +41,8 @@ use crate::job::{
 };
 
 pub use callback::{CALLBACK_TAKEN, Callback};
+pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
+pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use news::{News, Report, Watch};
 pub use parking::{Outcome, Parked};
 pub use queue::QueueStatus;
@@ -394,6 +398,39 @@ pub trait Store: Send + Sync + 'static {
         want: usize,
     ) -> Result<Vec<JobId>>;
 
+    /// Jobs that fit a filter, from the newest to the oldest by id, of those below an id if
+    /// one is given: up to `want`, and fewer where a page would cost the store more than
+    /// some milliseconds, so that it may be empty and still have a `next`.
+    ///
+    /// A page is of one instant. Who goes on from `next` until there is none is given no
+    /// job twice, and misses none that fits all the while. A job that cannot be read is
+    /// left out.
+    async fn list(
+        &self,
+        namespace: &Namespace,
+        filter: &Arc<JobFilter>,
+        before: Option<JobId>,
+        want: usize,
+    ) -> Result<JobPage>;
+
+    /// Lets jobs run again that ended without success, each by itself; answers what came of
+    /// each, in the order asked. Such a job waits at its place in the queue. It keeps the
+    /// attempts that it has behind it and goes on counting them, so that no token comes
+    /// twice, and may take as many more as its poster gave it. It leaves the total of those
+    /// that failed or were cancelled, and its callback is called anew at its new end.
+    async fn retry(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        which: Retriable,
+    ) -> Result<Vec<Retried>>;
+
+    /// Deletes jobs of the dead letter, with all that is kept of them and their idempotency
+    /// keys; answers how many. Others are left as they are, and so is a child of a job that
+    /// goes on, since that may ask what became of it. The totals are of what happened, and
+    /// stay. No id is given again.
+    async fn forget(&self, namespace: &Namespace, ids: &[JobId]) -> Result<usize>;
+
     /// What a job has logged: in the attempt that runs, as far as it was reported; else
     /// in the last one that ended.
     async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog>;
@@ -460,6 +497,16 @@ pub trait Store: Send + Sync + 'static {
     async fn functions_now(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
         self.functions(namespace).await
     }
+
+    /// The versions of a function before one, or all, from the newest to the oldest, up to
+    /// `want`; those of a function that is bound no more, too.
+    async fn versions(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        before: Option<u32>,
+        want: usize,
+    ) -> Result<Vec<Arc<Deployment>>>;
 
     /// How the namespace's queue stands: numbers of one instant.
     async fn status(&self, namespace: &Namespace) -> Result<QueueStatus>;

@@ -16,12 +16,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
-pub(in crate::store) use attempt::Attempt;
+pub(in crate::store) use attempt::{Attempt, granted};
 
-use super::{Outcome, Result, StoreError};
+use super::{MAX_ATTEMPTS_BEFORE_RETRY, Outcome, Result, Retriable, Retried, StoreError};
 use crate::job::{
-    AttemptRecord, CallbackRecord, Cause, Delivery, JobId, JobRecord, Limits, LogLevel, LogLine,
-    Namespace, NewJob, Output, Payload, Priority, SomeLimits, State, Usage,
+    AttemptRecord, CallbackRecord, Cause, CauseKind, Delivery, JobId, JobRecord, Limits, LogLevel,
+    LogLine, Namespace, NewJob, Output, Payload, Priority, SomeLimits, State, Usage,
 };
 
 /// The version of the layout below.
@@ -129,6 +129,11 @@ impl<'a> Head<'a> {
         self.idempotency_key.as_deref()
     }
 
+    /// The job that posted it, if one did.
+    pub(in crate::store) fn parent(&self) -> Option<JobId> {
+        self.parent.map(JobId)
+    }
+
     /// Where to call when the job has ended.
     pub(in crate::store) fn callback(&self) -> Option<&str> {
         self.callback.as_deref()
@@ -203,6 +208,18 @@ impl Ended {
     /// Why the job is in the dead letter, if it is.
     fn why_it_failed(&self) -> Option<&Cause> {
         self.attempts.last().and_then(|last| last.cause.as_ref())
+    }
+
+    /// Why a job that ended like this cannot run again, if it cannot.
+    pub(in crate::store) fn refuses_retry(&self, which: Retriable) -> Option<Retried> {
+        let moved = (self.cause.as_ref()).is_some_and(|cause| cause.kind == CauseKind::Moved);
+        match self.fate {
+            Fate::Completed => Some(Retried::Completed),
+            Fate::Cancelled if moved => Some(Retried::Moved),
+            Fate::Cancelled if which == Retriable::Failed => Some(Retried::Cancelled),
+            _ if self.attempts.len() >= MAX_ATTEMPTS_BEFORE_RETRY => Some(Retried::TooOften),
+            Fate::Cancelled | Fate::Failed => None,
+        }
     }
 
     /// Whether the result is kept no longer.
@@ -363,6 +380,7 @@ pub(in crate::store) fn record_of(
 
 /// Adds the attempts that have ended.
 pub(in crate::store) fn fill_attempts(record: &mut JobRecord, attempts: Vec<Attempt>) {
+    record.max_attempts = record.max_attempts.saturating_add(granted(&attempts));
     record.attempts = attempts.into_iter().map(Attempt::into_record).collect();
     record.attempt = record.attempts.last().map_or(0, |last| last.number);
     record.started_at_ms = record.attempts.last().map(|last| last.started_at_ms);

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use skep::access::{AccessTokens, StoredToken, TokenId};
 use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use skep::store::{
-    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
-    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
+    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Retriable, Retried, Step,
+    Store, StoreError, Token, Watch,
 };
 use uuid::Uuid;
 
@@ -143,6 +144,9 @@ all_methods! {
     callback_due() -> ();
     cancel(namespace: &Namespace, id: JobId) -> Cancelled;
     job(namespace: &Namespace, id: JobId) -> Option<JobRecord>;
+    list(namespace: &Namespace, filter: &Arc<JobFilter>, before: Option<JobId>, want: usize) -> JobPage;
+    retry(namespace: &Namespace, ids: &[JobId], which: Retriable) -> Vec<Retried>;
+    forget(namespace: &Namespace, ids: &[JobId]) -> usize;
     log(namespace: &Namespace, id: JobId) -> AttemptLog;
     ended(namespace: &Namespace, id: JobId) -> ();
     status(namespace: &Namespace) -> QueueStatus;
@@ -164,6 +168,7 @@ all_methods! {
     undeploy(namespace: &Namespace, functions: &[FunctionName]) -> usize;
     functions(namespace: &Namespace) -> Arc<Functions>;
     functions_now(namespace: &Namespace) -> Arc<Functions>;
+    versions(namespace: &Namespace, function: &FunctionName, before: Option<u32>, want: usize) -> Vec<Arc<Deployment>>;
     put_token(token: &StoredToken) -> bool;
     revoke_token(id: TokenId) -> bool;
     tokens() -> Arc<AccessTokens>;

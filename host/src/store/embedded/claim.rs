@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use crate::job::State;
+use crate::job::{NewJob, State};
 use crate::store::{Claim, Cycle, Lease, Result, Step, StoreError, Token};
 
 use super::bodies::Posted;
@@ -12,7 +12,7 @@ use super::committer::Action;
 use super::key::Key;
 use super::shared::Running;
 use super::writer::{Writer, to_sql};
-use crate::store::record::Attempt;
+use crate::store::record::{Attempt, granted};
 
 /// The most jobs that a claim leaves at shut gates: some milliseconds of the writer's
 /// time, since each is read. The next claim goes on with the rest.
@@ -96,14 +96,14 @@ impl Writer {
             }
             self.index.took(key.namespace());
             let attempt = self.index.attempts(key) + 1;
-            let data_bytes = self.data_bytes(key)?;
+            let (job, data_bytes) = self.with_past(key, posted.job)?;
             pack(&mut jobs, key, attempt);
             let running = Running {
                 attempt,
                 incarnation: lease.incarnation,
                 batch,
                 claimed_at_ms: self.now_ms,
-                job: posted.job.clone(),
+                job: job.clone(),
                 progress: None,
                 log: Arc::default(),
                 awaits: None,
@@ -118,7 +118,7 @@ impl Writer {
                     id: key.id(),
                     attempt,
                 },
-                job: posted.job,
+                job,
                 posted_at_ms: posted.at_ms,
                 claimed_at_ms: self.now_ms,
                 data_bytes,
@@ -143,12 +143,22 @@ impl Writer {
         Ok(claimed)
     }
 
-    /// What the earlier attempts of a job have stored of data.
-    fn data_bytes(&self, key: Key) -> Result<u64> {
+    /// A job with as many attempts as it may take, and what the earlier ones have stored of
+    /// data.
+    pub(super) fn with_past(&self, key: Key, job: Arc<NewJob>) -> Result<(Arc<NewJob>, u64)> {
         match self.past(key) {
-            Ok(past) => Ok(past.attempts.iter().map(Attempt::new_data_bytes).sum()),
+            Ok(past) => {
+                let bytes = past.attempts.iter().map(Attempt::new_data_bytes).sum();
+                let mut job = job;
+                let granted = granted(&past.attempts);
+                if granted > 0 {
+                    let most = &mut Arc::make_mut(&mut job).max_attempts;
+                    *most = most.saturating_add(granted);
+                }
+                Ok((job, bytes))
+            }
             // Whoever ends the job says so.
-            Err(StoreError::Unreadable(_)) => Ok(0),
+            Err(StoreError::Unreadable(_)) => Ok((job, 0)),
             Err(error) => Err(error),
         }
     }

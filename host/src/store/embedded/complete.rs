@@ -10,7 +10,7 @@ use super::key::Key;
 use super::queue::Rank;
 use super::shared::Running;
 use super::writer::{Writer, to_sql};
-use crate::store::record::{Attempt, Fate, encode, encode_log};
+use crate::store::record::{Attempt, Fate, encode, encode_log, granted};
 
 impl Writer {
     /// Records the end of an attempt; `false` if the lease does not hold it.
@@ -43,7 +43,11 @@ impl Writer {
             Verdict::Cancelled => {
                 self.finish(key, &running, done, Fate::Cancelled, cancelled(), None)?;
             }
-            Verdict::Release { .. } if stop => self.end_waiting(key, true, None)?,
+            Verdict::Release { .. } if stop => {
+                // It may run again under the same number.
+                self.strike_from_batch(running.batch, key)?;
+                self.end_waiting(key, true, None)?;
+            }
             Verdict::Release { delay_ms } => {
                 self.strike_from_batch(running.batch, key)?;
                 let due = self.due(*delay_ms);
@@ -113,12 +117,13 @@ impl Writer {
             }
             Err(error) => return Err(error),
         };
-        let again = retry_delay_ms(&cause, attempt, job.max_attempts, Some(0), 0.0).is_some();
+        let mut past = self.past(key)?;
+        let most = job.max_attempts.saturating_add(granted(&past.attempts));
+        let again = retry_delay_ms(&cause, attempt, most, Some(0), 0.0).is_some();
         let record = Attempt::unreported(attempt, began_ms, self.now_ms, cause);
         if again && !cancel {
             return self.put_back(key, Rank::of(&job), record, None, 0);
         }
-        let mut past = self.past(key)?;
         past.attempts.push(record);
         let callback = job.callback.is_some();
         let end = End {

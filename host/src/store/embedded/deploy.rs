@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Rows, params};
 use serde_bytes::ByteArray;
 
 use crate::job::{Digest, FunctionName, Namespace};
@@ -116,7 +116,28 @@ pub(super) fn functions(db: &Connection, namespace: u32) -> Result<Functions> {
          JOIN deployments d ON d.namespace = f.namespace AND d.name = f.name AND d.version = f.version
          WHERE f.namespace = ? AND f.bound = 1 ORDER BY f.place",
     )?;
-    let mut rows = statement.query([namespace])?;
+    read(statement.query([namespace])?)
+}
+
+/// The newest versions of a function before one; see [`crate::store::Store::versions`].
+pub(super) fn versions(
+    db: &Connection,
+    namespace: u32,
+    function: &FunctionName,
+    before: Option<u32>,
+    want: usize,
+) -> Result<Functions> {
+    let mut statement = db.prepare_cached(
+        "SELECT name, version, record FROM deployments
+         WHERE namespace = ? AND name = ? AND version < ? ORDER BY version DESC LIMIT ?",
+    )?;
+    let before = before.map_or(i64::MAX, i64::from);
+    let want = i64::try_from(want).unwrap_or(i64::MAX);
+    read(statement.query(params![namespace, function.as_str(), before, want])?)
+}
+
+/// Names, versions and records.
+fn read(mut rows: Rows<'_>) -> Result<Functions> {
     let mut functions = Functions::new();
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;

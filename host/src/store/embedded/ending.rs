@@ -32,6 +32,7 @@ pub(super) struct EndRow {
     record: Vec<u8>,
     log: Option<Vec<u8>>,
     result: Option<Bytes>,
+    failed: bool,
     callback: bool,
 }
 
@@ -97,6 +98,7 @@ impl Writer {
             record,
             log: end.log,
             result: result.map(|result| result.data.clone()),
+            failed: end.fate == Fate::Failed,
             callback: end.callback,
         });
         self.index.forget(key);
@@ -118,9 +120,18 @@ impl Writer {
             let result = end.result.as_deref();
             insert.execute(params![end.key.row(), expires, end.record, end.log, result])?;
             delete.execute([end.key.row()])?;
-            if end.callback {
+            if end.failed {
                 self.db
-                    .prepare_cached("INSERT INTO callbacks (key, due, number) VALUES (?, ?, 0)")?
+                    .prepare_cached("INSERT INTO dead (key) VALUES (?)")?
+                    .execute([end.key.row()])?;
+            }
+            if end.callback {
+                // A job that runs again has a row of its end before.
+                self.db
+                    .prepare_cached(
+                        "INSERT INTO callbacks (key, due, number) VALUES (?, ?, 0)
+                         ON CONFLICT DO UPDATE SET due = excluded.due",
+                    )?
                     .execute([end.key.row(), to_sql(self.now_ms)])?;
                 self.effects.callbacks = true;
             }

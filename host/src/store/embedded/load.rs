@@ -146,12 +146,14 @@ impl Writer {
         for (key, by, cancel_requested) in kept {
             *self.batches.entry(by.batch).or_default() += 1;
             let said = said.get(&key).filter(|said| said.attempt == by.attempt);
+            let posted = self.posted(key)?;
+            let (job, _) = self.with_past(key, posted.job)?;
             let running = Running {
                 attempt: by.attempt,
                 incarnation: by.incarnation,
                 batch: by.batch,
                 claimed_at_ms: by.claimed_at_ms,
-                job: self.posted(key)?.job,
+                job,
                 progress: said.and_then(|said| said.progress.clone()),
                 log: said.map(|said| said.log.clone()).unwrap_or_default(),
                 awaits: said.and_then(|said| said.awaits.clone()),

@@ -7,6 +7,7 @@
 //! waits is in the [`index`]: a few bytes per job, in the order of the queue.
 
 mod administer;
+mod again;
 mod bodies;
 mod callbacks;
 mod cancel;
@@ -21,6 +22,7 @@ mod gates;
 mod index;
 mod key;
 mod lease;
+mod list;
 mod load;
 mod outcomes;
 mod parking;

@@ -24,6 +24,28 @@ pub(super) fn job(
 ) -> Result<Option<JobRecord>> {
     // One transaction, so that the tables agree.
     let db = db.unchecked_transaction()?;
+    let Some((mut record, _)) = record(&db, namespace, key, running)? else {
+        return Ok(None);
+    };
+    if let Some(callback) = record
+        .callback
+        .as_mut()
+        .filter(|_| record.state.has_ended())
+    {
+        fill_callback(callback, &db, key)?;
+    }
+    (record.child_count, record.children) = first_children(&db, key)?;
+    Ok(Some(record))
+}
+
+/// A job's record but for its children and what became of its callback, and how many bytes
+/// were read for it.
+pub(super) fn record(
+    db: &Connection,
+    namespace: Namespace,
+    key: Key,
+    running: Option<Running>,
+) -> Result<Option<(JobRecord, u64)>> {
     let posted = db
         .prepare_cached("SELECT at, head, length(data) FROM posted WHERE key = ?")?
         .query_row([key.row()], |row| {
@@ -34,6 +56,7 @@ pub(super) fn job(
         return Ok(None);
     };
     let what = format!("job {}", key.id());
+    let mut bytes = head.len() as u64;
     let head: Head<'static> = decode(&what, &head)?;
     let job = head.into_job(&what, Bytes::new())?;
     let mut record = record_of(
@@ -48,16 +71,13 @@ pub(super) fn job(
         .query_row([key.row()], |row| row.get::<_, Vec<u8>>(0))
         .optional()?;
     match ended {
-        Some(bytes) => {
-            fill_ended(&mut record, decode(&what, &bytes)?);
-            if let Some(callback) = &mut record.callback {
-                fill_callback(callback, &db, key)?;
-            }
+        Some(ended) => {
+            bytes += ended.len() as u64;
+            fill_ended(&mut record, decode(&what, &ended)?);
         }
-        None => fill_open(&mut record, &db, key, running)?,
+        None => bytes += fill_open(&mut record, db, key, running)?,
     }
-    (record.child_count, record.children) = first_children(&db, key)?;
-    Ok(Some(record))
+    Ok(Some((record, bytes)))
 }
 
 fn fill_open(
@@ -65,7 +85,7 @@ fn fill_open(
     db: &Connection,
     key: Key,
     running: Option<Running>,
-) -> Result<()> {
+) -> Result<u64> {
     let open = db
         .prepare_cached(
             "SELECT due, attempts, cancel, history, mover IS NOT NULL FROM open WHERE key = ?",
@@ -83,6 +103,7 @@ fn fill_open(
     let lost = || StoreError::Unreadable(format!("job {} neither waits nor has ended", key.id()));
     let (due, attempts, cancel, history, moving): (i64, u32, bool, Option<Vec<u8>>, bool) =
         open.ok_or_else(lost)?;
+    let bytes = history.as_ref().map_or(0, |history| history.len() as u64);
     if let Some(history) = history {
         fill_attempts(
             record,
@@ -97,7 +118,7 @@ fn fill_open(
         if running.awaits.is_some() {
             record.state = State::Parked;
         }
-        return Ok(());
+        return Ok(bytes);
     }
     let due = from_sql(due);
     if moving {
@@ -106,7 +127,7 @@ fn fill_open(
         record.state = State::Scheduled;
         record.due_at_ms = Some(due);
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// What a job's last attempt that ended has logged.

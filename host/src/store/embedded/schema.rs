@@ -12,7 +12,7 @@ use crate::store::{Result, StoreError};
 const APPLICATION_ID: i32 = 0x736b_6570;
 
 /// The version of the tables below.
-const SCHEMA_VERSION: i32 = 4;
+const SCHEMA_VERSION: i32 = 5;
 
 /// The name of the database in the store's directory.
 pub(super) const FILE: &str = "skep.db";
@@ -32,8 +32,8 @@ const PAGE_BYTES: u64 = 4096;
 /// More pages fold more writes to one page into one, but take longer at once.
 const CHECKPOINT_PAGES: u32 = 4000;
 
-/// `posted` is written once and `ended` once; what changes in between is in
-/// `open`, a small row that goes when the job ends, so that opening the store
+/// `posted` is written once and `ended` once, unless a person lets the job run again; what
+/// changes in between is in `open`, a small row that goes when the job ends, so that opening the store
 /// reads what is open and never what is done. `claims` has a row for each batch
 /// of claimed jobs; a job is held if such a row names an attempt that `open` has
 /// not counted yet.
@@ -94,6 +94,13 @@ ALTER TABLE queues ADD COLUMN concurrency INTEGER;
 CREATE TABLE tokens (id BLOB PRIMARY KEY, reach TEXT NOT NULL, expires INTEGER, record BLOB NOT NULL) WITHOUT ROWID;
 ";
 
+/// What version 5 added: which jobs are in the dead letter. In the record of an end, what
+/// became of the job is the text behind the version and the length of the array.
+const TABLES_5: &str = "
+CREATE TABLE dead (key INTEGER PRIMARY KEY);
+INSERT INTO dead SELECT key FROM ended WHERE substr(record, 3, 7) = x'a64661696c6564';
+";
+
 /// Opens the database for writing, and creates it if it is not there.
 pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let path = directory.join(FILE);
@@ -119,7 +126,7 @@ pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Co
     if version < SCHEMA_VERSION {
         let upgrade = db.transaction().map_err(at_path)?;
         let known = usize::try_from(version).unwrap_or_default();
-        for tables in [TABLES, TABLES_2, TABLES_3, TABLES_4]
+        for tables in [TABLES, TABLES_2, TABLES_3, TABLES_4, TABLES_5]
             .into_iter()
             .skip(known)
         {

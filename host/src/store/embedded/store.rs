@@ -12,19 +12,22 @@ use uuid::Uuid;
 use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::{
-    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
-    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
+    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Retriable, Retried, Step,
+    Store, StoreError, Token, Watch,
 };
 
 use super::administer::{Pause, Purge, Release, Rezero, SetConcurrency, Status};
+use super::again::{Forget, Retry};
 use super::callbacks::{CalledBack, TakeCallbacks};
 use super::cancel::Cancel;
 use super::children::children;
 use super::claim::RunCycle;
 use super::data::{PutComponent, PutData, Sweep};
-use super::deploy::{Deploy, Undeploy};
+use super::deploy::{Deploy, Undeploy, versions};
 use super::key::Key;
 use super::lease::{Reap, Register, Renew};
+use super::list::list;
 use super::outcomes::{MAX_BYTES_IN_PLACE, MAX_IN_PLACE, outcomes};
 use super::parking::over;
 use super::read;
@@ -170,6 +173,44 @@ impl Store for EmbeddedStore {
             .await
     }
 
+    async fn list(
+        &self,
+        namespace: &Namespace,
+        filter: &Arc<JobFilter>,
+        before: Option<JobId>,
+        want: usize,
+    ) -> Result<JobPage> {
+        let Some(info) = self.shared.namespace(namespace) else {
+            return Ok(JobPage::default());
+        };
+        let (shared, filter) = (self.shared.clone(), filter.clone());
+        self.readers
+            .read(move |db| list(db, &shared, &info, &filter, before, want))
+            .await
+    }
+
+    async fn retry(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        which: Retriable,
+    ) -> Result<Vec<Retried>> {
+        self.write(Retry {
+            namespace: namespace.clone(),
+            ids: ids.to_vec(),
+            which,
+        })
+        .await
+    }
+
+    async fn forget(&self, namespace: &Namespace, ids: &[JobId]) -> Result<usize> {
+        self.write(Forget {
+            namespace: namespace.clone(),
+            ids: ids.to_vec(),
+        })
+        .await
+    }
+
     async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog> {
         let Some(key) = self.shared.key(namespace, id) else {
             return Ok(AttemptLog::default());
@@ -289,6 +330,22 @@ impl Store for EmbeddedStore {
     async fn functions(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
         let info = self.shared.namespace(namespace);
         Ok(info.map(|info| info.functions()).unwrap_or_default())
+    }
+
+    async fn versions(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        before: Option<u32>,
+        want: usize,
+    ) -> Result<Vec<Arc<Deployment>>> {
+        let Some(info) = self.shared.namespace(namespace) else {
+            return Ok(Vec::new());
+        };
+        let function = function.clone();
+        self.readers
+            .read(move |db| versions(db, info.number, &function, before, want))
+            .await
     }
 
     async fn status(&self, namespace: &Namespace) -> Result<QueueStatus> {

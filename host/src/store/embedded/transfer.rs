@@ -11,7 +11,7 @@ use super::committer::Action;
 use super::key::Key;
 use super::queue::Rank;
 use super::writer::{Writer, from_sql};
-use crate::store::record::Attempt;
+use crate::store::record::{Attempt, granted};
 
 /// A job that waits.
 pub(super) struct Waiting {
@@ -197,11 +197,12 @@ impl<'a> Batch<'a> {
             return Ok(false);
         }
         self.bytes += bytes;
+        let attempts = writer.past(key)?.attempts;
         let mut job = (*posted.job).clone();
+        job.max_attempts = job.max_attempts.saturating_add(granted(&attempts));
         job.delay_ms = due.saturating_sub(writer.now_ms);
         job.parent = None;
         job.root = None;
-        let attempts = writer.past(key)?.attempts.into_iter();
         self.parcels.push(Parcel {
             origin: Origin {
                 store: self.store,
@@ -210,7 +211,7 @@ impl<'a> Batch<'a> {
                 posted_at_ms: posted.at_ms,
             },
             job,
-            attempts: attempts.map(Attempt::into_record).collect(),
+            attempts: attempts.into_iter().map(Attempt::into_record).collect(),
         });
         Ok(true)
     }

@@ -38,6 +38,9 @@ struct MoreOfAttempt {
     parked_ms: u64,
     new_data_bytes: u64,
     limits: Vec<(Cow<'static, str>, u64)>,
+    /// A person let the job run again after this attempt, which was its last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    was_last: bool,
 }
 
 impl MoreOfAttempt {
@@ -53,9 +56,18 @@ impl MoreOfAttempt {
             parked_ms: usage.parked_ms,
             new_data_bytes: usage.new_data_bytes,
             limits: apart.map(|(limit, n)| (limit.name.into(), n)).collect(),
+            was_last: false,
         };
         (more != Self::default()).then(|| Box::new(more))
     }
+}
+
+/// How many attempts a job has been granted beside those that its poster gave it: the ones
+/// it had when a person let it run again.
+pub(in crate::store) fn granted(attempts: &[Attempt]) -> u32 {
+    let retried = |attempt: &&Attempt| attempt.more.as_ref().is_some_and(|more| more.was_last);
+    let last = attempts.iter().rev().find(retried);
+    last.map_or(0, |attempt| attempt.number)
 }
 
 impl Attempt {
@@ -81,6 +93,11 @@ impl Attempt {
     /// How many bytes of data it stored that had not been there.
     pub(in crate::store) fn new_data_bytes(&self) -> u64 {
         self.more.as_ref().map_or(0, |more| more.new_data_bytes)
+    }
+
+    /// Notes that a person let the job run again after this attempt.
+    pub(in crate::store) fn was_last(&mut self) {
+        self.more.get_or_insert_default().was_last = true;
     }
 
     /// An attempt that nobody could report on.

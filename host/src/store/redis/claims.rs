@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::job::{JobId, Namespace};
-use crate::store::record::Attempt;
+use crate::store::record::{Attempt, granted};
 use crate::store::{Claim, Result, StoreError, Token};
 
 use super::posted::{decode_job, decode_past};
@@ -65,7 +65,8 @@ pub(super) fn read(mut claims: Reply, mut jobs: Reply, mut pasts: Reply) -> Resu
         let past = has_past.then(|| pasts.bytes()).transpose()?;
         let past = decode_past(id, &past.unwrap_or_default());
         match job.and_then(|job| Ok((job, past?))) {
-            Ok(((posted_at_ms, job), past)) => {
+            Ok(((posted_at_ms, mut job), past)) => {
+                job.max_attempts = job.max_attempts.saturating_add(granted(&past));
                 let job = Arc::new(job);
                 read.claimed.push(Claim {
                     token: token.clone(),

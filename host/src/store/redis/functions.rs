@@ -99,6 +99,31 @@ impl RedisStore {
     }
 }
 
+impl RedisStore {
+    /// See [`crate::store::Store::versions`].
+    pub(super) async fn read_versions(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        before: Option<u32>,
+        want: usize,
+    ) -> Result<Functions> {
+        let mut command = self.link.command(script::VERSIONS);
+        command
+            .arg(namespace.as_str())
+            .arg(function.as_str())
+            .arg(before.map_or_else(String::new, |before| before.to_string()))
+            .arg(want);
+        let mut answer = Reply::new(self.link.run(script::VERSIONS, &command).await?)?;
+        let mut versions = Functions::new();
+        while !answer.is_empty() {
+            let version = read_version(function.as_str(), &answer.bytes()?)?;
+            versions.push(Arc::new(version));
+        }
+        Ok(versions)
+    }
+}
+
 fn version(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -116,17 +141,26 @@ fn read(value: Value) -> Result<(u64, Functions)> {
     Ok((whole, functions.collect()))
 }
 
+/// A function with its place.
 fn read_one(name: &str, value: &[u8]) -> Result<(u64, Deployment)> {
+    let odd = || StoreError::Unreadable(format!("function {name}: its record is cut short"));
+    let mut parts = value.splitn(2, |byte| *byte == b':');
+    let place = parts.next().and_then(|place| str::from_utf8(place).ok());
+    let place = place.and_then(|place| place.parse().ok()).ok_or_else(odd)?;
+    Ok((place, read_version(name, parts.next().ok_or_else(odd)?)?))
+}
+
+/// A version of a function.
+fn read_version(name: &str, value: &[u8]) -> Result<Deployment> {
     let what = format!("function {name}");
     let odd = || StoreError::Unreadable(format!("{what}: its record is cut short"));
-    let mut parts = value.splitn(4, |byte| *byte == b':');
+    let mut parts = value.splitn(3, |byte| *byte == b':');
     let mut number = || -> Option<u64> { str::from_utf8(parts.next()?).ok()?.parse().ok() };
-    let numbers = (number(), number(), number());
-    let (Some(place), Some(number), Some(deployed_at_ms)) = numbers else {
+    let (Some(number), Some(deployed_at_ms)) = (number(), number()) else {
         return Err(odd());
     };
     let bound: Bound = decode(&what, parts.next().ok_or_else(odd)?)?;
-    let deployment = Deployment {
+    Ok(Deployment {
         function: name
             .parse()
             .map_err(|error| StoreError::Unreadable(format!("{what}: {error}")))?,
@@ -137,6 +171,5 @@ fn read_one(name: &str, value: &[u8]) -> Result<(u64, Deployment)> {
         limits: bound.limits,
         concurrency: bound.concurrency,
         deployed_at_ms,
-    };
-    Ok((place, deployment))
+    })
 }

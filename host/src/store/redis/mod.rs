@@ -9,6 +9,7 @@
 
 mod address;
 mod administer;
+mod again;
 mod alarm;
 mod claims;
 mod ends;
@@ -19,6 +20,7 @@ pub(in crate::store) mod fuzzing;
 mod gather;
 mod greeting;
 mod link;
+mod listing;
 mod outbox;
 mod parking;
 mod posted;

@@ -26,6 +26,47 @@ const OUTCOMES_BYTES: usize = 4 << 20;
 /// How many children one call answers: a millisecond of Redis's time.
 const CHILDREN: usize = 4_000;
 
+/// Where a job is, as the scripts `job` and `list` tell it.
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) detail: &'a [u8],
+    pub(super) past: &'a [u8],
+    pub(super) progress: &'a [u8],
+}
+
+/// Adds where a job is to its record.
+pub(super) fn fill_place(record: &mut JobRecord, place: &Place<'_>, now_ms: u64) -> Result<()> {
+    let id = record.id;
+    if place.name == "ended" {
+        let (ended, _) = decode_end(id, place.detail)?;
+        fill_ended(record, ended);
+        return Ok(());
+    }
+    if !place.past.is_empty() {
+        fill_attempts(record, decode_past(id, place.past)?);
+    }
+    let detail = String::from_utf8_lossy(place.detail);
+    if place.name == "held" {
+        record.state = State::Scheduled;
+    } else if place.name == "scheduled" {
+        let due = reply::number(Value::SimpleString(detail.into_owned()))?;
+        if due > now_ms {
+            record.state = State::Scheduled;
+            record.due_at_ms = Some(due);
+        }
+    } else if let Some((attempt, claimed_at_ms, _)) = parse_value(&detail) {
+        fill_running(record, attempt, claimed_at_ms);
+        if place.name == "parked" {
+            record.state = State::Parked;
+        }
+        if !place.progress.is_empty() {
+            let what = format_args!("the progress of job {id}");
+            record.progress = Some(decode(what, place.progress)?);
+        }
+    }
+    Ok(())
+}
+
 impl RedisStore {
     /// See [`crate::store::Store::job`].
     pub(super) async fn read_job(
@@ -70,33 +111,14 @@ impl RedisStore {
             }
             callback.deliveries = deliveries.into_values().collect();
         }
-        if place == "ended" {
-            let (ended, _) = decode_end(id, &detail)?;
-            fill_ended(&mut record, ended);
-            return Ok(Some(record));
-        }
         record.cancel_requested = is_to_stop;
-        if !past.is_empty() {
-            fill_attempts(&mut record, decode_past(id, &past)?);
-        }
-        let detail = String::from_utf8_lossy(&detail);
-        if place == "held" {
-            record.state = State::Scheduled;
-        } else if place == "scheduled" {
-            let due = reply::number(Value::SimpleString(detail.into_owned()))?;
-            if due > self.shared.clock.now_ms() {
-                record.state = State::Scheduled;
-                record.due_at_ms = Some(due);
-            }
-        } else if let Some((attempt, claimed_at_ms, _)) = parse_value(&detail) {
-            fill_running(&mut record, attempt, claimed_at_ms);
-            if place == "parked" {
-                record.state = State::Parked;
-            }
-            if !progress.is_empty() {
-                record.progress = Some(decode(format_args!("the progress of {what}"), &progress)?);
-            }
-        }
+        let place = Place {
+            name: &place,
+            detail: &detail,
+            past: &past,
+            progress: &progress,
+        };
+        fill_place(&mut record, &place, self.shared.clock.now_ms())?;
         Ok(Some(record))
     }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::job::{Cause, CauseKind, JobId, Namespace, Usage};
+use crate::store::record::granted;
 use crate::store::{Completion, Result, Token, Verdict};
 
 use super::RedisStore;
@@ -139,7 +140,8 @@ impl RedisStore {
             let job = decode_job(id, answer.maybe_bytes()?);
             let past = decode_past(id, &answer.maybe_bytes()?);
             match job.and_then(|(_, job)| Ok((job, past?))) {
-                Ok((job, past)) => {
+                Ok((mut job, past)) => {
+                    job.max_attempts = job.max_attempts.saturating_add(granted(&past));
                     let entry = Held::new(job.into(), lost.value.clone(), past);
                     held.insert(lost.token.clone(), entry);
                 }

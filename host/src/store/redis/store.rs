@@ -14,8 +14,9 @@ use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::record::{Ended, Fate};
 use crate::store::{
-    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Lease, NewDeployment, Outcome,
-    Parcel, Parked, QueueStatus, Report, Result, Step, Store, StoreError, Token, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
+    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Retriable, Retried, Step,
+    Store, StoreError, Token, Watch,
 };
 
 use super::posted::{decode_past, encode_end};
@@ -220,6 +221,29 @@ impl Store for RedisStore {
         self.read_children(namespace, id, after, want).await
     }
 
+    async fn list(
+        &self,
+        namespace: &Namespace,
+        filter: &Arc<JobFilter>,
+        before: Option<JobId>,
+        want: usize,
+    ) -> Result<JobPage> {
+        self.read_list(namespace, filter, before, want).await
+    }
+
+    async fn retry(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        which: Retriable,
+    ) -> Result<Vec<Retried>> {
+        self.run_again(namespace, ids, which).await
+    }
+
+    async fn forget(&self, namespace: &Namespace, ids: &[JobId]) -> Result<usize> {
+        self.forget_dead(namespace, ids).await
+    }
+
     async fn log(&self, namespace: &Namespace, id: JobId) -> Result<AttemptLog> {
         self.read_log(namespace, id).await
     }
@@ -312,6 +336,16 @@ impl Store for RedisStore {
 
     async fn functions_now(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
         self.bound_now(namespace).await
+    }
+
+    async fn versions(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        before: Option<u32>,
+        want: usize,
+    ) -> Result<Vec<Arc<Deployment>>> {
+        self.read_versions(namespace, function, before, want).await
     }
 
     async fn put_token(&self, token: &StoredToken) -> Result<bool> {

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::job::{Cause, CauseKind, JobId, Namespace};
-use crate::store::record::{Attempt, encode};
+use crate::store::record::{Attempt, encode, granted};
 use crate::store::{MAX_PARCELS_BYTES, Origin, Parcel, Result, Store as _};
 
 use super::RedisStore;
@@ -46,6 +46,7 @@ impl RedisStore {
             let read = decode_job(id, record).and_then(|job| Ok((job, decode_past(id, &past)?)));
             match read {
                 Ok(((posted_at_ms, mut job), past)) => {
+                    job.max_attempts = job.max_attempts.saturating_add(granted(&past));
                     job.delay_ms = due.saturating_sub(now_ms);
                     job.parent = None;
                     job.root = None;

@@ -128,7 +128,7 @@ local function conclude(group, field, id, at, stop)
     end
   end
   if verdict == 'f' then
-    group.dead[#group.dead + 1] = now
+    group.dead[#group.dead + 1] = id
     group.dead[#group.dead + 1] = id
   end
   if ARGV[at + 4] ~= '' then

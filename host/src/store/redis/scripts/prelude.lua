@@ -48,7 +48,8 @@
 --   n:<ns>:trees HASH   id of a root -> how many jobs its tree has had, from its first post
 --                       on; stays as their records do, since a tree may go on without its
 --                       root
---   n:<ns>:dead ZSET    id -> when it went to the dead letter, ms
+--   n:<ns>:dead ZSET    id -> the same, of failed jobs; what older hosts put there is put in
+--                       order by `list`
 --   n:<ns>:f    HASH    function -> `place:version:ms:record`, of those that are bound;
 --                       fl: last version; fp: place; fv: `name:version` -> record
 --   n:<ns>:u:<key>, o:<origin>, x:<key>  STRING  the id of an idempotency key; that of a
