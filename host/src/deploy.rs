@@ -50,6 +50,29 @@ impl From<AdmitError> for DeployError {
     }
 }
 
+/// Why a function was not taken back to an earlier version; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackError {
+    /// There was never a function of the name.
+    #[error("no function of this name was ever deployed in this namespace")]
+    NeverDeployed,
+    /// There is no such version to go back to.
+    #[error("{0}")]
+    NoSuchVersion(String),
+    /// It is the one that is bound.
+    #[error("{0}")]
+    IsNewest(String),
+    /// It cannot be deployed.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+}
+
+impl From<StoreError> for RollbackError {
+    fn from(error: StoreError) -> Self {
+        Self::Deploy(error.into())
+    }
+}
+
 /// How far the limits of a deployment may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
@@ -116,6 +139,51 @@ impl Deployer {
         // The component first: no function may ever point at nothing.
         self.store.put_component(offer.component, component).await?;
         Ok(self.store.deploy(namespace, functions).await?)
+    }
+
+    /// Binds what an earlier version of a function was, or the one before the newest, as its
+    /// next version; answers that, and which version it is like.
+    pub async fn rollback(
+        &self,
+        namespace: &Namespace,
+        name: &FunctionName,
+        version: Option<u32>,
+        grant: Grant,
+    ) -> Result<(Arc<Deployment>, u32), RollbackError> {
+        let newest = self.store.versions(namespace, name, None, 1).await?;
+        let newest = newest.first().ok_or(RollbackError::NeverDeployed)?.version;
+        let wanted = version.unwrap_or(newest - 1);
+        let deployed = self.store.functions_now(namespace).await?;
+        if wanted == newest && deployed.iter().any(|one| &one.function == name) {
+            return Err(RollbackError::IsNewest(format!(
+                "{name} is at version {newest} already; name an earlier one"
+            )));
+        }
+        let after = wanted.saturating_add(1);
+        let found = self.store.versions(namespace, name, Some(after), 1).await?;
+        let found = found.into_iter().find(|one| one.version == wanted);
+        let earlier = found.ok_or_else(|| {
+            RollbackError::NoSuchVersion(match newest {
+                1 => format!("{name} has version 1 alone, and nothing to go back to"),
+                _ => format!("{name} has the versions 1 to {newest}, and no version {wanted}"),
+            })
+        })?;
+        check_limits(&earlier.limits, grant)?;
+        let again = vec![NewDeployment {
+            function: name.clone(),
+            component: earlier.component,
+            summary: earlier.summary.clone(),
+            message_schema: earlier.message_schema.clone(),
+            limits: earlier.limits,
+            concurrency: earlier.concurrency,
+        }];
+        if earlier.concurrency.is_some() {
+            self.check_capped(namespace, &again).await?;
+        }
+        let bound = self.store.deploy(namespace, again).await?;
+        let bound = bound.into_iter().next();
+        let bound = bound.ok_or_else(|| DeployError::Host("a deployment bound nothing".into()))?;
+        Ok((bound, wanted))
     }
 
     /// Refuses to cap more functions of a namespace than claims can look at.

@@ -11,6 +11,7 @@
 mod audit;
 mod batch;
 mod body;
+mod dead;
 mod deploying;
 mod door;
 mod drain;
@@ -24,6 +25,7 @@ mod inert;
 mod jobs;
 mod lines;
 mod listen;
+mod lists;
 mod pace;
 mod posting;
 mod problem;
@@ -33,6 +35,8 @@ mod results;
 mod room;
 mod routes;
 mod tokens;
+mod versions;
+mod walk;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -58,6 +62,7 @@ use crate::intake::Intake;
 use crate::store::Store;
 use room::Room;
 use routes::Routes;
+use walk::Walks;
 
 /// What the handlers work with: one pointer, since each layer of a request clones it.
 #[derive(Clone)]
@@ -75,6 +80,8 @@ pub struct Parts {
     /// Room for the bodies of requests, and for results on their way out.
     requests: Room,
     results: Room,
+    /// Who goes through many jobs.
+    walks: Arc<Walks>,
 }
 
 impl App {
@@ -94,6 +101,7 @@ impl App {
             closing: CancellationToken::new(),
             requests: Room::for_requests(),
             results: Room::for_results(),
+            walks: Walks::new(),
         }))
     }
 }
@@ -153,11 +161,13 @@ fn table() -> Routes {
     Routes::new()
         .open("/healthz", health::healthz)
         .open("/readyz", health::readyz)
+        .route(Get, "/jobs", Scope::Read, lists::jobs)
         .route(Post, "/jobs", Scope::Post, posting::post)
         .route(Post, "/jobs/batch", Scope::Post, batch::post)
         .route(Get, "/jobs/count", Scope::Read, jobs::count)
         .route(Get, "/jobs/{id}", Scope::Read, jobs::record)
         .audited(Delete, "/jobs/{id}", Scope::Post, "cancel", jobs::cancel)
+        .audited(Post, "/jobs/{id}/retry", Scope::Post, "retry", dead::retry)
         .route(Get, "/jobs/{id}/progress", Scope::Read, jobs::progress)
         .route(Get, "/jobs/{id}/events", Scope::Read, events::events)
         .route(Get, "/jobs/{id}/log", Scope::Read, jobs::log)
@@ -168,6 +178,16 @@ fn table() -> Routes {
             results::short_result,
         )
         .route(Get, "/jobs/{id}/{view}", Scope::Read, results::result)
+        .route(Get, "/dead", Scope::Read, lists::dead)
+        .audited(Delete, "/dead", Scope::Admin, "delete dead", dead::delete)
+        .route(Get, "/dead/causes", Scope::Read, dead::causes)
+        .audited(
+            Post,
+            "/dead/requeue",
+            Scope::Admin,
+            "requeue",
+            dead::requeue,
+        )
         .audited(
             Post,
             "/consumer",
@@ -197,6 +217,19 @@ fn table() -> Routes {
             Scope::Deploy,
             "undeploy",
             functions::remove,
+        )
+        .route(
+            Get,
+            "/functions/{name}/versions",
+            Scope::Read,
+            versions::list,
+        )
+        .audited(
+            Post,
+            "/functions/{name}/rollback",
+            Scope::Deploy,
+            "rollback",
+            versions::rollback,
         )
         .route(Get, "/queue", Scope::Read, queue::status)
         .audited(

@@ -30,7 +30,7 @@ use crate::job::{Namespace, NewJob};
 use teller::{Teller, Told};
 
 /// What lines of JSON are called.
-const NDJSON: [&str; 4] = [
+pub(super) const NDJSON: [&str; 4] = [
     "application/x-ndjson",
     "application/ndjson",
     "application/jsonl",
@@ -242,7 +242,7 @@ fn too_long() -> Problem {
     )
 }
 
-fn stopping() -> Problem {
+pub(super) fn stopping() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "stopping",

@@ -137,7 +137,7 @@ async fn undeploy(app: &App, namespace: &Namespace, name: &FunctionName) -> Resu
 }
 
 /// The problem of a function that is not there.
-async fn not_deployed(
+pub(super) async fn not_deployed(
     app: &App,
     namespace: &Namespace,
     name: &FunctionName,

@@ -88,7 +88,8 @@ impl Problem {
         }
     }
 
-    fn document(self) -> Value {
+    /// The document.
+    pub(super) fn document(self) -> Value {
         let mut document = self.members;
         let kind = match self.kind {
             "about:blank" => self.kind.to_owned(),

@@ -1,0 +1,293 @@
+//! The dead letter as a whole: what its jobs died of, and letting many of them run again
+//! or go. `GET /dead` is a list ([`lists`](super::lists)).
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::App;
+use super::audit::Concerns;
+use super::body;
+use super::extract::{Format, Id, Params, Tenant};
+use super::lists::{cursor, search_text};
+use super::problem::Problem;
+use crate::job::{CauseKind, FunctionName, JobId, Namespace};
+use crate::store::{self, JobFilter, MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried, Store};
+
+/// How many jobs one request lets run again, deletes, or looks at to count causes: what a
+/// store does in about a second.
+const MAX_JOBS: usize = 10_000;
+
+/// How often one request looks in the store: with a filter that few jobs fit, a second or
+/// two. Then the client is told where to go on.
+const LOOKS: usize = 64;
+
+/// How many jobs are changed at once.
+const BATCH: usize = 200;
+
+/// The longest body of a choice, in bytes: [`MAX_JOBS`] ids of 20 digits and a filter.
+const MAX_CHOICE_BYTES: usize = 256 << 10;
+
+/// `GET /dead/causes`.
+pub(super) async fn causes(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Response, Problem> {
+    let filter = JobFilter::default().dead();
+    let mut walk = app.walks.begin(&app.store, &namespace, filter, None)?;
+    let mut causes: BTreeMap<(Option<FunctionName>, &str), Died> = BTreeMap::new();
+    let mut counted = 0;
+    for _ in 0..LOOKS {
+        if walk.is_over || counted >= MAX_JOBS {
+            break;
+        }
+        for job in walk.page(MAX_JOBS - counted).await?.jobs {
+            counted += 1;
+            let kind = job
+                .cause
+                .as_ref()
+                .map_or("unknown", |cause| cause.kind.as_str());
+            // The first that comes is the newest.
+            let died = causes.entry((job.blamed, kind)).or_insert_with(|| Died {
+                count: 0,
+                newest_id: job.id,
+                newest_at_ms: job.ended_at_ms,
+                example: job.cause.map_or_else(String::new, |cause| cause.message),
+            });
+            died.count += 1;
+        }
+    }
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by(|(_, a), (_, b)| b.count.cmp(&a.count));
+    let causes: Vec<_> = (causes.into_iter())
+        .map(|((function, cause), died)| CauseView {
+            function,
+            cause,
+            died,
+        })
+        .collect();
+    Ok(Json(json!({"causes": causes, "complete": walk.is_over})).into_response())
+}
+
+/// The query of a route that takes none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// The jobs of one cause.
+#[derive(Serialize)]
+struct Died {
+    count: u64,
+    newest_id: JobId,
+    newest_at_ms: Option<u64>,
+    example: String,
+}
+
+#[derive(Serialize)]
+struct CauseView<'a> {
+    function: Option<FunctionName>,
+    cause: &'a str,
+    #[serde(flatten)]
+    died: Died,
+}
+
+/// Which jobs of the dead letter: those that fit all of what is said.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Choice {
+    ids: Option<Ids>,
+    function: Option<FunctionName>,
+    cause: Option<CauseKind>,
+    posted_before_ms: Option<u64>,
+    text: Option<String>,
+    cursor: Option<String>,
+}
+
+/// Ids as a body has them, or as a query does, separated by commas.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of ids, such as [\"1\", \"2\"]")]
+enum Ids {
+    List(Vec<JobId>),
+    Text(String),
+}
+
+impl Ids {
+    fn read(self) -> Result<Vec<JobId>, Problem> {
+        let ids = match self {
+            Self::List(ids) => ids,
+            Self::Text(text) => {
+                let ids = text.split(',').map(|id| id.trim().parse());
+                ids.collect::<Result<_, _>>()
+                    .map_err(|error| Problem::bad_request(format!("ids: {error}")))?
+            }
+        };
+        if ids.len() > MAX_JOBS {
+            return Err(Problem::bad_request(format!(
+                "{} ids are more than one request may name; send at most {MAX_JOBS} at a time",
+                ids.len()
+            )));
+        }
+        Ok(ids)
+    }
+}
+
+impl Choice {
+    /// The filter, and where to go on.
+    fn read(self) -> Result<(JobFilter, Option<JobId>), Problem> {
+        let filter = JobFilter {
+            function: self.function,
+            cause: self.cause,
+            posted_before_ms: self.posted_before_ms,
+            text: self.text.as_deref().map(search_text).transpose()?,
+            ids: self.ids.map(Ids::read).transpose()?,
+            ..JobFilter::default()
+        };
+        let before = self.cursor.as_deref().map(cursor).transpose()?;
+        Ok((filter.dead(), before))
+    }
+}
+
+/// `POST /dead/requeue`: lets jobs of the dead letter run again.
+pub(super) async fn requeue(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    format: Format,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let read = body::read(&app.requests, &headers, body, MAX_CHOICE_BYTES, "a choice").await?;
+    let choice: Choice = match &*read.bytes {
+        [] => Choice::default(),
+        bytes => serde_json::from_slice(bytes).map_err(|error| {
+            Problem::bad_request(format!(
+                "{error}; send nothing, or a choice such as {{\"cause\": \"trap\"}}"
+            ))
+        })?,
+    };
+    let (count, next) = each(&app, &namespace, choice, Deed::Requeue).await?;
+    Ok(told(format, "requeued", count, next))
+}
+
+/// `DELETE /dead`: deletes jobs of the dead letter.
+pub(super) async fn delete(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Params(choice): Params<Choice>,
+    format: Format,
+) -> Result<Response, Problem> {
+    let (count, next) = each(&app, &namespace, choice, Deed::Delete).await?;
+    Ok(told(format, "deleted", count, next))
+}
+
+/// What is done to jobs of the dead letter.
+#[derive(Clone, Copy)]
+enum Deed {
+    Requeue,
+    Delete,
+}
+
+impl Deed {
+    /// Does it; answers to how many.
+    async fn to(self, store: &dyn Store, of: &Namespace, ids: &[JobId]) -> store::Result<usize> {
+        match self {
+            Self::Requeue => {
+                let retried = store.retry(of, ids, Retriable::Failed).await?;
+                Ok(retried.iter().filter(|one| **one == Retried::Done).count())
+            }
+            Self::Delete => store.forget(of, ids).await,
+        }
+    }
+}
+
+/// Does something to the jobs of a choice, as many as one request may; answers how many
+/// there were, and where to go on.
+async fn each(
+    app: &App,
+    namespace: &Namespace,
+    choice: Choice,
+    deed: Deed,
+) -> Result<(usize, Option<JobId>), Problem> {
+    let (filter, before) = choice.read()?;
+    let mut walk = app.walks.begin(&app.store, namespace, filter, before)?;
+    let (mut changed, mut seen) = (0, 0);
+    for _ in 0..LOOKS {
+        let left = MAX_JOBS - seen;
+        if walk.is_over || left == 0 {
+            break;
+        }
+        let page = walk.page(left.min(BATCH)).await?;
+        let ids: Vec<JobId> = page.jobs.iter().map(|job| job.id).collect();
+        seen += ids.len();
+        if !ids.is_empty() {
+            changed += deed.to(&*app.store, namespace, &ids).await?;
+        }
+    }
+    Ok((changed, walk.before))
+}
+
+/// How many jobs were changed.
+fn told(format: Format, what: &str, count: usize, next: Option<JobId>) -> Response {
+    let next = next.map(|next| next.to_string());
+    let mut response = match format {
+        Format::Text => count.to_string().into_response(),
+        Format::Json => Json(json!({(what): count, "next": next})).into_response(),
+    };
+    let concerns = Concerns(format!("{count} jobs of the dead letter"));
+    response.extensions_mut().insert(concerns);
+    response
+}
+
+/// `POST /jobs/{id}/retry`: lets a job run again that failed or was cancelled.
+pub(super) async fn retry(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Id(id): Id,
+    format: Format,
+) -> Result<Response, Problem> {
+    let which = Retriable::FailedOrCancelled;
+    let retried = app.store.retry(&namespace, &[id], which).await?;
+    match retried.first() {
+        Some(Retried::Done) => Ok(match format {
+            Format::Text => "queued".into_response(),
+            Format::Json => Json(json!({"id": id.to_string(), "state": "queued"})).into_response(),
+        }),
+        other => Err(not_retried(id, other.copied().unwrap_or(Retried::Unknown))),
+    }
+}
+
+/// Why a job does not run again.
+fn not_retried(id: JobId, why: Retried) -> Problem {
+    let (kind, text) = match why {
+        Retried::Unknown => return Problem::unknown_job(id),
+        Retried::Done | Retried::NotEnded => (
+            "job-not-ended",
+            "waits or runs as it is; cancel it first to have it run anew".to_owned(),
+        ),
+        Retried::Completed => (
+            "job-completed",
+            "has completed; post its message again to have it done once more".to_owned(),
+        ),
+        Retried::Cancelled => (
+            "job-cancelled",
+            "was cancelled, and did not fail".to_owned(),
+        ),
+        Retried::Moved => (
+            "job-moved",
+            "went to another store, and is to be retried there".to_owned(),
+        ),
+        Retried::TooOften => (
+            "too-many-attempts",
+            format!(
+                "has {MAX_ATTEMPTS_BEFORE_RETRY} attempts or more behind it; post its message again"
+            ),
+        ),
+    };
+    Problem::new(StatusCode::CONFLICT, kind, format!("job {id} {text}"))
+}
