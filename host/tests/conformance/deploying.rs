@@ -15,6 +15,7 @@ conformance!(
     functions_are_in_the_order_of_their_first_deployment,
     an_unbound_function_is_gone_and_its_versions_go_on,
     functions_are_of_their_namespace,
+    the_versions_of_a_function_are_kept_newest_first,
 );
 
 fn function(name: &str, component: &[u8]) -> NewDeployment {
@@ -133,4 +134,35 @@ async fn functions_are_of_their_namespace(world: World) {
         0
     );
     assert_eq!(names(&world).await, ["a:1"]);
+}
+
+async fn the_versions_of_a_function_are_kept_newest_first(mut world: World) {
+    let f = "f".parse().unwrap();
+    let versions = async |world: &World, before, want| {
+        let found = world.store().versions(&ns(), &f, before, want).await;
+        let found = found.unwrap().into_iter();
+        let found = found.map(|one| (one.version, one.component, one.limits.fuel));
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&world, None, 9).await, []);
+    for component in [b"1", b"2", b"3"] {
+        let new = vec![function("f", component), function("g", b"g")];
+        world.store().deploy(&ns(), new).await.unwrap();
+    }
+    let of = |version: u32| (version, Digest::of(version.to_string().as_bytes()), 5);
+    assert_eq!(versions(&world, None, 9).await, [of(3), of(2), of(1)]);
+    assert_eq!(versions(&world, None, 2).await, [of(3), of(2)]);
+    assert_eq!(versions(&world, Some(3), 1).await, [of(2)]);
+    assert_eq!(versions(&world, Some(1), 9).await, []);
+    assert_eq!(versions(&world, Some(u32::MAX), 1).await, [of(3)]);
+    let newest = world.store().functions_now(&ns()).await.unwrap()[0].clone();
+    let one = world.store().versions(&ns(), &f, None, 1).await.unwrap();
+    assert_eq!(one, [newest]);
+    // Also of one that is bound no more, and in no other namespace.
+    world.store().undeploy(&ns(), &[f.clone()]).await.unwrap();
+    world.crash().await;
+    assert_eq!(versions(&world, None, 9).await, [of(3), of(2), of(1)]);
+    let other = namespace("other");
+    let theirs = world.store().versions(&other, &f, None, 9).await;
+    assert_eq!(theirs.unwrap(), []);
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use skep::job::{JobId, NewJob, Payload, State};
+use skep::job::{Cause, CauseKind, JobId, NewJob, Payload, State};
 use skep::store::embedded::EmbeddedStore;
-use skep::store::{Outcome, Step, Store, StoreError};
+use skep::store::{JobFilter, Outcome, Retriable, Retried, Step, Store, StoreError, Verdict};
 
 use crate::backend::open_again;
 use crate::support::{completed, done, job, ns, output};
@@ -214,12 +214,13 @@ async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
 }
 
 /// What turns a directory into one that an earlier version has made.
-const EARLIER: [&str; 3] = [
+const EARLIER: [&str; 4] = [
     "DROP TABLE store; DROP TABLE queues; DROP TABLE delivered;
      ALTER TABLE open DROP COLUMN mover; PRAGMA user_version = 1",
     "DROP TABLE children; DROP TABLE broods; DROP TABLE callbacks; PRAGMA user_version = 2",
     "DROP TABLE trees; ALTER TABLE queues DROP COLUMN concurrency; DROP TABLE tokens;
       PRAGMA user_version = 3",
+    "DROP TABLE dead; PRAGMA user_version = 4",
 ];
 
 #[tokio::test]
@@ -255,6 +256,41 @@ async fn a_store_of_an_earlier_version_is_upgraded_with_what_it_holds() {
         let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
         assert_eq!(store.store_id().await.unwrap(), id);
     }
+}
+
+#[tokio::test]
+async fn the_dead_letter_of_an_earlier_version_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    store.submit(&ns(), vec![job("0"); 6]).await.unwrap();
+    let lease = store.register().await.unwrap();
+    let claims = store.cycle(lease, Arc::new(take(5))).await.unwrap().claimed;
+    let cause = crate::support::trap();
+    let ends = [
+        Verdict::Failed(cause.clone()),
+        completed("Failed"),
+        Verdict::Cancelled,
+        Verdict::Failed(Cause::new(CauseKind::Failed, "\u{a6}Failed".repeat(99))),
+    ];
+    let done = claims.iter().zip(ends).map(|(claim, end)| done(claim, end));
+    let step = Step {
+        number: 2,
+        done: done.collect(),
+        want: 0,
+    };
+    store.cycle(lease, Arc::new(step)).await.unwrap();
+    drop(store);
+    let db = rusqlite::Connection::open(directory.path().join("skep.db")).unwrap();
+    db.execute_batch(EARLIER[3]).unwrap();
+    drop(db);
+    let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
+    let dead = Arc::new(JobFilter::default().dead());
+    let page = store.list(&ns(), &dead, None, 9).await.unwrap();
+    let ids: Vec<u64> = page.jobs.iter().map(|job| job.id.0).collect();
+    assert_eq!(ids, [4, 1]);
+    assert_eq!(page.jobs[1].cause, Some(cause));
+    let retried = store.retry(&ns(), &[JobId(1)], Retriable::Failed).await;
+    assert_eq!(retried.unwrap(), [Retried::Done]);
 }
 
 #[tokio::test]
@@ -309,6 +345,10 @@ async fn a_corrupt_job_is_unreadable_and_does_not_stop_the_others() {
     assert_eq!(crate::support::ids(&cycle.claimed), [1, 3]);
     let error = store.job(&ns(), JobId(2)).await.err().unwrap();
     assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
+    let all = Arc::default();
+    let page = store.list(&ns(), &all, None, 9).await.unwrap();
+    let listed: Vec<u64> = page.jobs.iter().map(|job| job.id.0).collect();
+    assert_eq!(listed, [3, 1]);
 }
 
 #[tokio::test]

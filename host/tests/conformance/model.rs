@@ -2,9 +2,13 @@
 //! be right. The seed is printed; `SKEP_SEED=…` repeats a run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use skep::job::{Cause, CauseKind, JobId, NewJob, State};
-use skep::store::{CLAIMS_PER_YIELD, Cancelled, Claim, Completion, Lease, QueueStatus, Verdict};
+use skep::store::{
+    CLAIMS_PER_YIELD, Cancelled, Claim, Completion, JobFilter, Lease, QueueStatus, Retriable,
+    Retried, Verdict,
+};
 
 use crate::support::{World, completed, done, job, ns, retry, trap};
 
@@ -32,6 +36,8 @@ impl Random {
 #[derive(Clone, Debug)]
 struct ModelJob {
     priority: usize,
+    /// How many attempts its poster gave it, and how many it may take.
+    own_attempts: u32,
     max_attempts: u32,
     state: State,
     attempt: u32,
@@ -52,6 +58,9 @@ impl ModelJob {
 #[derive(Default)]
 struct Model {
     jobs: BTreeMap<u64, ModelJob>,
+    posted: u64,
+    /// Failed ones that were deleted.
+    forgotten: u64,
     keys: BTreeMap<String, u64>,
     claims: u64,
     paused: bool,
@@ -61,7 +70,7 @@ struct Model {
 
 impl Model {
     fn submit(&mut self, job: &NewJob) -> u64 {
-        let next = self.jobs.len() as u64 + 1;
+        let next = self.posted + 1;
         if let Some(key) = &job.idempotency_key {
             let id = *self.keys.entry(key.clone()).or_insert(next);
             if id != next {
@@ -70,12 +79,14 @@ impl Model {
         }
         let model = ModelJob {
             priority: job.priority.index(),
+            own_attempts: job.max_attempts,
             max_attempts: job.max_attempts,
             state: State::Queued,
             attempt: 0,
             cancel: false,
         };
         self.jobs.insert(next, model);
+        self.posted = next;
         next
     }
 
@@ -119,6 +130,39 @@ impl Model {
             }
             _ => Cancelled::HadEnded,
         }
+    }
+
+    fn retry(&mut self, id: u64) -> Retried {
+        match self.jobs.get_mut(&id) {
+            None => Retried::Unknown,
+            Some(job) if !job.state.has_ended() => Retried::NotEnded,
+            Some(job) if job.state == State::Completed => Retried::Completed,
+            Some(job) => {
+                job.state = State::Queued;
+                job.cancel = false;
+                job.max_attempts = job.attempt + job.own_attempts;
+                self.told.retain(|told| *told != id);
+                Retried::Done
+            }
+        }
+    }
+
+    fn forget(&mut self, id: u64) -> usize {
+        let job = self.jobs.get(&id);
+        if job.is_none_or(|job| job.state != State::Failed) {
+            return 0;
+        }
+        self.jobs.remove(&id);
+        self.keys.retain(|_, of| *of != id);
+        self.forgotten += 1;
+        1
+    }
+
+    fn list(&self, states: &[State]) -> Vec<(u64, State)> {
+        let fits = |state| states.is_empty() || states.contains(&state);
+        let jobs = self.jobs.iter().rev();
+        let jobs = jobs.map(|(id, job)| (*id, job.state));
+        jobs.filter(|(_, state)| fits(*state)).collect()
     }
 
     /// Whether the completion counts.
@@ -171,9 +215,9 @@ impl Model {
             running: count(State::Running),
             parked: 0,
             moving: 0,
-            posted: self.jobs.len() as u64,
+            posted: self.posted,
             completed: count(State::Completed),
-            failed: count(State::Failed),
+            failed: count(State::Failed) + self.forgotten,
             cancelled: count(State::Cancelled),
             paused: self.paused,
             concurrency: None,
@@ -230,8 +274,36 @@ async fn check(world: &World, model: &Model) {
         );
     }
     assert_eq!(world.store().status(&ns()).await.unwrap(), model.status());
-    let unknown = JobId(model.jobs.len() as u64 + 1);
+    let unknown = JobId(model.posted + 1);
     assert_eq!(world.store().job(&ns(), unknown).await.unwrap(), None);
+}
+
+/// A list of a few states, a few at a time.
+async fn list(world: &World, model: &Model, random: &mut Random) {
+    let states = [
+        State::Queued,
+        State::Running,
+        State::Completed,
+        State::Failed,
+        State::Cancelled,
+    ];
+    let states: Vec<State> = states.into_iter().filter(|_| random.chance(30)).collect();
+    let filter = Arc::new(JobFilter {
+        states: states.clone(),
+        ..JobFilter::default()
+    });
+    let (mut listed, mut before) = (Vec::new(), None);
+    loop {
+        let want = 1 + random.below(30);
+        let page = world.store().list(&ns(), &filter, before, want).await;
+        let page = page.unwrap();
+        listed.extend(page.jobs.iter().map(|job| (job.id.0, job.state)));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, model.list(&states), "{states:?}");
 }
 
 /// One cycle in both, with a few ends of attempts and a few that do not count.
@@ -269,7 +341,8 @@ async fn cycle(
     assert_eq!(cycle.claimed.iter().map(of).collect::<Vec<_>>(), claimed);
     let mut told: Vec<u64> = cycle.cancelled.iter().map(|token| token.id.0).collect();
     let mut expected = std::mem::take(&mut model.told);
-    expected.retain(|id| model.jobs[id].state == State::Running);
+    let runs = |job: &ModelJob| job.state == State::Running;
+    expected.retain(|id| model.jobs.get(id).is_some_and(runs));
     told.sort_unstable();
     expected.sort_unstable();
     assert_eq!(told, expected);
@@ -286,7 +359,8 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
         let (mut held, mut past) = (Vec::new(), Vec::new());
         let mut lease = world.host().await;
         for _ in 0..STEPS {
-            match random.below(20) {
+            let some = usize::try_from(model.posted).unwrap();
+            match random.below(23) {
                 0..6 => {
                     let jobs: Vec<_> = (0..random.below(4))
                         .map(|_| random_job(&mut random))
@@ -295,7 +369,7 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
                     assert_eq!(world.submit(jobs).await, expected);
                 }
                 6..9 => {
-                    let id = 1 + random.below(model.jobs.len() + 2) as u64;
+                    let id = 1 + random.below(some + 2) as u64;
                     let answer = world.store().cancel(&ns(), JobId(id)).await.unwrap();
                     assert_eq!(answer, model.cancel(id), "cancel {id}");
                 }
@@ -318,6 +392,19 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
                     model.paused = !model.paused;
                     world.store().pause(&ns(), model.paused).await.unwrap();
                 }
+                13 => {
+                    let id = 1 + random.below(some + 2) as u64;
+                    let ids = [JobId(id)];
+                    let which = Retriable::FailedOrCancelled;
+                    let answer = world.store().retry(&ns(), &ids, which).await.unwrap();
+                    assert_eq!(answer, [model.retry(id)], "retry {id}");
+                }
+                14 => {
+                    let id = 1 + random.below(some + 2) as u64;
+                    let answer = world.store().forget(&ns(), &[JobId(id)]).await.unwrap();
+                    assert_eq!(answer, model.forget(id), "forget {id}");
+                }
+                15 => list(&world, &model, &mut random).await,
                 _ => cycle(&world, &mut model, &mut random, lease, &mut held, &mut past).await,
             }
         }

@@ -50,11 +50,17 @@ fn rows() -> Vec<Row> {
     vec![
         ("GET", "/healthz", "", "/healthz", Nothing),
         ("GET", "/readyz", "", "/readyz", Nothing),
+        ("GET", "/jobs", "read", "/jobs", Nothing),
         ("POST", "/jobs", "post", "/jobs", Json(job)),
         ("POST", "/jobs/batch", "post", "/jobs/batch", Lines),
         ("GET", "/jobs/count", "read", "/jobs/count", Nothing),
         ("GET", "/jobs/{id}", "read", "/jobs/1", Nothing),
         ("DELETE", "/jobs/{id}", "post", "/jobs/1", Nothing),
+        ("POST", "/jobs/{id}/retry", "post", "/jobs/1/retry", Nothing),
+        ("GET", "/dead", "read", "/dead", Nothing),
+        ("GET", "/dead/causes", "read", "/dead/causes", Nothing),
+        ("POST", "/dead/requeue", "admin", "/dead/requeue", Nothing),
+        ("DELETE", "/dead", "admin", "/dead", Nothing),
         (
             "GET",
             "/jobs/{id}/progress",
@@ -98,6 +104,20 @@ fn rows() -> Vec<Row> {
             "/functions/{name}",
             "read",
             "/functions/multiply",
+            Nothing,
+        ),
+        (
+            "GET",
+            "/functions/{name}/versions",
+            "read",
+            "/functions/multiply/versions",
+            Nothing,
+        ),
+        (
+            "POST",
+            "/functions/{name}/rollback",
+            "deploy",
+            "/functions/multiply/rollback",
             Nothing,
         ),
         (
