@@ -7,6 +7,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
 
 use super::pace::{LEAST, Pace, TooSlow, WINDOW};
 use super::problem::Problem;
@@ -74,6 +75,22 @@ impl From<TooSlow> for Problem {
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What a body says that may be left out; `such_as` shows one that is right. It is an
+/// object: what is derived by serde would also be read from a list, and then an empty one
+/// says nothing and so asks for everything.
+pub(super) fn options<T: DeserializeOwned + Default>(
+    body: &[u8],
+    such_as: &str,
+) -> Result<T, Problem> {
+    let body = body.trim_ascii();
+    let read = match body.first() {
+        None => return Ok(T::default()),
+        Some(b'{') => serde_json::from_slice(body).map_err(|error| error.to_string()),
+        Some(_) => Err("the body is no JSON object".to_owned()),
+    };
+    read.map_err(|error| Problem::bad_request(format!("{error}; send nothing, or {such_as}")))
 }
 
 /// The content type of a request as sent; empty if there is none.

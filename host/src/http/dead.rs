@@ -163,14 +163,7 @@ pub(super) async fn requeue(
     body: Body,
 ) -> Result<Response, Problem> {
     let read = body::read(&app.requests, &headers, body, MAX_CHOICE_BYTES, "a choice").await?;
-    let choice: Choice = match &*read.bytes {
-        [] => Choice::default(),
-        bytes => serde_json::from_slice(bytes).map_err(|error| {
-            Problem::bad_request(format!(
-                "{error}; send nothing, or a choice such as {{\"cause\": \"trap\"}}"
-            ))
-        })?,
-    };
+    let choice = body::options(&read.bytes, "a choice such as {\"cause\": \"trap\"}")?;
     let (count, next) = each(&app, &namespace, choice, Deed::Requeue).await?;
     Ok(told(format, "requeued", count, next))
 }

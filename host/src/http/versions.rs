@@ -69,14 +69,7 @@ pub(super) async fn rollback(
 ) -> Result<Response, Problem> {
     let what = "a rollback";
     let read = body::read(&app.requests, &headers, body, MAX_ROLLBACK_BYTES, what).await?;
-    let Rollback { version } = match &*read.bytes {
-        [] => Rollback::default(),
-        bytes => serde_json::from_slice(bytes).map_err(|error| {
-            Problem::bad_request(format!(
-                "{error}; send nothing for the version before the newest, or {{\"version\": N}}"
-            ))
-        })?,
-    };
+    let Rollback { version } = body::options(&read.bytes, "the version as {\"version\": N}")?;
     let grant = match caller.may(Scope::Admin) {
         true => Grant::Wider,
         false => Grant::Narrower,

@@ -178,7 +178,7 @@ fn ask((method, _, _, path, takes): &Row, server: &Server) -> RequestBuilder {
 }
 
 /// Makes a token, as whoever runs a server does before it is started.
-async fn make(store: &str, args: &[&str]) -> String {
+pub(crate) async fn make(store: &str, args: &[&str]) -> String {
     let output = skep()
         .args(["token", "create", "--store", store])
         .args(args)
@@ -195,7 +195,7 @@ async fn make(store: &str, args: &[&str]) -> String {
 }
 
 /// The answer to a request that shows this token.
-async fn shown(request: RequestBuilder, token: &str) -> Answer {
+pub(crate) async fn shown(request: RequestBuilder, token: &str) -> Answer {
     send(request.bearer_auth(token)).await
 }
 

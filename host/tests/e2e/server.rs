@@ -278,6 +278,19 @@ impl Server {
         }
     }
 
+    /// Waits until `done` holds for the queue.
+    pub(crate) async fn until_queue(&self, done: impl Fn(&Value) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let queue = self.json("/queue").await;
+            if done(&queue) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not happen: {queue}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Fails the test unless the server still does its work.
     pub(crate) async fn still_serves(&self) {
         self.get("/healthz").await.expect(200).naming(&["ok"]);
