@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Global, failure::Failure, output};
 use crate::http::queue_text;
 use crate::store::QueueStatus;
+use crate::time::now_ms;
 
 /// Look at the queue of a namespace, pause it, empty it, move it
 #[derive(Debug, clap::Args)]
@@ -125,7 +126,7 @@ async fn status(global: &Global) -> Result<(), Failure> {
             "a `skep queue mv` was cut off and holds jobs: run it again, or give them back with `skep queue release`",
         );
     }
-    output::line(queue_text(&status).trim_end())
+    output::line(queue_text(&status, now_ms()).trim_end())
 }
 
 /// Posts to a route and prints the answer: as it is, or in words.

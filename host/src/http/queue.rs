@@ -17,6 +17,7 @@ use super::body;
 use super::extract::{Format, Tenant};
 use super::problem::Problem;
 use crate::store::QueueStatus;
+use crate::time::now_ms;
 
 /// The longest body of a limit, in bytes: it says one number.
 const MAX_LIMIT_BYTES: usize = 256;
@@ -29,13 +30,13 @@ pub(super) async fn status(
 ) -> Result<Response, Problem> {
     let status = app.store.status(&namespace).await?;
     Ok(match format {
-        Format::Text => text(&status).into_response(),
+        Format::Text => text(&status, now_ms()).into_response(),
         Format::Json => Json(status).into_response(),
     })
 }
 
 /// The lines of `ptq status`, and those that only skep has.
-pub(crate) fn text(status: &QueueStatus) -> String {
+pub(crate) fn text(status: &QueueStatus, now_ms: u64) -> String {
     let share = |part: u64| match part * 100 / status.posted.max(1) {
         // Totals that were rezeroed in between are no whole.
         percent @ 0..=100 if status.posted > 0 => format!(" ({percent}%)"),
@@ -55,6 +56,10 @@ pub(crate) fn text(status: &QueueStatus) -> String {
     for (name, number, share) in lines {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name}: {number}{share}");
+    }
+    if let Some(since) = status.oldest_queued_at_ms {
+        let seconds = now_ms.saturating_sub(since) as f64 / 1000.0;
+        let _ = writeln!(text, "Oldest waits: {seconds:.1} s");
     }
     if let Some(limit) = status.concurrency {
         let _ = writeln!(text, "Concurrency: {limit}");
@@ -170,15 +175,19 @@ mod tests {
             completed: 4,
             failed: 1,
             posted: 10,
+            oldest_queued_at_ms: Some(1_000),
             ..QueueStatus::default()
         };
-        let text = text(&status);
+        let text = text(&status, 4_250);
         assert!(text.starts_with("Posted: 10\nQueued: 5\n"), "{text}");
         assert!(
             text.contains("Completed: 4 (40%)\nFailed: 1 (10%)\n"),
             "{text}"
         );
-        assert!(text.ends_with("Paused: no\n"), "{text}");
+        assert!(
+            text.ends_with("Oldest waits: 3.2 s\nPaused: no\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -188,7 +197,7 @@ mod tests {
             posted: 1,
             ..QueueStatus::default()
         };
-        assert!(text(&status).contains("Completed: 3\n"));
-        assert!(text(&QueueStatus::default()).contains("Completed: 0\n"));
+        assert!(text(&status, 0).contains("Completed: 3\n"));
+        assert!(text(&QueueStatus::default(), 0).contains("Completed: 0\n"));
     }
 }

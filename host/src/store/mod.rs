@@ -45,7 +45,7 @@ pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use news::{News, Report, Watch};
 pub use parking::{Outcome, Parked};
-pub use queue::QueueStatus;
+pub use queue::{MAX_NAMESPACES_SEEN, Overview, QueueStatus};
 pub use transfer::{MAX_PARCELS_BYTES, Origin, Parcel, mover};
 pub use url::StoreUrl;
 
@@ -510,6 +510,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// How the namespace's queue stands: numbers of one instant.
     async fn status(&self, namespace: &Namespace) -> Result<QueueStatus>;
+
+    /// How all queues stand, for whoever watches over the store: a bounded amount of
+    /// work, and not of one instant.
+    async fn overview(&self) -> Result<Overview>;
 
     /// Pauses a namespace or resumes it. While it is paused its jobs are accepted
     /// and wait; those that run go on. To resume wakes sleeping hosts.

@@ -4,6 +4,18 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::Namespace;
+
+/// How many of the first jobs of each priority are looked at for the one that has waited
+/// longest. Nearly always it is the very first; those that came back from a retry stand
+/// before it though they wait for less, and more than this many of them hide it until
+/// they are taken.
+pub(super) const LOOKED_AT: usize = 8;
+
+/// How many namespaces an [`Overview`] looks at: each costs Redis some ten µs, so that a
+/// thousand take it no longer than a few steps of hosts.
+pub const MAX_NAMESPACES_SEEN: usize = 1000;
+
 /// The jobs of a namespace by their state, and totals since the last
 /// [`rezero`](super::Store::rezero).
 ///
@@ -33,6 +45,9 @@ pub struct QueueStatus {
     pub paused: bool,
     /// How many jobs may run at once; parked ones do not count.
     pub concurrency: Option<NonZeroU32>,
+    /// When the oldest of the queued jobs became due, in ms since the Unix epoch: how
+    /// far behind the queue is.
+    pub oldest_queued_at_ms: Option<u64>,
 }
 
 impl QueueStatus {
@@ -40,4 +55,17 @@ impl QueueStatus {
     pub fn waiting(&self) -> u64 {
         self.queued + self.scheduled
     }
+}
+
+/// How a whole store stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// The queues of the namespaces, of [`MAX_NAMESPACES_SEEN`] at most.
+    pub queues: Vec<(Namespace, QueueStatus)>,
+    /// How many namespaces there are.
+    pub namespaces: u64,
+    /// How many hosts hold a lease.
+    pub hosts: u64,
+    /// What the store's clock shows, in ms since the Unix epoch.
+    pub now_ms: u64,
 }

@@ -29,8 +29,12 @@ conformance!(
     what_nobody_has_used_can_be_administered,
 );
 
+/// How the queue stands, but for how long its oldest job has waited.
 async fn status(world: &World) -> QueueStatus {
-    world.store().status(&ns()).await.expect("status")
+    QueueStatus {
+        oldest_queued_at_ms: None,
+        ..world.store().status(&ns()).await.expect("status")
+    }
 }
 
 async fn pause(world: &World, paused: bool) {
@@ -80,6 +84,7 @@ async fn a_status_tells_where_all_jobs_are(world: World) {
         cancelled: 1,
         paused: false,
         concurrency: None,
+        oldest_queued_at_ms: None,
     };
     assert_eq!(status(&world).await, expected);
     assert_eq!(expected.waiting(), 2);

@@ -21,6 +21,7 @@
 mod support;
 
 mod administering;
+mod ageing;
 mod backend;
 mod calling_back;
 mod cancelling;

@@ -21,12 +21,16 @@ async fn a_queue_is_paused_looked_at_and_purged_over_http() {
     for n in 0..3 {
         server.post("multiply", json!({"arg1": n, "arg2": 2})).await;
     }
-    let status = server.json("/queue").await;
+    let mut status = server.json("/queue").await;
+    let oldest = status["oldest_queued_at_ms"].take();
+    let posted = &server.json("/jobs/1").await["posted_at_ms"];
+    assert_eq!(&oldest, posted, "the first one waits longest");
     assert_eq!(
         status,
         json!({
             "queued": 3, "scheduled": 0, "running": 0, "parked": 0, "moving": 0, "posted": 3,
             "completed": 0, "failed": 0, "cancelled": 0, "paused": true, "concurrency": null,
+            "oldest_queued_at_ms": null,
         })
     );
     let text = server.get("/queue").await.expect(200);
@@ -34,6 +38,7 @@ async fn a_queue_is_paused_looked_at_and_purged_over_http() {
         "Posted: 3\n",
         "Queued: 3\n",
         "Completed: 0 (0%)\n",
+        "Oldest waits: ",
         "Paused: yes\n",
     ]);
     assert_eq!(server.get("/jobs/count").await.text(), "3");

@@ -11,8 +11,8 @@ use skep::access::{AccessTokens, StoredToken, TokenId};
 use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use skep::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Retriable, Retried, Step,
-    Store, StoreError, Token, Watch,
+    NewDeployment, Outcome, Overview, Parcel, Parked, QueueStatus, Report, Result, Retriable,
+    Retried, Step, Store, StoreError, Token, Watch,
 };
 use uuid::Uuid;
 
@@ -150,6 +150,7 @@ all_methods! {
     log(namespace: &Namespace, id: JobId) -> AttemptLog;
     ended(namespace: &Namespace, id: JobId) -> ();
     status(namespace: &Namespace) -> QueueStatus;
+    overview() -> Overview;
     pause(namespace: &Namespace, paused: bool) -> ();
     set_concurrency(namespace: &Namespace, limit: Option<NonZeroU32>) -> ();
     release(namespace: &Namespace) -> usize;

@@ -1,11 +1,14 @@
 //! What people do to a queue: look, pause, release, rezero, purge.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::time::Instant;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use crate::job::Namespace;
-use crate::store::{QueueStatus, Result, StoreError};
+use crate::store::queue::LOOKED_AT;
+use crate::store::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Result, StoreError};
 
 use super::committer::Action;
 use super::key::Key;
@@ -30,22 +33,87 @@ impl Action for Status {
 
     fn apply(&self, writer: &mut Writer) -> Result<QueueStatus> {
         writer.index.promote(writer.now_ms);
-        let Some(number) = writer.index.number(&self.0) else {
-            return Ok(QueueStatus::default());
-        };
-        let (mut running, mut parked) = (0, 0);
-        for (key, entry) in writer.shared.running().iter() {
-            if key.namespace() == number && !entry.over {
-                let state = match entry.awaits {
-                    Some(_) => &mut parked,
-                    None => &mut running,
-                };
-                *state += 1;
+        match writer.index.number(&self.0) {
+            Some(number) => {
+                let held = writer.held();
+                writer.status(number, held.get(&number))
+            }
+            None => Ok(QueueStatus::default()),
+        }
+    }
+}
+
+/// See [`crate::store::Store::overview`].
+pub(super) struct Overlook;
+
+impl Action for Overlook {
+    type Answer = Overview;
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn apply(&self, writer: &mut Writer) -> Result<Overview> {
+        writer.index.promote(writer.now_ms);
+        let held = writer.held();
+        let seen = writer.index.names(MAX_NAMESPACES_SEEN);
+        let queues = seen.into_iter().map(|(number, name)| {
+            let status = writer.status(number, held.get(&number))?;
+            Ok((name, status))
+        });
+        let queues = queues.collect::<Result<_>>()?;
+        let now = Instant::now();
+        let living = writer.hosts.values().filter(|host| host.expires > now);
+        Ok(Overview {
+            queues,
+            namespaces: writer.index.namespaces() as u64,
+            hosts: living.count() as u64,
+            now_ms: writer.now_ms,
+        })
+    }
+}
+
+/// How many jobs of a namespace hosts hold.
+#[derive(Clone, Copy, Default)]
+struct Holding {
+    running: u64,
+    parked: u64,
+}
+
+impl Writer {
+    /// How many jobs hosts hold, by the number of their namespace.
+    fn held(&self) -> HashMap<u32, Holding> {
+        let mut held: HashMap<u32, Holding> = HashMap::new();
+        for (key, entry) in self
+            .shared
+            .running()
+            .iter()
+            .filter(|(_, entry)| !entry.over)
+        {
+            let of = held.entry(key.namespace()).or_default();
+            match entry.awaits {
+                Some(_) => of.parked += 1,
+                None => of.running += 1,
             }
         }
-        let Some(queue) = writer.index.queue(number) else {
+        held
+    }
+
+    /// How the queue of a namespace stands, of which hosts hold so many jobs.
+    fn status(&mut self, number: u32, held: Option<&Holding>) -> Result<QueueStatus> {
+        let Some(first) = self.index.queue(number).map(|queue| queue.first(LOOKED_AT)) else {
             return Ok(QueueStatus::default());
         };
+        let mut oldest_queued_at_ms = None;
+        for id in first {
+            let key = Key::new(number, id);
+            let due = key.map(|key| self.due_since(key)).transpose()?.flatten();
+            oldest_queued_at_ms = [oldest_queued_at_ms, due].into_iter().flatten().min();
+        }
+        let Some(queue) = self.index.queue(number) else {
+            return Ok(QueueStatus::default());
+        };
+        let Holding { running, parked } = held.copied().unwrap_or_default();
         Ok(QueueStatus {
             queued: queue.queued(),
             scheduled: queue.scheduled,
@@ -58,7 +126,26 @@ impl Action for Status {
             cancelled: queue.saved.cancelled,
             paused: queue.saved.paused,
             concurrency: queue.saved.concurrency,
+            oldest_queued_at_ms,
         })
+    }
+
+    /// When a job that waits became due: when it was accepted, when its time came, or,
+    /// of one that is to be tried again at once, when its last attempt ended.
+    fn due_since(&self, key: Key) -> Result<Option<u64>> {
+        let row = self
+            .statement("SELECT at, due FROM posted JOIN open USING (key) WHERE key = ?")?
+            .query_row([key.row()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((at, due)) = row else {
+            return Ok(None);
+        };
+        let (at, due) = (from_sql(at), from_sql(due));
+        let ended = match (due, self.index.attempts(key)) {
+            (0, 1..) => self.past(key)?.attempts.last().map(|last| last.ended_at_ms),
+            _ => None,
+        };
+        Ok(Some(ended.unwrap_or(at.max(due))))
     }
 }
 

@@ -63,6 +63,12 @@ impl Gates {
         self.waiting.len() as u64
     }
 
+    /// The first jobs of each priority at each gate, up to `n` of each.
+    pub(super) fn first(&self, n: usize) -> impl Iterator<Item = JobId> {
+        let lanes = self.gates.values().flat_map(|gate| &gate.lanes);
+        lanes.flat_map(move |lane| lane.iter().take(n).copied())
+    }
+
     /// Whether a job waits at a gate.
     pub(super) fn has(&self, id: JobId) -> bool {
         self.waiting.contains_key(&id)

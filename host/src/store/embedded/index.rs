@@ -50,6 +50,14 @@ impl Index {
         self.queues.len()
     }
 
+    /// The numbers of the first `n` namespaces, and their names.
+    pub(super) fn names(&self, n: usize) -> Vec<(u32, Namespace)> {
+        let named = self.queues.iter().take(n);
+        named
+            .map(|queue| (queue.info.number, queue.info.name.clone()))
+            .collect()
+    }
+
     /// The number of a namespace.
     pub(super) fn number(&self, namespace: &Namespace) -> Option<u32> {
         self.numbers.get(namespace).copied()

@@ -156,6 +156,21 @@ impl Queue {
         self.lanes.iter().map(lane).sum::<u64>() + self.gates.waiting()
     }
 
+    /// The first jobs of each priority that wait and are due, up to `n` of each.
+    pub(super) fn first(&self, n: usize) -> Vec<JobId> {
+        let lane = |l: &Lane| {
+            l.named
+                .iter()
+                .take(n)
+                .chain(l.unnamed.iter().take(n))
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        let mut first: Vec<_> = self.lanes.iter().flat_map(lane).collect();
+        first.extend(self.gates.first(n));
+        first
+    }
+
     /// Adds a job that is due.
     pub(super) fn add(&mut self, rank: Rank, id: JobId) {
         if let Some(lane) = self.lanes.get_mut(rank.priority.index()) {

@@ -13,11 +13,11 @@ use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
 use crate::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Retriable, Retried, Step,
-    Store, StoreError, Token, Watch,
+    NewDeployment, Outcome, Overview, Parcel, Parked, QueueStatus, Report, Result, Retriable,
+    Retried, Step, Store, StoreError, Token, Watch,
 };
 
-use super::administer::{Pause, Purge, Release, Rezero, SetConcurrency, Status};
+use super::administer::{Overlook, Pause, Purge, Release, Rezero, SetConcurrency, Status};
 use super::again::{Forget, Retry};
 use super::callbacks::{CalledBack, TakeCallbacks};
 use super::cancel::Cancel;
@@ -350,6 +350,10 @@ impl Store for EmbeddedStore {
 
     async fn status(&self, namespace: &Namespace) -> Result<QueueStatus> {
         self.write(Status(namespace.clone())).await
+    }
+
+    async fn overview(&self) -> Result<Overview> {
+        self.write(Overlook).await
     }
 
     async fn pause(&self, namespace: &Namespace, paused: bool) -> Result<()> {

@@ -6,8 +6,9 @@ use redis::Value;
 use uuid::Uuid;
 
 use crate::job::{Cause, CauseKind, JobId, Namespace};
+use crate::store::queue::LOOKED_AT;
 use crate::store::record::{Head, decode};
-use crate::store::{QueueStatus, Result};
+use crate::store::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Result, StoreError};
 
 use super::RedisStore;
 use super::posted::decode_head;
@@ -18,25 +19,74 @@ use super::script;
 /// Redis's time, between which others get their turn.
 const BATCH: usize = 500;
 
+/// Of how many namespaces one call tells how they stand: a few milliseconds of Redis's
+/// time, too.
+const NAMESPACES: usize = 100;
+
+/// A queue's status, as the script has it.
+fn status_of(mut answer: Reply) -> Result<QueueStatus> {
+    Ok(QueueStatus {
+        queued: answer.number()?,
+        scheduled: answer.number()?,
+        running: answer.number()?,
+        parked: answer.number()?,
+        moving: answer.number()?,
+        posted: answer.number()?,
+        completed: answer.number()?,
+        failed: answer.number()?,
+        cancelled: answer.number()?,
+        paused: answer.truth()?,
+        concurrency: u32::try_from(answer.number()?)
+            .ok()
+            .and_then(NonZeroU32::new),
+        oldest_queued_at_ms: Some(answer.number()?).filter(|at| *at > 0),
+    })
+}
+
 impl RedisStore {
     pub(super) async fn read_status(&self, namespace: &Namespace) -> Result<QueueStatus> {
-        let mut command = self.link.command(script::STATUS);
-        command.arg(namespace.as_str());
-        let mut answer = Reply::new(self.link.run(script::STATUS, &command).await?)?;
-        Ok(QueueStatus {
-            queued: answer.number()?,
-            scheduled: answer.number()?,
-            running: answer.number()?,
-            parked: answer.number()?,
-            moving: answer.number()?,
-            posted: answer.number()?,
-            completed: answer.number()?,
-            failed: answer.number()?,
-            cancelled: answer.number()?,
-            paused: answer.truth()?,
-            concurrency: u32::try_from(answer.number()?)
-                .ok()
-                .and_then(NonZeroU32::new),
+        let statuses = self.statuses([namespace.clone()].into()).await?;
+        let status = statuses.into_iter().next();
+        Ok(status.map(|(_, status)| status).unwrap_or_default())
+    }
+
+    /// How the queues of these namespaces stand.
+    async fn statuses(&self, namespaces: Vec<Namespace>) -> Result<Vec<(Namespace, QueueStatus)>> {
+        let mut statuses = Vec::with_capacity(namespaces.len());
+        for some in namespaces.chunks(NAMESPACES) {
+            let mut command = self.link.command(script::STATUS);
+            command.arg(LOOKED_AT);
+            for namespace in some {
+                command.arg(namespace.as_str());
+            }
+            let mut answer = Reply::new(self.link.run(script::STATUS, &command).await?)?;
+            for namespace in some {
+                statuses.push((namespace.clone(), status_of(answer.list()?)?));
+            }
+        }
+        Ok(statuses)
+    }
+
+    pub(super) async fn read_overview(&self) -> Result<Overview> {
+        let mut command = self.link.command(script::OVERVIEW);
+        command.arg(MAX_NAMESPACES_SEEN);
+        let mut answer = Reply::new(self.link.run(script::OVERVIEW, &command).await?)?;
+        let (now_ms, hosts, namespaces) = (answer.number()?, answer.number()?, answer.number()?);
+        let mut names = Vec::new();
+        while !answer.is_empty() {
+            let name = answer.text()?.parse();
+            names.push(
+                name.map_err(|error| StoreError::Unreadable(format!("a namespace: {error}")))?,
+            );
+        }
+        // Redis has them in no order; the same ones are to be the first each time.
+        names.sort_unstable();
+        names.truncate(MAX_NAMESPACES_SEEN);
+        Ok(Overview {
+            queues: self.statuses(names).await?,
+            namespaces,
+            hosts,
+            now_ms,
         })
     }
 

@@ -54,6 +54,7 @@ scripts! {
     LOG = "log",
     OUTBOX = "outbox",
     OUTCOMES = "outcomes",
+    OVERVIEW = "overview",
     PARK = "park" with "gates",
     PAUSE = "pause",
     PURGE = "purge",

@@ -15,8 +15,8 @@ use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namesp
 use crate::store::record::{Ended, Fate};
 use crate::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    NewDeployment, Outcome, Parcel, Parked, QueueStatus, Report, Result, Retriable, Retried, Step,
-    Store, StoreError, Token, Watch,
+    NewDeployment, Outcome, Overview, Parcel, Parked, QueueStatus, Report, Result, Retriable,
+    Retried, Step, Store, StoreError, Token, Watch,
 };
 
 use super::posted::{decode_past, encode_end};
@@ -373,6 +373,10 @@ impl Store for RedisStore {
 
     async fn status(&self, namespace: &Namespace) -> Result<QueueStatus> {
         self.read_status(namespace).await
+    }
+
+    async fn overview(&self) -> Result<Overview> {
+        self.read_overview().await
     }
 
     async fn pause(&self, namespace: &Namespace, paused: bool) -> Result<()> {

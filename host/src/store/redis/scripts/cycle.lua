@@ -101,6 +101,10 @@ local function conclude(group, field, id, at, stop)
     again[#again + 1] = { field, verdict == 'r' and attempt or attempt - 1, pause == '0' and 'q' or 'd' }
     if pause == '0' then
       group.ready[#group.ready + 1] = member
+      if verdict == 'r' then
+        group.since[#group.since + 1] = id
+        group.since[#group.since + 1] = now
+      end
     else
       group.later[#group.later + 1] = now + pause
       group.later[#group.later + 1] = member
@@ -151,7 +155,7 @@ local function complete()
     local group = {
       ns = ns, share = share, runs = tonumber(ARGV[at + 3]), spent = tonumber(ARGV[at + 4]),
       over = 0, first = n + 1, plain = n + short, last = n + short + long,
-      ready = {}, later = {}, dead = {}, attempts = {}, forget = {}, c = 0, f = 0, x = 0,
+      ready = {}, since = {}, later = {}, dead = {}, attempts = {}, forget = {}, c = 0, f = 0, x = 0,
       parked = call('EXISTS', space(ns) .. 'p') == 1 and {}, through = share.caps and {},
     }
     groups[g] = group
@@ -221,6 +225,7 @@ local function complete()
     many('HSET', N .. 'a', group.attempts)
     many('HDEL', N .. 'a', group.forget)
     many('ZADD', N .. 'dead', group.dead)
+    many('HSET', N .. 'since', group.since)
     enqueue(group.ns, group.ready)
     delay(group.ns, group.later)
     if (group.share.limit or group.share.caps) and has_waiting(N) then
@@ -248,7 +253,13 @@ end
 local function promote()
   for _, ns in ipairs(call('ZRANGEBYSCORE', P .. 'dues', '-inf', now, 'LIMIT', 0, 16)) do
     local d = space(ns) .. 'd'
-    local members = call('ZRANGEBYSCORE', d, '-inf', now, 'LIMIT', 0, 500)
+    local scored = call('ZRANGEBYSCORE', d, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 500)
+    local members, since = {}, {}
+    for i = 1, #scored, 2 do
+      members[#members + 1] = scored[i]
+      since[i], since[i + 1] = id_of(scored[i]), scored[i + 1]
+    end
+    many('HSET', space(ns) .. 'since', since)
     many('ZREM', d, members)
     many('ZREM', space(ns) .. 't', members)
     enqueue(ns, members)
@@ -409,6 +420,9 @@ local function take(ns, share, n)
     local ids = {}
     for i = 1, count do
       ids[i] = id_of(members[i])
+    end
+    if call('EXISTS', N .. 'since') == 1 then
+      many('HDEL', N .. 'since', ids)
     end
     local attempts = call('EXISTS', N .. 'a') == 1 and gather('HMGET', N .. 'a', ids)
     local at = #fields

@@ -41,6 +41,8 @@
 --                       or `*` for all; while it is parked `-` is before them
 --   n:<ns>:d    ZSET    members that are delayed -> when they are due, ms
 --   n:<ns>:t    ZSET    the same members -> id
+--   n:<ns>:since HASH   id -> when it became due, ms, of jobs that wait and are due since
+--                       they were delayed or tried
 --   n:<ns>:m    HASH    id -> `mover:due ms or 0:member`, of jobs held for another store
 --   n:<ns>:a    HASH    id -> attempts so far, of jobs with a history or a log
 --   n:<ns>:p    HASH    id -> `number:id id ..`, of running jobs that wait for others: the
@@ -304,6 +306,7 @@ local function remove(N, member)
   local waited = call('ZREM', N .. 'q' .. lane, member) + call('ZREM', N .. 'i' .. lane, member)
     + call('ZREM', N .. 'd', member) + call('ZREM', N .. 'aside', member) + ungate(N, member)
   call('ZREM', N .. 't', member)
+  call('HDEL', N .. 'since', id_of(member))
   return waited > 0
 end
 

@@ -77,6 +77,7 @@ if not full and taken < most then
       break
     end
     if mover ~= '' then
+      call('HDEL', N .. 'since', job[1])
       if set == 'g' then
         ungate(N, member)
       else
