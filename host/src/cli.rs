@@ -130,7 +130,11 @@ enum Verb {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
-    logging::start(matches!(verb, Verb::Serve(_) | Verb::Worker(_)));
+    logging::start(match &verb {
+        Verb::Serve(args) => Some(args.log_format()),
+        Verb::Worker(args) => Some(args.log_format()),
+        _ => None,
+    });
     files::allow_many();
     trust::use_ring();
     let done = match verb {

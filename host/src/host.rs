@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
 use crate::intake::Intake;
+use crate::metrics::Metrics;
 use crate::sandbox::{CompilerBounds, ReportBoard, Sandbox, SandboxConfig, Services};
-use crate::store::Store;
+use crate::scrape::Scraper;
+use crate::store::{Metered, Store};
+use crate::traces::Traces;
 use crate::worker::{Tools, Workers};
 
 /// How many jobs are parked at most, unless somebody says otherwise. An ordinary guest
@@ -33,6 +36,8 @@ pub struct HostOptions {
     pub compile_cpu_s: u64,
     /// How callbacks are sent, and which are accepted.
     pub callbacks: CallbackOptions,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 /// A running host.
@@ -43,6 +48,10 @@ pub struct Host {
     pub intake: Arc<Intake>,
     /// Takes components in.
     pub deployer: Arc<Deployer>,
+    /// Shows what it does.
+    pub scraper: Arc<Scraper>,
+    /// Records what happens to jobs.
+    pub traces: Traces,
     workers: Option<Workers>,
     callbacks: Option<Callbacks>,
 }
@@ -61,8 +70,11 @@ impl Host {
             binary,
             compile_cpu_s,
             callbacks,
+            traces,
         } = options;
         let policy = callbacks.policy.clone();
+        let metrics = Arc::new(Metrics::new());
+        let store: Arc<dyn Store> = Arc::new(Metered::new(store, &metrics));
         let intake = Arc::new(Intake::new(store.clone(), policy));
         let config = SandboxConfig {
             slots: workers,
@@ -74,9 +86,16 @@ impl Host {
         let services = Services {
             store: store.clone(),
             intake: intake.clone(),
+            metrics: metrics.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let deployer = Arc::new(Deployer::new(store.clone(), sandbox.clone()));
+        let scraper = Arc::new(Scraper::new(
+            store.clone(),
+            sandbox.clone(),
+            workers,
+            metrics.clone(),
+        ));
         let workers = match workers {
             0 => None,
             slots => Some(Workers::start(Tools {
@@ -84,15 +103,19 @@ impl Host {
                 sandbox,
                 reports: Arc::new(ReportBoard::default()),
                 slots,
+                metrics: metrics.clone(),
+                traces: traces.clone(),
             })?),
         };
         let callbacks = callbacks
             .send
-            .then(|| Callbacks::start(store.clone(), callbacks));
+            .then(|| Callbacks::start(store.clone(), callbacks, metrics, traces.clone()));
         Ok(Self {
             store,
             intake,
             deployer,
+            scraper,
+            traces,
             workers,
             callbacks,
         })
@@ -108,5 +131,6 @@ impl Host {
         if let Some(callbacks) = self.callbacks {
             callbacks.stop(grace.saturating_sub(begun.elapsed())).await;
         }
+        self.traces.stop().await;
     }
 }

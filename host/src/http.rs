@@ -26,6 +26,7 @@ mod jobs;
 mod lines;
 mod listen;
 mod lists;
+mod metrics;
 mod pace;
 mod posting;
 mod problem;
@@ -46,7 +47,6 @@ use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::trace::TraceLayer;
 
 pub use audit::Audit;
 pub use door::Door;
@@ -59,7 +59,9 @@ use crate::access::Scope;
 use crate::deploy::Deployer;
 use crate::following::Following;
 use crate::intake::Intake;
+use crate::scrape::Scraper;
 use crate::store::Store;
+use crate::traces::Traces;
 use room::Room;
 use routes::Routes;
 use walk::Walks;
@@ -75,6 +77,8 @@ pub struct Parts {
     deployer: Arc<Deployer>,
     following: Arc<Following>,
     door: Door,
+    scraper: Arc<Scraper>,
+    traces: Traces,
     /// Ends the long polls and the streams of events when the server stops.
     closing: CancellationToken,
     /// Room for the bodies of requests, and for results on their way out.
@@ -90,10 +94,14 @@ impl App {
         store: Arc<dyn Store>,
         intake: Arc<Intake>,
         deployer: Arc<Deployer>,
+        scraper: Arc<Scraper>,
+        traces: Traces,
         door: Door,
     ) -> Self {
         Self(Arc::new(Parts {
             door,
+            scraper,
+            traces,
             following: Following::new(store.clone()),
             store,
             intake,
@@ -120,13 +128,13 @@ pub fn router(app: App, hosts: HostNames) -> Router {
     // through the layers; from the inside out, what is refused or panics still
     // gets its answer in the client's format.
     Router::new()
-        .fallback_service(routes(app))
+        .fallback_service(routes(app.clone()))
         .layer(from_fn_with_state(hosts, guard::refuse_foreign_pages))
         .layer(CatchPanicLayer::custom(problem::after_panic))
         .layer(from_fn(problem::negotiate))
         .layer(from_fn(drain::unread))
         .layer(from_fn(headers::protect))
-        .layer(TraceLayer::new_for_http())
+        .layer(from_fn_with_state(app, metrics::observe))
 }
 
 /// All routes, and what each of them needs: for tests, which must know them all.
@@ -250,6 +258,7 @@ fn table() -> Routes {
         )
         .audited(Post, "/queue/rezero", Scope::Admin, "rezero", queue::rezero)
         .audited(Post, "/queue/purge", Scope::Admin, "purge", queue::purge)
+        .route(Get, "/metrics", Scope::Read, metrics::page)
         .route(Get, "/tokens", Scope::Admin, tokens::list)
         .audited(
             Post,

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use crate::callback::CallbackPolicy;
 use crate::job::{
     ChildKey, FunctionName, JobId, MAX_DEPTH, NameError, Namespace, NewJob, Payload, SomeLimits,
+    TraceContext,
 };
 use crate::schema::{MessageSchema, Mismatch};
 use crate::store::{Deployment, Store, StoreError};
@@ -71,6 +72,8 @@ pub struct PostRequest {
     pub tree_jobs: Option<u64>,
     /// Which of its parent's posts it is.
     pub child_key: Option<ChildKey>,
+    /// What it comes from, if that is traced.
+    pub trace: Option<TraceContext>,
 }
 
 impl PostRequest {
@@ -92,6 +95,7 @@ impl PostRequest {
             root: None,
             tree_jobs: None,
             child_key: None,
+            trace: None,
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Users write *listener functions* as WASM components against `wit/`; others post
 //! jobs; a host leases jobs from a [`store`] and runs each in a fresh [`sandbox`].
 //!
-//! Dependencies point one way: [`http`] and [`cli`] → [`host`] → [`worker`] →
-//! [`sandbox`] → [`intake`] → [`callback`] → [`store`] → [`access`] → [`job`].
+//! Dependencies point one way: [`http`] and [`cli`] → [`host`] → [`scrape`] → [`worker`] →
+//! [`sandbox`] → [`intake`] → [`callback`] → [`traces`] → [`store`] → [`access`] → [`metrics`] → [`job`].
 
 pub mod access;
 pub mod bench;
@@ -17,10 +17,13 @@ pub mod host;
 pub mod http;
 pub mod intake;
 pub mod job;
+pub mod metrics;
 pub mod moving;
 pub mod sandbox;
 pub mod schema;
+pub mod scrape;
 pub mod store;
 pub mod time;
+pub mod traces;
 pub mod tree;
 pub mod worker;

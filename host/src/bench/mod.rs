@@ -29,6 +29,7 @@ use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
 use crate::sandbox::{CHILD_CPU_S, CompilerBounds, Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
+use crate::traces::Traces;
 use crate::worker::{Tools, Workers};
 
 /// What to measure.
@@ -154,6 +155,7 @@ impl Parts {
         let services = Services {
             store: store.clone(),
             intake: Arc::new(Intake::new(store.clone(), CallbackPolicy::default())),
+            metrics: Arc::default(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let component = read(&options.component)?;
@@ -183,6 +185,8 @@ impl Parts {
             sandbox: self.sandbox.clone(),
             reports: Arc::default(),
             slots,
+            metrics: Arc::default(),
+            traces: Traces::default(),
         })
     }
 

@@ -86,6 +86,7 @@ pub(super) async fn run(
         component,
         cancel: CancellationToken::new(),
         voice: &Voice::new(claim.token.clone(), board.clone()),
+        trace: None,
     };
     let ended = parts.sandbox.run(assignment).await;
     match ended.outcome {

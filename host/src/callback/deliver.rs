@@ -13,8 +13,10 @@ use super::pace::pause_ms;
 use super::slots::{Slot, Slots};
 use super::waiting::{LOOK_ON_EVERY, Waiting};
 use crate::job::Delivery;
+use crate::metrics::Metrics;
 use crate::store::{CALLBACK_TAKEN, Callback, STORE_PAUSE, Store, StoreError};
 use crate::time::now_ms;
+use crate::traces::Traces;
 
 /// How long to pause when the store called for nothing.
 const FOR_NOTHING: Duration = Duration::from_millis(20);
@@ -25,6 +27,8 @@ pub(super) struct Deliverer {
     pub(super) caller: Caller,
     /// The pause after the first try.
     pub(super) first_pause: Duration,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) traces: Traces,
 }
 
 /// Delivers until it is told to stop, and then lets the tries under way end.
@@ -87,6 +91,7 @@ impl Deliverer {
     /// Makes one try, and notes it.
     async fn deliver(self: Arc<Self>, callback: Callback, slot: Slot) {
         let at_ms = now_ms();
+        let span = self.traces.callback(&callback);
         let tried = self.caller.call(&callback, &slot).await;
         drop(slot);
         let again_in_ms = match tried.may_pass() {
@@ -97,8 +102,14 @@ impl Deliverer {
             ),
             false => None,
         };
-        let given_up = again_in_ms.is_none() && !matches!(tried, Tried::Arrived(_));
-        if given_up {
+        let outcome = match (&tried, again_in_ms) {
+            (Tried::Arrived(_), _) => "delivered",
+            (_, Some(_)) => "retried",
+            (_, None) => "given_up",
+        };
+        self.metrics.called_back(outcome);
+        span.end(outcome, tried.status());
+        if outcome == "given_up" {
             tracing::debug!(
                 namespace = %callback.namespace, job = %callback.id, ?tried,
                 "a callback did not arrive and is given up"

@@ -32,7 +32,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::traces::Traces;
 use call::{Caller, System, Timeouts};
 use deliver::Deliverer;
 
@@ -80,7 +82,12 @@ pub(crate) struct Callbacks {
 
 impl Callbacks {
     /// Starts to send, on the caller's runtime.
-    pub(crate) fn start(store: Arc<dyn Store>, options: CallbackOptions) -> Self {
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        options: CallbackOptions,
+        metrics: Arc<Metrics>,
+        traces: Traces,
+    ) -> Self {
         let stopping = CancellationToken::new();
         let deliverer = Deliverer {
             store,
@@ -95,6 +102,8 @@ impl Callbacks {
                 trust: trust::Trust::default(),
             },
             first_pause: options.first_pause,
+            metrics,
+            traces,
         };
         let run = deliver::run(Arc::new(deliverer), stopping.clone());
         Self {

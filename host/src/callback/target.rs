@@ -182,6 +182,7 @@ mod tests {
             success,
             short_result: short.map(ToOwned::to_owned),
             ended_at_ms: 0,
+            trace: None,
         };
         target.with_outcome(&callback).as_str().to_owned()
     }

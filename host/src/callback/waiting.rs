@@ -121,6 +121,7 @@ mod tests {
             success: true,
             short_result: None,
             ended_at_ms: 0,
+            trace: None,
         })
         .collect()
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::output;
+use super::{logging, output};
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -36,7 +36,10 @@ impl Failure {
             Self::Interrupted => return ExitCode::from(130),
             Self::Unread => return ExitCode::from(1),
         };
-        output::note(&format!("error: {text}"));
+        match logging::is_json() {
+            true => tracing::error!("{text}"),
+            false => output::note(&format!("error: {text}")),
+        }
         ExitCode::from(code)
     }
 }

@@ -9,11 +9,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::callbacks::CallbackArgs;
-use super::{duration, failure::Failure, output};
+use super::logging::LogFormat;
+use super::{duration, failure::Failure, output, trust};
 use crate::callback::CallbackPolicy;
 use crate::host::{HostOptions, MAX_PARKED};
 use crate::sandbox::CHILD_CPU_S;
 use crate::store::{LEASE, Store, StoreUrl};
+use crate::traces::{Collector, Traces};
 
 /// What both are told.
 #[derive(Debug, clap::Args)]
@@ -50,6 +52,19 @@ pub(super) struct Hosting {
     /// cannot wait as long as a large component deserves
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = CHILD_CPU_S)]
     compile_cpu_s: u64,
+    /// Send traces to the OTLP collector at this address, over HTTP (port 4318, as a rule);
+    /// what OpenTelemetry reads of the environment counts too
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// How stderr is written: text, or an object of JSON a line; SKEP_LOG says how much
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        env = "SKEP_LOG_FORMAT"
+    )]
+    pub(super) log_format: LogFormat,
     #[command(flatten)]
     callbacks: CallbackArgs,
 }
@@ -80,7 +95,19 @@ impl Hosting {
             binary: this_binary()?,
             compile_cpu_s: self.compile_cpu_s,
             callbacks: self.callbacks.options(otherwise)?,
+            traces: self.traces()?,
         })
+    }
+
+    fn traces(&self) -> Result<Traces, Failure> {
+        let Some(collector) = Collector::of(self.otlp.as_deref()) else {
+            return Ok(Traces::default());
+        };
+        let tls = match collector.is_secure() {
+            true => trust::system_and(None)?,
+            false => trust::nobody()?,
+        };
+        Traces::start(&collector, tls).map_err(|error| Failure::usage(format!("{error:#}")))
     }
 
     fn cache_dir(&self) -> Result<PathBuf, Failure> {

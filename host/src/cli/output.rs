@@ -5,6 +5,7 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
 use std::path::Path;
 
 use super::failure::Failure;
+use super::logging;
 use crate::job::{Payload, printable};
 
 /// Writes a line to stdout. Strangers' words in it are [`plain`], or a string of JSON.
@@ -28,6 +29,9 @@ fn beyond_ascii(text: &str) -> Cow<'_, str> {
 /// Writes a line to stderr. That nobody reads it is no reason to stop. Much of what is
 /// said here repeats a server's words, and those a stranger's.
 pub(super) fn note(text: &str) {
+    if logging::is_json() {
+        return tracing::info!(target: "skep", "{}", plain(text));
+    }
     let _ = writeln!(stderr(), "{}", plain(text));
 }
 

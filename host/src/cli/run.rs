@@ -17,6 +17,7 @@ use crate::intake::PostRequest;
 use crate::job::{FunctionName, JobId, Limits, Namespace, Payload};
 use crate::sandbox::CHILD_CPU_S;
 use crate::store::{Deployment, Outcome, Store, StoreUrl};
+use crate::traces::Traces;
 
 /// Enough for a handler that posts jobs of its own and waits for them.
 const WORKERS: usize = 2;
@@ -70,6 +71,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
             send: false,
             ..CallbackOptions::default()
         },
+        traces: Traces::default(),
     };
     let store = store
         .open()

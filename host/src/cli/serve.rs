@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, lookup_host};
 
 use super::hosting::{Hosting, stop_signal};
+use super::logging::LogFormat;
 use super::{failure::Failure, files, output};
 use crate::access::AccessToken;
 use crate::callback::CallbackPolicy;
@@ -39,6 +40,13 @@ pub(super) struct Args {
     /// as lines of JSON
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
+}
+
+impl Args {
+    /// How it logs.
+    pub(super) fn log_format(&self) -> LogFormat {
+        self.hosting.log_format
+    }
 }
 
 /// How clients come in.
@@ -148,6 +156,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         host.store.clone(),
         host.intake.clone(),
         host.deployer.clone(),
+        host.scraper.clone(),
+        host.traces.clone(),
         door,
     );
     output::note(&format!("skep listens on {url}"));

@@ -1,6 +1,7 @@
 //! `skep worker`: workers on a store that hosts share, without HTTP.
 
 use super::hosting::{Hosting, stop_signal};
+use super::logging::LogFormat;
 use super::{failure::Failure, output};
 use crate::host::Host;
 use crate::store::StoreUrl;
@@ -13,6 +14,13 @@ use crate::store::StoreUrl;
 pub(super) struct Args {
     #[command(flatten)]
     hosting: Hosting,
+}
+
+impl Args {
+    /// How it logs.
+    pub(super) fn log_format(&self) -> LogFormat {
+        self.hosting.log_format
+    }
 }
 
 /// Works until a signal says stop.

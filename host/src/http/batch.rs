@@ -24,9 +24,11 @@ use super::body::{content_type, essence};
 use super::drain::ReadsOn;
 use super::extract::{Format, Tenant};
 use super::lines::{Line, Lines};
+use super::metrics::Traced;
 use super::posting::{MAX_ENVELOPE_BYTES, of_envelope};
 use super::problem::Problem;
-use crate::job::{Namespace, NewJob};
+use crate::intake::PostRequest;
+use crate::job::{Namespace, NewJob, TraceContext};
 use teller::{Teller, Told};
 
 /// What lines of JSON are called.
@@ -63,6 +65,7 @@ pub(super) async fn post(
     State(app): State<App>,
     Tenant(namespace): Tenant,
     format: Format,
+    Traced(trace): Traced,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -81,7 +84,7 @@ pub(super) async fn post(
     let (answers, mut answered) = mpsc::channel(ANSWERS);
     let lines = Lines::of(body, MAX_ENVELOPE_BYTES, &app.requests);
     let open = answers.clone();
-    let reader = tokio::spawn(read(app.clone(), namespace.clone(), lines, checked));
+    let reader = tokio::spawn(read(app.clone(), namespace.clone(), trace, lines, checked));
     tokio::spawn(store(app, namespace, format, to_store, answers));
     let mut first = match answered.recv().await {
         Some(Err(refused)) => {
@@ -119,6 +122,7 @@ pub(super) async fn post(
 async fn read(
     app: App,
     namespace: Namespace,
+    trace: Option<TraceContext>,
     mut lines: Lines,
     checked: mpsc::Sender<Batch>,
 ) -> Lines {
@@ -132,7 +136,7 @@ async fn read(
         };
         let batch = match next {
             Ok(next) if next.is_empty() => return lines,
-            Ok(next) => check(&app, &namespace, next).await,
+            Ok(next) => check(&app, &namespace, trace, next).await,
             Err(problem) => Err((from, problem)),
         };
         let (batch, ends) = match batch {
@@ -156,7 +160,12 @@ impl Batch {
 }
 
 /// Checks lines; the error is why none of them could be.
-async fn check(app: &App, namespace: &Namespace, next: Vec<Line>) -> Result<Batch, (u64, Problem)> {
+async fn check(
+    app: &App,
+    namespace: &Namespace,
+    trace: Option<TraceContext>,
+    next: Vec<Line>,
+) -> Result<Batch, (u64, Problem)> {
     let first = next.first().map_or(1, |line| line.number);
     let mut lines = Vec::with_capacity(next.len());
     let mut requests = Vec::with_capacity(next.len());
@@ -167,7 +176,7 @@ async fn check(app: &App, namespace: &Namespace, next: Vec<Line>) -> Result<Batc
         };
         let problem = match request {
             Ok(request) => {
-                requests.push(request);
+                requests.push(PostRequest { trace, ..request });
                 None
             }
             Err(problem) => Some(problem),

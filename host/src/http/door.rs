@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::audit::{Audit, Deed, shown};
+use super::metrics::Matched;
 use super::problem::Problem;
 use super::routes::Route;
 use crate::access::{AccessToken, Caller, Elsewhere, Scope, Secret};
@@ -139,6 +140,9 @@ impl Door {
 
 /// Lets a request in, or not. See [`super::routes`].
 pub(super) async fn enter(route: Route, mut request: Request, next: Next) -> Response {
+    if let Some(matched) = request.extensions().get::<Matched>() {
+        let _ = matched.0.set(route.path);
+    }
     let Some(scope) = route.needs else {
         return next.run(request).await;
     };

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::App;
 use super::body::{self, Whole, content_type, essence};
 use super::extract::{Format, Params, Tenant};
+use super::metrics::Traced;
 use super::problem::Problem;
 use crate::intake::{MAX_MESSAGE_BYTES, PostRequest};
 use crate::job::{JSON, Payload, SomeLimits};
@@ -70,6 +71,7 @@ pub(super) async fn post(
     Tenant(namespace): Tenant,
     format: Format,
     Params(options): Params<Options>,
+    Traced(trace): Traced,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -92,6 +94,7 @@ pub(super) async fn post(
     } else {
         of_bytes(content_type, bytes, options)?
     };
+    let request = PostRequest { trace, ..request };
     let ids = app.intake.accept(&namespace, vec![request]).await?;
     // The store has it now.
     drop(share);

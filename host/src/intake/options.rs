@@ -66,6 +66,7 @@ pub(super) fn check(
         tree_jobs: request.tree_jobs,
         child_key: request.child_key,
         callback: callback.transpose()?,
+        trace: request.trace,
     })
 }
 

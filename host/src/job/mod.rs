@@ -13,6 +13,7 @@ mod retry;
 mod some_limits;
 mod summary;
 mod text;
+mod trace;
 mod usage;
 
 pub use cause::{Cause, CauseKind};
@@ -30,6 +31,7 @@ pub use retry::retry_delay_ms;
 pub use some_limits::{LimitError, SomeLimits};
 pub use summary::JobSummary;
 pub use text::printable;
+pub use trace::{NoTrace, TraceContext};
 pub use usage::Usage;
 
 use bytes::Bytes;
@@ -153,6 +155,8 @@ pub struct NewJob {
     pub child_key: Option<ChildKey>,
     /// Where to call when the job has ended.
     pub callback: Option<String>,
+    /// What it comes from, if that is traced.
+    pub trace: Option<TraceContext>,
 }
 
 impl NewJob {
@@ -173,6 +177,7 @@ impl NewJob {
             tree_jobs: None,
             child_key: None,
             callback: None,
+            trace: None,
         }
     }
 }

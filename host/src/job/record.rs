@@ -195,4 +195,7 @@ pub struct JobRecord {
     pub expires_at_ms: Option<u64>,
     /// Whether a person asked for it to stop.
     pub cancel_requested: bool,
+    /// The id of the trace that it belongs to, in hexadecimal digits, if it does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trace_id: Option<String>,
 }

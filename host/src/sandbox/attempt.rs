@@ -1,7 +1,7 @@
 //! One attempt of one function: a fresh instance, a call, and what became of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -10,8 +10,8 @@ use super::bindings::{Listener, types};
 use super::ending::broken;
 use super::host::{Guest, Ordinals, RunningJob, Tree};
 use super::slot::Slot;
-use super::{AdmitError, Prepared, Sandbox, Voice, offer_limits};
-use crate::job::{Cause, CauseKind, FunctionName, Limits, Output, Payload, Usage};
+use super::{About, AdmitError, Prepared, Sandbox, Voice, offer_limits};
+use crate::job::{Cause, CauseKind, FunctionName, Limits, Output, Payload, TraceContext, Usage};
 use crate::store::{Claim, Lease};
 
 /// How long a cancelled job may go on to tidy up.
@@ -40,6 +40,8 @@ pub struct Assignment<'a> {
     pub cancel: CancellationToken,
     /// Where its log goes, and how far it is.
     pub voice: &'a Voice,
+    /// What it posts comes from this, if it is traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why an attempt has no output.
@@ -88,6 +90,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
         component,
         cancel,
         voice,
+        trace,
     } = assignment;
     if let Err(cause) = check_message(claim, limits) {
         return Ended::unrun(cause);
@@ -109,6 +112,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
             parked_before: Duration::from_millis(limits.parked_ms - parked_left),
             tree: Tree::new(claim.job.root.unwrap_or(claim.token.id), limits),
             data_bytes: claim.data_bytes,
+            trace,
             ordinals: Ordinals::default(),
             voice: voice.clone(),
         }),
@@ -122,13 +126,20 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
     };
     let timeout_ms = limits.timeout_ms;
     let job = wit_job(claim, function, timeout_ms);
-    let call = async {
+    let about = About {
+        token: claim.token.clone(),
+        lease,
+        function: Some(function.clone()),
+    };
+    let call = about.scope(async {
+        let begun = Instant::now();
         let listener = component.pre.instantiate_async(&mut store).await?;
+        sandbox.services.metrics.instantiated(begun.elapsed());
         listener
             .skep_jobs_handler()
             .call_handle(&mut store, &job)
             .await
-    };
+    });
     let stopped = async {
         cancel.cancelled().await;
         tokio::time::sleep(CANCEL_GRACE).await;

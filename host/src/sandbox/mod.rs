@@ -5,6 +5,7 @@
 //! A guest reaches the outside only through the host functions in [`host`]. What
 //! is not here: which job to run, and what its end means for it (`worker`).
 
+mod about;
 mod artefacts;
 mod attempt;
 mod bindings;
@@ -26,7 +27,7 @@ mod upload;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -34,6 +35,7 @@ use tokio::time::timeout;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
+pub(crate) use about::About;
 pub use attempt::{Assignment, Ended, Stop};
 pub(crate) use engine::code_config;
 
@@ -45,6 +47,7 @@ pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 
 use crate::intake::Intake;
 use crate::job::{Digest, Limits, Namespace};
+use crate::metrics::Metrics;
 use crate::store;
 use host::Guest;
 use slot::Slots;
@@ -81,6 +84,8 @@ pub struct Services {
     pub store: Arc<dyn store::Store>,
     /// For posting jobs.
     pub intake: Arc<Intake>,
+    /// Where what happens here is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The engine, its pool and its compiled components.
@@ -201,6 +206,11 @@ impl Sandbox {
         attempt::run(self, slot, assignment).await
     }
 
+    /// How many guests run.
+    pub fn running(&self) -> usize {
+        self.slots.running()
+    }
+
     /// How many guests are parked.
     pub fn parked(&self) -> usize {
         self.slots.parked()
@@ -222,9 +232,12 @@ impl Sandbox {
             return Ok(artefact);
         }
         let mut artefact = self.artefacts.begin(digest)?;
-        self.compiler
-            .compile(&turn, &bytes().await?, &mut artefact)
-            .await?;
+        let bytes = bytes().await?;
+        let begun = Instant::now();
+        let compiled = self.compiler.compile(&turn, &bytes, &mut artefact).await;
+        let metrics = &self.services.metrics;
+        metrics.compiled(begun.elapsed(), compiled.is_ok());
+        compiled?;
         artefact.keep().await
     }
 

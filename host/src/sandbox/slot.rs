@@ -22,6 +22,7 @@ const PAGE_BYTES: usize = 64 << 10;
 /// The slots and places of a host.
 #[derive(Debug)]
 pub(super) struct Slots {
+    total: usize,
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
     parked_pages: Arc<Semaphore>,
@@ -33,6 +34,7 @@ impl Slots {
     /// Room for this many guests that run, and that are parked.
     pub(super) fn new(running: usize, parked: usize) -> Arc<Self> {
         Arc::new(Self {
+            total: running,
             running: Arc::new(Semaphore::new(running)),
             places: Arc::new(Semaphore::new(parked)),
             parked_pages: Arc::new(Semaphore::new(MAX_PARKED_BYTES / PAGE_BYTES)),
@@ -62,6 +64,11 @@ impl Slots {
             resumed: Notify::new(),
             no_place: Notify::new(),
         })
+    }
+
+    /// How many guests run.
+    pub(super) fn running(&self) -> usize {
+        self.total.saturating_sub(self.running.available_permits())
     }
 
     /// How many guests are parked.

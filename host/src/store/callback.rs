@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{JobId, Namespace};
+use crate::job::{JobId, Namespace, TraceContext};
 
 /// How long a host has a callback for itself, from
 /// [`take_callbacks`](super::Store::take_callbacks) on: longer than one try may take, so
@@ -28,4 +28,6 @@ pub struct Callback {
     pub short_result: Option<String>,
     /// When it ended, in ms since the Unix epoch.
     pub ended_at_ms: u64,
+    /// The trace that the job belongs to.
+    pub trace: Option<TraceContext>,
 }

@@ -15,6 +15,7 @@ mod fair;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod list;
+mod metered;
 mod news;
 mod parking;
 mod queue;
@@ -43,6 +44,7 @@ use crate::job::{
 pub use callback::{CALLBACK_TAKEN, Callback};
 pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
+pub use metered::Metered;
 pub use news::{News, Report, Watch};
 pub use parking::{Outcome, Parked};
 pub use queue::{MAX_NAMESPACES_SEEN, Overview, QueueStatus};

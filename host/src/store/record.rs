@@ -21,7 +21,7 @@ pub(in crate::store) use attempt::{Attempt, granted};
 use super::{MAX_ATTEMPTS_BEFORE_RETRY, Outcome, Result, Retriable, Retried, StoreError};
 use crate::job::{
     AttemptRecord, CallbackRecord, Cause, CauseKind, Delivery, JobId, JobRecord, Limits, LogLevel,
-    LogLine, Namespace, NewJob, Output, Payload, Priority, SomeLimits, State, Usage,
+    LogLine, Namespace, NewJob, Output, Payload, Priority, SomeLimits, State, TraceContext, Usage,
 };
 
 /// The version of the layout below.
@@ -69,12 +69,17 @@ pub(in crate::store) struct Head<'a> {
     more: Option<MoreHead>,
 }
 
-/// What only some jobs have: children, and those with limits of their own.
+/// What only some jobs have: children, those with limits of their own, and those that
+/// are traced.
 #[derive(Serialize, Deserialize)]
 struct MoreHead {
     root: Option<u64>,
     /// But for the timeout, which has its place in the head.
     limits: Vec<(Cow<'static, str>, u64)>,
+    /// The two halves of the trace's id, the span's, and the flags: numbers, since the
+    /// scripts of Redis read heads and know no bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<(u64, u64, u64, u8)>,
 }
 
 impl MoreHead {
@@ -83,8 +88,13 @@ impl MoreHead {
         let more = Self {
             root: job.root.map(|id| id.0),
             limits: limits.map(|(limit, n)| (limit.name.into(), n)).collect(),
+            trace: job.trace.map(|trace| {
+                let (high, low) = ((trace.trace_id >> 64) as u64, trace.trace_id as u64);
+                (high, low, trace.span_id, trace.flags)
+            }),
         };
-        (more.root.is_some() || !more.limits.is_empty()).then_some(more)
+        let is_any = more.root.is_some() || !more.limits.is_empty() || more.trace.is_some();
+        is_any.then_some(more)
     }
 }
 
@@ -139,10 +149,21 @@ impl<'a> Head<'a> {
         self.callback.as_deref()
     }
 
+    /// The trace that it belongs to.
+    pub(in crate::store) fn trace(&self) -> Option<TraceContext> {
+        let (high, low, span_id, flags) = self.more.as_ref()?.trace?;
+        Some(TraceContext {
+            trace_id: u128::from(high) << 64 | u128::from(low),
+            span_id,
+            flags,
+        })
+    }
+
     /// The job of a head and a message.
     pub(in crate::store) fn into_job(self, what: impl Display, data: Bytes) -> Result<NewJob> {
         let unreadable = |error: String| StoreError::Unreadable(format!("{what}: {error}"));
         let functions = self.functions.iter().map(|name| name.parse());
+        let trace = self.trace();
         let (root, limits) = match self.more {
             Some(more) => (more.root, more.limits),
             None => (None, Vec::new()),
@@ -173,6 +194,7 @@ impl<'a> Head<'a> {
             tree_jobs: None,
             child_key: None,
             callback: self.callback.map(Cow::into_owned),
+            trace,
         })
     }
 }
@@ -375,6 +397,7 @@ pub(in crate::store) fn record_of(
         idempotency_key: job.idempotency_key,
         expires_at_ms: None,
         cancel_requested: false,
+        trace_id: job.trace.map(|trace| trace.trace()),
     }
 }
 
@@ -441,6 +464,8 @@ mod tests {
         job.callback = Some("http://localhost/".into());
         job.limits = "timeout=5s,fuel=7,posts=0".parse().unwrap();
         job.root = Some(JobId(3));
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        job.trace = Some(trace.parse().unwrap());
         let head = encode(&Head::of(&job)).unwrap();
         let read: Head<'static> = decode("job", &head).unwrap();
         assert_eq!(read.into_job("job", job.message.data.clone()).unwrap(), job);

@@ -150,6 +150,7 @@ impl Dispatcher {
         for token in refused {
             tracing::warn!(
                 namespace = %token.namespace, job = %token.id, attempt = token.attempt,
+                incarnation = %lease.incarnation,
                 "this outcome came too late: the job was given to another host"
             );
         }
@@ -234,7 +235,7 @@ impl Dispatcher {
             return Ok(lease);
         }
         let lease = self.tools.store.register().await?;
-        tracing::debug!(incarnation = %lease.incarnation, "registered");
+        tracing::info!(incarnation = %lease.incarnation, "registered");
         self.lease.send_replace(Some(lease));
         Ok(lease)
     }

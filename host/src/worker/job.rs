@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::Tools;
-use crate::job::{Cause, CauseKind, LogLevel, LogLine, Output, Usage, retry_delay_ms};
-use crate::sandbox::{AdmitError, Assignment, Ended, Stop, Voice};
+use crate::job::{
+    Cause, CauseKind, FunctionName, LogLevel, LogLine, Output, TraceContext, Usage, retry_delay_ms,
+};
+use crate::metrics::{FunctionMeter, Outcome};
+use crate::sandbox::{About, AdmitError, Assignment, Ended, Stop, Voice};
 use crate::store::{Claim, Completion, Deployment, Lease, StoreError, Verdict};
 use crate::time::now_ms;
 
@@ -29,7 +33,12 @@ enum Unfinished {
     /// It ended.
     Stopped(Stop),
     /// This host could not run it, through no fault of the job.
-    NotRun(String),
+    NotRun {
+        /// Why, for the poster.
+        text: String,
+        /// What else is for the log of the host: it may name addresses and paths.
+        cause: Option<String>,
+    },
 }
 
 impl<T: Into<Stop>> From<T> for Unfinished {
@@ -56,25 +65,31 @@ pub(super) async fn run(
         components: Vec::new(),
         log: Vec::new(),
     };
+    let span = tools.traces.attempt(&claim);
     let voice = Voice::new(claim.token.clone(), tools.reports.clone());
-    let outcome = AssertUnwindSafe(run_functions(
+    let mut course = Course {
         tools,
         lease,
-        &claim,
+        claim: &claim,
         cancel,
-        &voice,
-        &mut completion,
-    ))
-    .catch_unwind()
-    .await
-    .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+        voice: &voice,
+        trace: span.context(),
+        last: None,
+    };
+    let outcome = AssertUnwindSafe(run_functions(&mut course, &mut completion))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(host_error("the host panicked while it ran the job").into()));
+    let last = course.last;
     completion.log = voice.end();
     completion.ended_at_ms = now_ms();
     completion.verdict = match outcome {
         Ok(output) => Verdict::Completed(output),
         Err(Unfinished::Stopped(stop)) => verdict(stop, &claim),
-        Err(Unfinished::NotRun(text)) => {
-            tracing::warn!(job = %claim.token.id, "gave a job back: {text}");
+        Err(Unfinished::NotRun { text, cause }) => {
+            let function = last.as_ref().map(|(function, _)| function);
+            about(lease, &claim, function)
+                .in_scope(|| tracing::warn!(cause, "gave a job back: {text}"));
             completion.log.push(LogLine {
                 at_ms: completion.ended_at_ms,
                 level: LogLevel::Warn,
@@ -85,17 +100,78 @@ pub(super) async fn run(
             }
         }
     };
+    let outcome = outcome_of(&completion.verdict);
+    let (function, meter) = match last {
+        Some((function, meter)) => (Some(function), meter),
+        None => (None, tools.metrics.no_function(&claim.token.namespace)),
+    };
+    meter.ended(outcome);
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let (outcome, cause) = outcome.as_labels();
+        let Usage { fuel, run_us, .. } = completion.usage;
+        about(lease, &claim, function.as_ref())
+            .in_scope(|| tracing::debug!(outcome, cause, run_us, fuel, "an attempt ended"));
+    }
+    span.end(outcome, &completion.usage);
     completion
 }
 
-async fn run_functions(
-    tools: &Tools,
+/// A verdict, as it is counted.
+fn outcome_of(verdict: &Verdict) -> Outcome {
+    match verdict {
+        Verdict::Completed(_) => Outcome::Completed,
+        Verdict::Failed(cause) => Outcome::Failed(cause.kind),
+        Verdict::Retry { cause, .. } => Outcome::Retried(cause.kind),
+        Verdict::Release { .. } => Outcome::Released,
+        Verdict::Cancelled => Outcome::Cancelled,
+    }
+}
+
+/// How long a job had been due when it was taken, in ms. Of one that was tried before it
+/// is not known when it became due again.
+fn waited_ms(claim: &Claim) -> Option<u64> {
+    let due_ms = claim.posted_at_ms.saturating_add(claim.job.delay_ms);
+    (claim.token.attempt == 1).then(|| claim.claimed_at_ms.saturating_sub(due_ms))
+}
+
+/// An attempt on its way.
+struct Course<'a> {
+    tools: &'a Tools,
     lease: Lease,
-    claim: &Claim,
+    claim: &'a Claim,
     cancel: CancellationToken,
-    voice: &Voice,
+    voice: &'a Voice,
+    trace: Option<TraceContext>,
+    /// The function that was begun last, and its meter.
+    last: Option<(FunctionName, Arc<FunctionMeter>)>,
+}
+
+/// What a line of the log is about.
+fn about(lease: Lease, claim: &Claim, function: Option<&FunctionName>) -> Span {
+    let token = claim.token.clone();
+    let function = function.or(claim.job.functions.first()).cloned();
+    let about = About {
+        token,
+        lease,
+        function,
+    };
+    about.span()
+}
+
+async fn run_functions(
+    course: &mut Course<'_>,
     completion: &mut Completion,
 ) -> Result<Output, Unfinished> {
+    let Course {
+        tools,
+        lease,
+        claim,
+        cancel,
+        voice,
+        trace,
+        last: begun,
+    } = course;
+    let (tools, lease, claim, trace) = (*tools, *lease, *claim, *trace);
     let mut last = None;
     for (place, deployment) in deployments(tools, claim).await?.into_iter().enumerate() {
         if cancel.is_cancelled() {
@@ -103,6 +179,10 @@ async fn run_functions(
         }
         let component = (tools.sandbox.prepare(deployment.component).await).map_err(unprepared)?;
         completion.components.push(deployment.component);
+        let namespace = &claim.token.namespace;
+        let meter = tools.metrics.function(namespace, &deployment.function);
+        *begun = Some((deployment.function.clone(), meter.clone()));
+        let running = meter.begin();
         let limits = claim.job.limits.narrow(&deployment.limits);
         let before = completion.limits;
         completion.limits = Some(before.map_or(limits, |before| before.and(limits)));
@@ -118,8 +198,16 @@ async fn run_functions(
                 component: &component,
                 cancel: cancel.clone(),
                 voice,
+                trace,
             })
             .await;
+        drop(running);
+        if usage.run_us > 0 {
+            meter.used(&usage);
+            if let (0, Some(ms)) = (place, waited_ms(claim)) {
+                meter.waited(ms);
+            }
+        }
         completion.usage = completion.usage.and(usage);
         last = Some(outcome?);
     }
@@ -157,15 +245,18 @@ fn unprepared(error: AdmitError) -> Unfinished {
             Cause::new(CauseKind::Trap, text).into()
         }
         AdmitError::Host(text) => hidden("it cannot prepare the component", &text),
-        AdmitError::TooHard(text) | AdmitError::Busy(text) => Unfinished::NotRun(text),
+        AdmitError::TooHard(text) | AdmitError::Busy(text) => {
+            Unfinished::NotRun { text, cause: None }
+        }
     }
 }
 
-/// The log of a job is for its poster; what may name addresses and paths is for the log
-/// of the host.
+/// The poster is not told the cause.
 fn hidden(what: &str, cause: &dyn std::fmt::Display) -> Unfinished {
-    tracing::warn!(%cause, "{what}");
-    Unfinished::NotRun(format!("{what}; its own log has the cause"))
+    Unfinished::NotRun {
+        text: format!("{what}; its own log has the cause"),
+        cause: Some(cause.to_string()),
+    }
 }
 
 fn host_error(text: impl ToString) -> Stop {

@@ -17,8 +17,10 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::metrics::Metrics;
 use crate::sandbox::{ReportBoard, Sandbox};
 use crate::store::Store;
+use crate::traces::Traces;
 
 /// What workers work with.
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub(crate) struct Tools {
     pub(crate) reports: Arc<ReportBoard>,
     /// How many guests run at once.
     pub(crate) slots: usize,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Traces,
 }
 
 /// Whether workers go on.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use skep::job::{Delivery, JobId, NewJob};
+use skep::job::{Delivery, JobId, NewJob, TraceContext};
 use skep::store::{Callback, Verdict};
 
 use crate::holding::{MOVER, hold, let_go};
@@ -35,8 +35,14 @@ const URL: &str = "http://localhost/done?a=1";
 fn calls_back(message: &str) -> NewJob {
     NewJob {
         callback: Some(URL.into()),
+        trace: trace(),
         ..job(message)
     }
+}
+
+fn trace() -> Option<TraceContext> {
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    Some(trace.parse().unwrap())
 }
 
 async fn take(world: &World, want: usize) -> Vec<Callback> {
@@ -123,6 +129,7 @@ async fn every_kind_of_end_is_called_back_once(world: World) {
             success,
             short_result: success.then(|| output("42").short_result.unwrap()),
             ended_at_ms: world.job(callback.id.0).await.ended_at_ms.unwrap(),
+            trace: trace(),
         };
         assert_eq!(*callback, expected);
     }

@@ -135,6 +135,7 @@ fn rows() -> Vec<Row> {
             Component,
         ),
         ("GET", "/queue", "read", "/queue", Nothing),
+        ("GET", "/metrics", "read", "/metrics", Nothing),
         (
             "PUT",
             "/queue/concurrency",

@@ -135,7 +135,7 @@ impl Server {
         let at = line.find("http://").unwrap();
         Self {
             process,
-            url: line[at..].split_whitespace().next().unwrap().to_owned(),
+            url: line[at..].split([' ', '"']).next().unwrap().to_owned(),
             client: client(),
             directory,
         }

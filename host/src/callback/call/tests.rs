@@ -153,6 +153,7 @@ fn callback(url: &str) -> Callback {
         success: true,
         short_result: Some("6 x 7 = 42".to_owned()),
         ended_at_ms: 1_700_000_000_000,
+        trace: None,
     }
 }
 

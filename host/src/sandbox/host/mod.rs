@@ -27,8 +27,8 @@ pub(super) use self::wasi::{MAX_RANDOM_BYTES, MAX_RESOURCES};
 use super::bindings::{Listener, types};
 use super::memory::MemoryLimiter;
 use super::slot::Slot;
-use super::{Services, Voice};
-use crate::job::{JobId, Limits, SomeLimits, Usage};
+use super::{Services, Voice, about};
+use crate::job::{JobId, Limits, SomeLimits, TraceContext, Usage};
 use crate::store::{Lease, Token};
 
 /// The job on whose behalf a guest runs.
@@ -47,6 +47,8 @@ pub(super) struct RunningJob {
     pub(super) tree: Tree,
     /// What its earlier attempts have stored of data, in bytes.
     pub(super) data_bytes: u64,
+    /// What its posts come from, if that is traced.
+    pub(super) trace: Option<TraceContext>,
     pub(super) ordinals: Ordinals,
     pub(super) voice: Voice,
 }
@@ -139,7 +141,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 /// What a store's failure means to a guest.
 fn unavailable(error: crate::store::StoreError) -> types::Error {
     // A guest is a stranger: where the store is, and why it fails, is not for it.
-    tracing::warn!(%error, "a host call of a guest failed");
+    about::current().in_scope(|| tracing::warn!(%error, "a host call of a guest failed"));
     types::Error::Unavailable(match error {
         crate::store::StoreError::Full(_) => "the store is full".to_owned(),
         _ => "the store does not answer; try again later".to_owned(),

@@ -38,6 +38,7 @@ impl Guest {
         let keys: Vec<_> = keys.map(|(n, post)| job.child_key(n, post)).collect();
         let (root, tree_jobs) = (Some(job.tree.root), Some(job.tree.jobs));
         let limits = job.tree.handed_down.clone();
+        let trace = job.trace;
         let requests = posts
             .into_iter()
             .zip(keys)
@@ -60,6 +61,7 @@ impl Guest {
                 root,
                 tree_jobs,
                 child_key: Some(key),
+                trace,
             })
             .collect();
         let ids = self.services.intake.accept(&namespace, requests).await;

@@ -173,6 +173,7 @@ impl Writer {
             success: ended.fate == Fate::Completed,
             short_result: ended.short_result,
             ended_at_ms: ended.ended_at_ms,
+            trace: head.trace(),
         })
     }
 }

@@ -94,6 +94,7 @@ fn read(
         success: ended.fate == Fate::Completed,
         short_result: ended.short_result,
         ended_at_ms: ended.ended_at_ms,
+        trace: head.trace(),
     }))
 }
 
