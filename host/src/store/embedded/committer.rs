@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::store::{Result, StoreError};
@@ -79,14 +80,7 @@ impl<A: Action> Call for Pending<A> {
     }
 
     fn answer(self: Box<Self>, error: Option<StoreError>) {
-        let never = || {
-            Err(StoreError::Unavailable(
-                "the call was not carried out".into(),
-            ))
-        };
-        let answer = error.map(Err).or(self.kept).unwrap_or_else(never);
-        // A caller that has gone away does not want to know.
-        let _ = self.caller.send(answer);
+        answer(self.caller, self.kept, error);
     }
 }
 
@@ -101,6 +95,58 @@ pub(super) fn call<A: Action>(action: A) -> (Box<dyn Call>, oneshot::Receiver<Re
         }),
         answer,
     )
+}
+
+/// A look at the database between two actions, for a store that nobody else can read.
+struct Look<T, F> {
+    look: Option<F>,
+    kept: Option<Result<T>>,
+    caller: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Call for Look<T, F> {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn apply(&mut self, writer: &mut Writer) -> Result<()> {
+        if let Some(look) = self.look.take() {
+            self.kept = Some(look(&writer.db));
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, error: Option<StoreError>) {
+        answer(self.caller, self.kept, error);
+    }
+}
+
+/// A look at the database on its way, and where its answer will come.
+pub(super) fn look<T: Send + 'static>(
+    look: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+) -> (Box<dyn Call>, oneshot::Receiver<Result<T>>) {
+    let (caller, answer) = oneshot::channel();
+    let look = Look {
+        look: Some(look),
+        kept: None,
+        caller,
+    };
+    (Box::new(look), answer)
+}
+
+fn answer<T>(
+    caller: oneshot::Sender<Result<T>>,
+    kept: Option<Result<T>>,
+    error: Option<StoreError>,
+) {
+    let never = || {
+        Err(StoreError::Unavailable(
+            "the call was not carried out".into(),
+        ))
+    };
+    let answer = error.map(Err).or(kept).unwrap_or_else(never);
+    // A caller that has gone away does not want to know.
+    let _ = caller.send(answer);
 }
 
 /// Runs until all senders are gone.

@@ -1,4 +1,5 @@
-//! What waits, in memory: only numbers, since a hundred thousand jobs may wait.
+//! What waits, in memory: only numbers, and of those that follow each other the first and
+//! the last, since millions of jobs may wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;

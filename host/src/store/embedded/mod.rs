@@ -18,7 +18,9 @@ mod complete;
 mod data;
 mod deploy;
 mod ending;
+mod forget;
 mod gates;
+mod ids;
 mod index;
 mod key;
 mod lease;
@@ -45,6 +47,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::directory::create_private;
@@ -110,8 +113,25 @@ impl Options {
             }
             Err(TryLockError::Error(error)) => return Err(unavailable("lock", error)),
         }
-        let shared = Arc::new(Shared::default());
         let db = schema::open_writer(directory, self.max_bytes)?;
+        let mut store = self.start(db)?;
+        store.readers = Readers::of(directory.to_owned());
+        store._lock = Some(lock);
+        Ok(store)
+    }
+
+    /// Makes a store in memory, which is gone with the process.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if there is no thread or memory to be had.
+    pub fn in_memory(self) -> Result<EmbeddedStore> {
+        self.start(schema::open_in_memory()?)
+    }
+
+    /// A store on a database, which only its writer reads.
+    fn start(self, db: Connection) -> Result<EmbeddedStore> {
+        let shared = Arc::new(Shared::default());
         let id = schema::store_id(&db)?;
         let writer = Writer::new(db, shared.clone(), self.lease, self.callback_taken)?;
         let (calls, queue) = mpsc::channel();
@@ -125,16 +145,16 @@ impl Options {
         Ok(EmbeddedStore {
             id,
             lease: self.lease,
+            readers: Readers::Writer(Some(calls.clone())),
             calls: Some(calls),
             committer: Some(committer),
-            readers: Readers::new(directory.to_owned()),
             shared,
-            _lock: lock,
+            _lock: None,
         })
     }
 }
 
-/// A store in a directory of this machine, for one process.
+/// A store in a directory of this machine, or in its memory, for one process.
 pub struct EmbeddedStore {
     id: Uuid,
     lease: Duration,
@@ -144,7 +164,7 @@ pub struct EmbeddedStore {
     shared: Arc<Shared>,
     /// Held as long as the store is open; the kernel lets go of it when the
     /// process dies.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl EmbeddedStore {
@@ -195,6 +215,7 @@ impl Drop for EmbeddedStore {
     /// so that the directory can be opened again at once.
     fn drop(&mut self) {
         self.calls = None;
+        self.readers.close();
         if let Some(committer) = self.committer.take() {
             let _ = committer.join();
         }

@@ -1,7 +1,7 @@
 //! One namespace's queue: what waits by priority, what movers hold, and what is
 //! kept of it beside its jobs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::store::fair::Share;
 use crate::store::{CLAIMS_PER_YIELD, Functions};
 
 use super::gates::Gates;
+use super::ids::Ids;
 use super::shared::NamespaceInfo;
 
 /// Where a job stands among those that wait: its priority, and whether it names
@@ -57,12 +58,12 @@ impl Rank {
 /// also for those that come back.
 #[derive(Default)]
 struct Lane {
-    named: BTreeSet<JobId>,
-    unnamed: BTreeSet<JobId>,
+    named: Ids,
+    unnamed: Ids,
 }
 
 impl Lane {
-    fn set(&mut self, rank: Rank) -> &mut BTreeSet<JobId> {
+    fn set(&mut self, rank: Rank) -> &mut Ids {
         if rank.runs_all {
             &mut self.unnamed
         } else {
@@ -184,13 +185,13 @@ impl Queue {
             return;
         }
         if let Some(lane) = self.lanes.get_mut(rank.priority.index()) {
-            lane.set(rank).remove(&id);
+            lane.set(rank).remove(id);
         }
     }
 
     /// Whether a job waits and is due.
     pub(super) fn is_ready(&self, id: JobId) -> bool {
-        let waits = |l: &Lane| l.named.contains(&id) || l.unnamed.contains(&id);
+        let waits = |l: &Lane| l.named.contains(id) || l.unnamed.contains(id);
         self.lanes.iter().any(waits) || self.gates.has(id)
     }
 

@@ -1,25 +1,36 @@
 //! Connections for reading, and where a read is done.
 //!
 //! A read goes to a thread that may block: two hops of some 50 µs each. A few point
-//! reads take less than that, and are done in place.
+//! reads take less than that, and are done in place. A database in memory has one
+//! connection, and what is read there takes its turn among the writes.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::store::{Result, StoreError};
 
+use super::committer::{Call, look};
 use super::schema::open_reader;
 use super::shared::lock;
+use super::stopped;
 
 /// How many reads go on at once: each has a connection with a cache of its own,
 /// and more than the cores of a small machine only wait for the same disk.
 const READERS: usize = 8;
 
+/// Who reads.
+pub(super) enum Readers {
+    /// Connections of their own, to a database in a directory.
+    Connections(Connections),
+    /// The writer, as long as it takes calls.
+    Writer(Option<mpsc::Sender<Box<dyn Call>>>),
+}
+
 /// Connections for reading.
-pub(super) struct Readers {
+pub(super) struct Connections {
     directory: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
     turns: Arc<Semaphore>,
@@ -27,13 +38,18 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Readers of the database in a directory.
-    pub(super) fn new(directory: PathBuf) -> Self {
+    pub(super) fn of(directory: PathBuf) -> Self {
         let turns = Arc::new(Semaphore::new(READERS));
-        Self {
+        Self::Connections(Connections {
             directory,
             idle: Arc::default(),
             turns,
-        }
+        })
+    }
+
+    /// Reads no more.
+    pub(super) fn close(&mut self) {
+        *self = Self::Writer(None);
     }
 
     /// Reads, on a thread that may block.
@@ -42,8 +58,39 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        let stopped = |_| StoreError::Unavailable("the store has been closed".into());
-        let turn = self.turns.clone().acquire_owned().await.map_err(stopped)?;
+        match self {
+            Self::Connections(connections) => connections.read(read).await,
+            Self::Writer(calls) => {
+                let (call, answer) = look(read);
+                let calls = calls.as_ref().ok_or_else(stopped)?;
+                calls.send(call).map_err(|_| stopped())?;
+                answer.await.map_err(|_| stopped())?
+            }
+        }
+    }
+
+    /// Reads what takes no longer than a hop to another thread: a few rows by their
+    /// keys, and little of each. Done in place if a connection is idle.
+    pub(super) async fn read_briefly<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        match self {
+            Self::Connections(connections) => connections.read_briefly(read).await,
+            Self::Writer(_) => self.read(read).await,
+        }
+    }
+}
+
+impl Connections {
+    async fn read<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let closed = |_| StoreError::Unavailable("the store has been closed".into());
+        let turn = self.turns.clone().acquire_owned().await.map_err(closed)?;
         let (directory, idle) = (self.directory.clone(), self.idle.clone());
         let work = move || {
             let _turn = turn;
@@ -57,9 +104,7 @@ impl Readers {
         tokio::task::spawn_blocking(work).await.map_err(fault)?
     }
 
-    /// Reads what takes no longer than a hop to another thread: a few rows by their
-    /// keys, and little of each. Done in place if a connection is idle.
-    pub(super) async fn read_briefly<T, F>(&self, read: F) -> Result<T>
+    async fn read_briefly<T, F>(&self, read: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,

@@ -105,14 +105,24 @@ INSERT INTO dead SELECT key FROM ended WHERE substr(record, 3, 7) = x'a64661696c
 pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let path = directory.join(FILE);
     let at_path = |error| at_path(&path, error);
-    let mut db = Connection::open_with_flags(
+    let db = Connection::open_with_flags(
         &path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(at_path)?;
-    let version = check_version(&db, &path)?;
+    prepare(db, &path, max_bytes)
+}
+
+/// Makes a database in memory, which only its connection can read.
+pub(super) fn open_in_memory() -> Result<Connection> {
+    prepare(Connection::open_in_memory()?, Path::new("memory"), None)
+}
+
+fn prepare(mut db: Connection, path: &Path, max_bytes: Option<u64>) -> Result<Connection> {
+    let at_path = |error| at_path(path, error);
+    let version = check_version(&db, path)?;
     // A reader that happens to recover the log may hold the lock for a moment.
     db.busy_timeout(Duration::from_secs(10)).map_err(at_path)?;
     db.execute_batch(&format!(
