@@ -50,13 +50,22 @@ pub(super) fn percentile_us(sorted: &[Duration], percent: usize) -> f64 {
 
 /// The resident memory of a process, in MiB.
 pub(super) fn resident_mib(pid: Pid) -> anyhow::Result<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most resident memory that a process has had, in MiB.
+pub(super) fn peak_mib(pid: Pid) -> anyhow::Result<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+fn status_mib(pid: Pid, name: &str) -> anyhow::Result<f64> {
     let path = format!("/proc/{}/status", pid.as_raw_nonzero());
     let status = std::fs::read_to_string(&path).context("reading resident memory")?;
     let kib = (status.lines())
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|kib| kib.parse::<f64>().ok())
-        .with_context(|| format!("no VmRSS in {path}"))?;
+        .with_context(|| format!("no {name} in {path}"))?;
     Ok(kib / 1024.0)
 }
 

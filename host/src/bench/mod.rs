@@ -1,6 +1,7 @@
 //! `skep bench`: what skep costs on this machine, measured on the real parts. Prints
 //! a table; judges nothing, so that no slow machine can fail a test with it.
 
+mod alone;
 mod composing;
 mod computing;
 mod crowd;
@@ -12,6 +13,7 @@ mod resident;
 mod roundtrip;
 mod sandbox;
 mod store;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +47,8 @@ pub struct BenchOptions {
     pub message: String,
     /// How many jobs to drain.
     pub jobs: usize,
+    /// How many messages of a file to post; with 0 that is not measured.
+    pub stream_jobs: usize,
     /// Where to put the stores; their disk is part of what is measured.
     pub directory: PathBuf,
     /// The `skep` binary.
@@ -69,6 +73,14 @@ impl Figure {
         Self { name, value, unit }
     }
 }
+
+/// A component whose function [`NOOP`] does nothing, for whom has none at hand.
+pub fn noop() -> anyhow::Result<Vec<u8>> {
+    Ok(wat::parse_str(include_str!("noop.wat"))?)
+}
+
+/// The function of [`noop`].
+pub const NOOP: &str = "noop";
 
 /// Measures everything, one part after the other.
 pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Result<Vec<Figure>> {
@@ -95,6 +107,10 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     };
     report(drained);
     report(roundtrip::measure(options)?);
+    report(stream::measure(options)?);
+    if options.redis.is_none() {
+        report(alone::measure(options)?);
+    }
     if let Some(stages) = &options.stages {
         let options = BenchOptions {
             component: stages.clone(),

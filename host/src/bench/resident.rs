@@ -30,6 +30,11 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(options: &BenchOptions) -> anyhow::Result<Self> {
+        Self::start_with(options, &[]).await
+    }
+
+    /// A server with more arguments.
+    pub(super) async fn start_with(options: &BenchOptions, more: &[&str]) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(&options.directory)?;
         let redis = options.redis.as_ref().map(Cleared::new).transpose()?;
         // As it was given, with the password.
@@ -45,6 +50,7 @@ impl Server {
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .arg("--cache")
             .arg(directory.path())
+            .args(more)
             .env("SKEP_STORE", store)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -103,6 +109,10 @@ impl Server {
             .await?;
         answer.error_for_status()?.bytes().await?;
         Ok(())
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(super) fn address(&self) -> &str {

@@ -142,7 +142,7 @@ fn lease(text: &str) -> Result<Duration, String> {
 
 /// Jobs wait for the disk and for each other too, so that one per core would
 /// leave cores idle.
-fn default_workers() -> usize {
+pub(super) fn default_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     (2 * cores).max(4)
 }

@@ -13,6 +13,11 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
     bytes(format!("{}\n", beyond_ascii(text)).as_bytes())
 }
 
+/// As [`line`], for lines that have their ends.
+pub(super) fn lines(text: &str) -> Result<(), Failure> {
+    bytes(beyond_ascii(text).as_bytes())
+}
+
 /// The text with what harms and is not ASCII spelled as in JSON, which spells out the
 /// rest by itself.
 fn beyond_ascii(text: &str) -> Cow<'_, str> {

@@ -1,7 +1,10 @@
 //! `skep post`: posts a job, or many from a file.
 
+mod again;
+mod answers;
 mod bulk;
 mod lines;
+mod track;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +24,7 @@ use crate::job::{JobId, Payload, SomeLimits};
 /// Post a job
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n  skep post '[1, 2]' --function sum --limit fuel=1e9 --limit memory=64MiB\n  skep post --data photo.jpg --function thumbnail --delay 5s\n  echo '[1, 2]' | skep post - --function sum\n  skep post --file messages.ndjson --function sum > ids.txt"
+    after_help = "Examples:\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n  skep post '[1, 2]' --function sum --limit fuel=1e9 --limit memory=64MiB\n  skep post --data photo.jpg --function thumbnail --delay 5s\n  echo '[1, 2]' | skep post - --function sum\n  skep post --file messages.ndjson --function sum > ids.txt\n  skep post --file messages.ndjson --function sum --from-line 2001 >> ids.txt"
 )]
 pub(super) struct Args {
     /// The message, as JSON text; - reads it from stdin
@@ -37,6 +40,10 @@ pub(super) struct Args {
     /// stdin. Prints the ids in the order of the lines
     #[arg(long, value_name = "FILE", conflicts_with_all = ["message", "data", "wait"])]
     file: Option<PathBuf>,
+    /// With --file, begin with this line, from 1: to go on where a run was cut off, which
+    /// says with which line
+    #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u64).range(1..))]
+    from_line: Option<u64>,
     /// The media type of --data [default: by the file's name]
     #[arg(long, value_name = "TYPE", requires = "data")]
     content_type: Option<String>,

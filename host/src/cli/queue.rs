@@ -1,6 +1,7 @@
 //! `skep queue`: a namespace's queue as a whole.
 
 mod carry;
+mod watch;
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 use std::num::NonZeroU32;
@@ -27,8 +28,8 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show how many jobs wait, run and have ended
-    #[command(after_help = "Example:\n  skep queue status --json")]
-    Status,
+    #[command(after_help = "Examples:\n  skep queue status --json\n  skep queue status --watch")]
+    Status(Status),
     /// Let jobs wait: they are accepted, and none is begun
     #[command(after_help = "Example:\n  skep queue pause")]
     Pause,
@@ -64,6 +65,14 @@ enum Verb {
 }
 
 #[derive(Debug, clap::Args)]
+struct Status {
+    /// Show it again each second, with rates and the time until the queue is empty, until
+    /// Ctrl-C; in a pipe a line each time, with --json an object
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct Limit {
     /// How many, or `none` for no bound
     #[arg(long, value_name = "N|none", value_parser = concurrency)]
@@ -92,7 +101,8 @@ struct Purge {
 /// Does it, over HTTP but for `cp` and `mv`.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     match args.verb {
-        Verb::Status => status(global).await,
+        Verb::Status(Status { watch: true }) => watch::run(global).await,
+        Verb::Status(_) => status(global).await,
         Verb::Pause => {
             let text =
                 |_: &Value| "paused; jobs are accepted and wait until `skep queue resume`".into();

@@ -1,34 +1,43 @@
-//! `skep run`: one job in this process, without a server, and nothing left
-//! behind.
+//! `skep run`: jobs in this process, without a server, and nothing left behind.
+//!
+//! They run as on a server, in the same sandbox and with the same host functions, on a
+//! store in memory. Not here: how one job is shown (`one`), and how a stream of them is
+//! (`many`).
+
+mod line;
+mod many;
+mod one;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follow::{Display, Jobs, Listener, verdict};
-use super::hosting::this_binary;
-use super::output::{note, plain};
+use tempfile::TempDir;
+
+use super::hosting::{default_workers, this_binary};
+use super::limits::LimitArgs;
+use super::lines::Lines;
 use super::{Global, failure::Failure, message, output};
 use crate::callback::CallbackOptions;
 use crate::deploy::Grant;
-use crate::following::{Cursor, Following};
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
-use crate::job::{FunctionName, JobId, Limits, Namespace, Payload};
+use crate::job::{FunctionName, Namespace, Payload};
 use crate::sandbox::CHILD_CPU_S;
-use crate::store::{Deployment, Outcome, Store, StoreUrl};
+use crate::store::Deployment;
+use crate::store::embedded::EmbeddedStore;
 use crate::traces::Traces;
 
 /// Enough for a handler that posts jobs of its own and waits for them.
 const WORKERS: usize = 2;
 
-/// How long the host may take to stop: its only job has ended.
+/// How long the host may take to stop: what is wanted of it has ended.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Run one job here, without a server
+/// Run jobs here, without a server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep run multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 3}'\n  skep run thumbnail.wasm --data photo.jpg --out small.png"
+    after_help = "Examples:\n  skep run multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 3}'\n  skep run thumbnail.wasm --data photo.jpg --out small.png\n  skep run multiply.wasm --function multiply --jobs messages.jsonl --parallel 8 > results.jsonl\n\nWith --jobs, each line of the output is a JSON object with line, state (completed, failed, cancelled,\nor refused, if the line was no message for the function) and, as far as there is one, short_result,\nresult with content_type, or result_base64 if it is not JSON, cause, or problem. The exit code is 1\nif any of them did not complete. All have the limits that a server grants, unless --limit says else."
 )]
 pub(super) struct Args {
     /// The component, a .wasm file built against wit/
@@ -37,33 +46,77 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     function: Option<FunctionName>,
     /// The message, as JSON text; - reads it from stdin
-    #[arg(long, value_name = "JSON", required_unless_present = "data")]
+    #[arg(long, value_name = "JSON", required_unless_present_any = ["data", "jobs"])]
     msg: Option<String>,
     /// Use this file's bytes as the message
     #[arg(long, value_name = "FILE", conflicts_with = "msg")]
     data: Option<PathBuf>,
+    /// Run a job for each line of this file, which is a message in JSON; - reads stdin.
+    /// Prints what came of each in the order of the lines
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["msg", "data", "out"])]
+    jobs: Option<PathBuf>,
+    /// With --jobs, how many run at once [default: two per core, at least 4]
+    #[arg(long, value_name = "N", requires = "jobs", value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: Option<u16>,
     /// The media type of --data [default: by the file's name]
     #[arg(long, value_name = "TYPE", requires = "data")]
     content_type: Option<String>,
     /// Write the result to this file
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
-/// Runs the job in a host of its own.
+/// A host in this process, with the component deployed.
+struct Here {
+    host: Host,
+    store: Arc<EmbeddedStore>,
+    namespace: Namespace,
+    function: FunctionName,
+    /// Of what is compiled.
+    _directory: TempDir,
+}
+
+/// Runs what is asked for in a host of its own.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let component = message::read(&args.file)?;
+    if let Some(path) = &args.jobs {
+        let lines = Lines::open(path)?;
+        let parallel = args.parallel.map_or_else(default_workers, usize::from);
+        let here = start(&args, global, component, parallel).await?;
+        let done = many::run(&here, lines).await;
+        here.host.stop(GRACE).await;
+        return done;
+    }
     let message = match (&args.msg, &args.data) {
         (_, Some(path)) => message::file(path, args.content_type.as_deref())?,
         (given, None) => message::json(given.as_deref().unwrap_or_default())?,
     };
+    let here = start(&args, global, component, WORKERS).await?;
+    // Whoever interrupts the run should not find its directory left behind.
+    let done = tokio::select! {
+        done = one::run(&here, message) => done,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    };
+    here.host.stop(GRACE).await;
+    output::result("this run", &done?, args.out.as_deref())
+}
+
+async fn start(
+    args: &Args,
+    global: &Global,
+    component: Vec<u8>,
+    workers: usize,
+) -> Result<Here, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
+    let limits = args.limits.all()?.and_default();
     let directory = tempfile::tempdir().map_err(|error| {
         Failure::failed(format!("cannot make a directory for the run: {error}"))
     })?;
-    let store = StoreUrl::Embedded(directory.path().join("store"));
     let options = HostOptions {
         cache_dir: directory.path().to_owned(),
-        workers: WORKERS,
+        workers,
         max_parked: MAX_PARKED,
         binary: this_binary()?,
         compile_cpu_s: CHILD_CPU_S,
@@ -73,62 +126,30 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         },
         traces: Traces::default(),
     };
-    let store = store
-        .open()
-        .await
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    let host = Host::start(store, options)?;
-    let namespace = &global.namespace();
-    let job = job(&host, namespace, component, args.function.as_ref(), message);
-    // Whoever interrupts the run should not find its directory left behind.
-    let done = tokio::select! {
-        done = job => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    let store = EmbeddedStore::options().in_memory();
+    let store = Arc::new(store.map_err(|error| failed(&error))?);
+    let host = Host::start(store.clone(), options)?;
+    let namespace = global.namespace();
+    // Whoever runs it here may grant what an admin may.
+    let deploy = (host.deployer).deploy(&namespace, component.into(), None, limits, Grant::Wider);
+    let deployed = tokio::select! {
+        deployed = deploy => deployed.map_err(|error| failed(&error))?,
+        _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
     };
-    host.stop(GRACE).await;
-    output::result("this run", &done?, args.out.as_deref())
+    let function = choose(&deployed, args.function.as_ref())?.clone();
+    Ok(Here {
+        host,
+        store,
+        namespace,
+        function,
+        _directory: directory,
+    })
 }
 
-async fn job(
-    host: &Host,
-    namespace: &Namespace,
-    component: Vec<u8>,
-    function: Option<&FunctionName>,
-    message: Payload,
-) -> Result<Payload, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
-    let deployed = host
-        .deployer
-        .deploy(
-            namespace,
-            component.into(),
-            None,
-            Limits::default(),
-            Grant::Narrower,
-        )
-        .await
-        .map_err(|error| failed(&error))?;
-    let function = choose(&deployed, function)?;
-    let request = PostRequest::new(message, vec![function.to_string()]);
-    let ids = host.intake.accept(namespace, vec![request]).await;
-    let ids = ids.map_err(|error| failed(&error))?;
-    let id = ids
-        .first()
-        .copied()
-        .ok_or_else(|| failed(&"the job has no id"))?;
-    let local = Local {
-        store: Arc::clone(&host.store),
-        namespace,
-    };
-    let ended = Display::new(1).follow(&local, id).await?;
-    if let Err(failure) = verdict(&ended) {
-        local.show_log(id).await;
-        return Err(failure);
-    }
-    match host.store.outcome(namespace, id).await {
-        Ok(Outcome::Completed(output)) => Ok(output.result),
-        Ok(_) => Err(failed(&"the result is gone")),
-        Err(error) => Err(failed(&error)),
+impl Here {
+    /// A job of the function.
+    fn request(&self, message: Payload) -> PostRequest {
+        PostRequest::new(message, vec![self.function.to_string()])
     }
 }
 
@@ -151,32 +172,4 @@ fn choose<'a>(
         }
         Some(name) => format!("the component does not offer `{name}`; it offers: {names}"),
     }))
-}
-
-/// The host in this process, as a place to look at jobs.
-struct Local<'n> {
-    store: Arc<dyn Store>,
-    namespace: &'n Namespace,
-}
-
-impl Local<'_> {
-    /// Shows what the guest logged: the cause alone seldom tells why.
-    async fn show_log(&self, id: JobId) {
-        let lines = self.store.log(self.namespace, id).await;
-        for line in lines.unwrap_or_default().lines {
-            note(&format!("log: {}", plain(&line.text)));
-        }
-    }
-}
-
-impl Jobs for Local<'_> {
-    async fn follow(&self, id: JobId, listener: &mut impl Listener) -> Result<(), Failure> {
-        let following = Following::new(Arc::clone(&self.store));
-        let follower = (following.follow(self.namespace, id, Cursor::default())).await;
-        let mut follower = follower.map_err(|error| Failure::failed(error.to_string()))?;
-        while let Some(told) = follower.next().await {
-            listener.hear(told.event)?;
-        }
-        Ok(())
-    }
 }

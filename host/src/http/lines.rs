@@ -20,6 +20,9 @@ const MAX_BYTES: usize = 1 << 20;
 /// and then; and it needs no share of the room for bodies.
 const SMALL: usize = 64 << 10;
 
+/// What programs of other systems put before the first line of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A line of a body.
 pub(super) struct Line {
     /// From 1, empty ones counted.
@@ -129,10 +132,13 @@ impl Lines {
                 return None;
             }
         };
-        let text = self.buffer.split_to(text).freeze();
+        let mut text = self.buffer.split_to(text).freeze();
         self.buffer.advance(rest);
         self.looked = 0;
         self.number += 1;
+        if self.number == 1 && text.starts_with(MARK) {
+            text.advance(MARK.len());
+        }
         let too_long = std::mem::take(&mut self.skips) || text.len() > self.longest;
         Some(Line {
             number: self.number,
@@ -198,6 +204,15 @@ mod tests {
         }
         assert_eq!(read(&[], 10).await, []);
         assert_eq!(read(&["\n", "\n"], 10).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_mark_before_the_first_line_is_none_of_it() {
+        let marked = ["\u{feff}1\n\u{feff}2\n"];
+        assert_eq!(
+            read(&marked, 10).await,
+            [some(1, "1"), some(2, "\u{feff}2")]
+        );
     }
 
     #[tokio::test]

@@ -1,21 +1,13 @@
 //! The lines of a file as a server takes them: each message in an envelope with the
 //! options of the command line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _, stdin};
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use super::super::lines::{CHUNK, Line, Lines};
 use super::super::{failure::Failure, output};
 use super::Options;
-use crate::intake::MAX_MESSAGE_BYTES;
-
-/// How much is read at once, and sent at once.
-const CHUNK: usize = 256 << 10;
+use super::track::Track;
 
 /// What stands around each message.
 pub(super) struct Form {
@@ -65,93 +57,56 @@ impl Form {
     }
 }
 
-/// A file, or stdin.
-pub(super) struct Source {
-    reader: BufReader<Box<dyn std::io::Read + Send>>,
-    /// How long it is, where that is known.
-    pub(super) bytes: Option<u64>,
-    name: String,
-}
-
-impl Source {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let from = |reader, bytes, name| Self {
-            reader: BufReader::with_capacity(CHUNK, reader),
-            bytes,
-            name,
-        };
-        if path == Path::new("-") {
-            return Ok(from(Box::new(stdin()), None, "stdin".to_owned()));
-        }
-        let name = path.display().to_string();
-        let file = File::open(path)
-            .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-        let about = file.metadata().ok().filter(|about| about.is_file());
-        Ok(from(Box::new(file), about.map(|about| about.len()), name))
-    }
-
-    /// Reads to the end, or until nobody takes any more; answers how many lines hold
-    /// no message. Such a line is sent empty, so that the server counts as we do.
-    pub(super) fn read(
-        mut self,
-        form: &Form,
-        read: &AtomicU64,
-        chunks: &mpsc::Sender<Bytes>,
-    ) -> Result<u64, Failure> {
-        let mut out = Vec::with_capacity(2 * CHUNK);
-        let (mut line, mut number, mut bad) = (Vec::new(), 0, 0);
-        while self.next(&mut line)? {
-            number += 1;
-            read.fetch_add(line.len() as u64, Ordering::Relaxed);
-            let message = line.trim_ascii();
-            if !message.is_empty() {
-                match check(message) {
-                    Ok(()) => form.put(number, message, &mut out),
-                    Err(text) => {
-                        bad += 1;
+/// Reads lines from `from` on to the end, or until nobody takes any more. One without a
+/// message is sent empty, so that the server counts as we do.
+pub(super) fn read(
+    mut lines: Lines,
+    from: u64,
+    form: &Form,
+    track: &Track,
+    chunks: &mpsc::Sender<Bytes>,
+) -> Result<(), Failure> {
+    lines.skip(from - 1)?;
+    track.read_to(from - 1);
+    let mut out = Vec::with_capacity(2 * CHUNK);
+    loop {
+        match lines.next()? {
+            None => break,
+            Some((number, line)) => {
+                match line {
+                    Line::Blank => {}
+                    Line::Message(message) => {
+                        form.put(number, message, &mut out);
+                        track.sends(number);
+                    }
+                    Line::Bad(text) => {
+                        track.found_bad();
                         output::note(&format!("line {number}: {text}"));
                     }
                 }
-            }
-            out.push(b'\n');
-            // Nothing more is there yet: what is, goes.
-            if out.len() >= CHUNK || self.reader.buffer().is_empty() {
-                let full = std::mem::replace(&mut out, Vec::with_capacity(2 * CHUNK));
-                if chunks.blocking_send(full.into()).is_err() {
-                    return Ok(bad);
-                }
+                track.read_to(number);
+                out.push(b'\n');
             }
         }
-        Ok(bad)
-    }
-
-    /// Reads a line, of which no more is kept than a message may have.
-    fn next(&mut self, line: &mut Vec<u8>) -> Result<bool, Failure> {
-        line.clear();
-        let most = MAX_MESSAGE_BYTES as u64 + 2;
-        let failed = |error, name: &str| Failure::failed(format!("cannot read {name}: {error}"));
-        let taken = (self.reader.by_ref().take(most)).read_until(b'\n', line);
-        let taken = taken.map_err(|error| failed(error, &self.name))?;
-        if taken as u64 == most && !line.ends_with(b"\n") {
-            self.reader
-                .skip_until(b'\n')
-                .map_err(|error| failed(error, &self.name))?;
+        // Nothing more is there yet: what is, goes.
+        if (out.len() >= CHUNK || lines.is_dry()) && !send(&mut out, chunks) {
+            break;
         }
-        Ok(taken > 0)
     }
+    Ok(())
 }
 
-fn check(message: &[u8]) -> Result<(), String> {
-    if message.len() > MAX_MESSAGE_BYTES {
-        return Err(format!(
-            "a message may have at most {MAX_MESSAGE_BYTES} bytes; store large inputs as data and post their key"
-        ));
+/// Sends what there is, a large message in pieces, so that few of them wait; answers
+/// whether anybody takes it.
+fn send(out: &mut Vec<u8>, chunks: &mpsc::Sender<Bytes>) -> bool {
+    let mut full: Bytes = std::mem::replace(out, Vec::with_capacity(2 * CHUNK)).into();
+    while !full.is_empty() {
+        let piece = full.split_to(full.len().min(2 * CHUNK));
+        if chunks.blocking_send(piece).is_err() {
+            return false;
+        }
     }
-    serde_json::from_slice::<&RawValue>(message)
-        .map(drop)
-        .map_err(|error| {
-            format!("not JSON: {error}; each line is a message, and a text needs its quotes")
-        })
+    true
 }
 
 #[cfg(test)]
@@ -173,34 +128,37 @@ mod tests {
         }
     }
 
-    fn sent(text: &str, form: &Form) -> (String, u64) {
-        let bytes = text.as_bytes().to_vec();
-        let source = Source {
-            reader: BufReader::new(Box::new(std::io::Cursor::new(bytes))),
-            bytes: None,
-            name: "a test".to_owned(),
-        };
+    fn sent_from(from: u64, text: &str, form: &Form) -> (String, u64) {
         let (chunks, mut sent) = mpsc::channel(16);
-        let bad = source.read(form, &AtomicU64::new(0), &chunks).unwrap();
+        let track = Track::default();
+        read(Lines::of_text(text), from, form, &track, &chunks).unwrap();
         drop(chunks);
         let mut all = String::new();
         while let Some(chunk) = sent.blocking_recv() {
             all.push_str(str::from_utf8(&chunk).unwrap());
         }
-        (all, bad)
+        (all, track.bad())
+    }
+
+    fn sent(text: &str, form: &Form) -> (String, u64) {
+        sent_from(1, text, form)
     }
 
     #[test]
     fn each_line_becomes_an_envelope_and_keeps_its_number() {
         let form = Form::new(&["f".to_owned()], &options(Some("a\"b"))).unwrap();
-        let (sent, bad) = sent(" [1, 2]\r\n\nnope\n3 4\n\"last\"", &form);
-        let lines: Vec<_> = sent.split('\n').collect();
+        let text = " [1, 2]\r\n\nnope\n3 4\n\"last\"";
+        let (all, bad) = sent(text, &form);
+        let lines: Vec<_> = all.split('\n').collect();
         let envelope = |msg: Value, line| json!({"delay_ms": 5, "functions": ["f"], "msg": msg, "idempotency_key": format!("a\"b:{line}")});
         let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
         assert_eq!(read(lines[0]), envelope(json!([1, 2]), 1));
         assert_eq!(lines[1..4], ["", "", ""]);
         assert_eq!(read(lines[4]), envelope(json!("last"), 5));
         assert_eq!(bad, 2);
+        let (rest, bad) = sent_from(4, text, &form);
+        assert_eq!(rest, format!("\n{}\n", lines[4]), "the same from there on");
+        assert_eq!(bad, 1);
     }
 
     #[test]
