@@ -35,6 +35,7 @@ mod dead_letter;
 mod deploying;
 mod durability;
 mod holding;
+mod in_memory;
 mod leases;
 mod listing;
 mod model;

@@ -43,6 +43,16 @@ impl World {
         world
     }
 
+    /// A store that is open, and cannot be opened again.
+    pub(crate) fn of(store: Arc<dyn Store>, lease: Duration) -> Self {
+        Self {
+            store: Some(store),
+            backend: Backend::embedded(),
+            lease,
+            hosts: Mutex::default(),
+        }
+    }
+
     /// Another store of the same kind, with nothing in it.
     pub(crate) async fn fresh(&self) -> Self {
         Self::new(self.backend.fresh(), self.lease).await

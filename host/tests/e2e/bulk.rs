@@ -264,11 +264,13 @@ async fn a_redis_that_fills_up_on_the_way_ends_a_file_with_what_was_queued() {
     }
     let posted = post(&server, &["--file", "-", "-f", "multiply"], &lines).await;
     assert_eq!(posted.code, Some(1));
-    for word in ["maxmemory", "were queued, and the rest was not"] {
+    for word in ["maxmemory", "the server takes no more"] {
         assert!(posted.err.contains(word), "{word}: {}", posted.err);
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let posted_there = server.json("/queue").await["posted"].as_u64().unwrap();
     assert_eq!(posted.out.lines().count() as u64, posted_there);
     assert!(posted_there > 0 && posted_there < 100_000);
+    let next = format!("--from-line {}", posted_there + 1);
+    assert!(posted.err.contains(&next), "{next}: {}", posted.err);
 }

@@ -48,19 +48,27 @@ impl Action for Forget {
         let Some(namespace) = writer.index.number(&self.namespace) else {
             return Ok(Vec::new());
         };
-        let mut next = self.ids.clone();
+        let mut next = Vec::new();
+        for (first, last) in runs(&self.ids) {
+            let keys = Key::new(namespace, first).zip(Key::new(namespace, last));
+            let Some((first_key, last_key)) = keys else {
+                continue;
+            };
+            if !writer.forget_plain(first_key, last_key)? {
+                next.extend((first.0..=last.0).map(JobId));
+            }
+        }
         let mut left = Vec::new();
         for _ in 0..FORGOTTEN_AT_ONCE {
             let Some(id) = next.pop() else { break };
             let Some(key) = Key::new(namespace, id) else {
                 continue;
             };
-            let mut is_open = writer.statement("SELECT 1 FROM open WHERE key = ?")?;
-            if is_open.exists([key.row()])? {
+            let is_open = "SELECT 1 FROM open WHERE key = ?";
+            if writer.statement(is_open)?.exists([key.row()])? {
                 left.push(id);
                 continue;
             }
-            drop(is_open);
             next.extend(children(&writer.db, key, JobId(0), usize::MAX)?);
             writer.forget_ended(namespace, key)?;
         }
@@ -69,7 +77,39 @@ impl Action for Forget {
     }
 }
 
+/// The first and the last of ids that follow each other.
+fn runs(ids: &[JobId]) -> Vec<(JobId, JobId)> {
+    let mut ids: Vec<_> = ids.to_vec();
+    ids.sort_unstable();
+    let runs = ids.chunk_by(|one, next| next.0 <= one.0.saturating_add(1));
+    let ends = runs.filter_map(|run| run.first().copied().zip(run.last().copied()));
+    ends.collect()
+}
+
 impl Writer {
+    /// Forgets jobs that follow each other, if they have all ended, none of them has posted
+    /// any, and none has an idempotency key; answers whether it did.
+    fn forget_plain(&mut self, first: Key, last: Key) -> Result<bool> {
+        for needs_care in [
+            "SELECT 1 FROM open WHERE key BETWEEN ? AND ? LIMIT 1",
+            "SELECT 1 FROM broods WHERE parent BETWEEN ? AND ? LIMIT 1",
+            "SELECT 1 FROM keys WHERE ? <= ? LIMIT 1",
+        ] {
+            let keys = [first.row(), last.row()];
+            if self.statement(needs_care)?.exists(keys)? {
+                return Ok(false);
+            }
+        }
+        for delete in [
+            "DELETE FROM posted WHERE key BETWEEN ? AND ?",
+            "DELETE FROM ended WHERE key BETWEEN ? AND ?",
+            "DELETE FROM callbacks WHERE key BETWEEN ? AND ?",
+        ] {
+            self.statement(delete)?.execute([first.row(), last.row()])?;
+        }
+        Ok(true)
+    }
+
     fn forget_ended(&mut self, namespace: u32, key: Key) -> Result<()> {
         let head = self
             .statement("DELETE FROM posted WHERE key = ? RETURNING head")?
@@ -91,5 +131,18 @@ impl Writer {
             self.statement(delete)?.execute([key.row()])?;
         }
         self.forget_children(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_follow_each_other_are_one_run() {
+        let ids: Vec<_> = [7, 3, 1, 2, 2, 9, 8].map(JobId).into();
+        let found: Vec<_> = runs(&ids).iter().map(|(a, b)| (a.0, b.0)).collect();
+        assert_eq!(found, [(1, 3), (7, 9)]);
+        assert!(runs(&[]).is_empty());
     }
 }

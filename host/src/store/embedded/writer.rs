@@ -282,6 +282,8 @@ impl Writer {
     /// With or without an fsync at the end of a transaction. Without, the kernel
     /// has the data, and a later fsync covers it.
     fn sync_on_commit(&mut self, syncs: bool) -> Result<()> {
+        // In memory there is nothing to sync.
+        let syncs = syncs && self.db.path().is_some_and(|path| !path.is_empty());
         if self.syncs != Some(syncs) {
             let mode = if syncs { "FULL" } else { "NORMAL" };
             self.db.pragma_update(None, "synchronous", mode)?;

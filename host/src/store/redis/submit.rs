@@ -27,8 +27,17 @@ pub(super) async fn accept_all(
         return Ok(Vec::new());
     }
     let has_parent = first.is_some_and(|job| job.parent.is_some());
-    let mut to_send = command(link, namespace, first, if has_parent { 5 } else { 4 });
+    let width = match has_parent {
+        true => 5,
+        false if jobs.iter().all(is_plain) => 1,
+        false => 4,
+    };
+    let mut to_send = command(link, namespace, first, width);
     for job in jobs {
+        if width == 1 {
+            to_send.arg(encode_job(job)?);
+            continue;
+        }
         add_job(&mut to_send, job)?;
         if has_parent {
             let key = job.child_key.as_ref();
@@ -59,6 +68,11 @@ pub(super) fn command(
         .arg(tree.map_or(0, |(_, limit)| limit))
         .arg(width);
     command
+}
+
+/// Whether nothing is to be known of a job, to accept it, but its record.
+fn is_plain(job: &NewJob) -> bool {
+    job.delay_ms == 0 && job.idempotency_key.is_none()
 }
 
 /// Adds a job to a command that accepts jobs.

@@ -6,8 +6,9 @@
 -- ARGV[4]  the id of the job that posts them, or ''
 -- ARGV[5]  the root of their tree, or ''
 -- ARGV[6]  how many jobs that may have
--- ARGV[7]  how many values each job has, 4, 5 or 7:
---   rank; delay in ms; idempotency key or ''; record (rank, head, message);
+-- ARGV[7]  how many values each job has, 1, 4, 5 or 7:
+--   1: record (rank, head, message), of a job that is due and has no key and no parent;
+--   else rank; delay in ms; idempotency key or ''; record;
 --   of a job that has a parent: its key among the parent's posts, or '';
 --   of a job of another store: where it came from; the number of its last attempt
 --   or ''; its past attempts
@@ -62,7 +63,27 @@ local function remember(key, id)
   r = r + 2
 end
 
-for i = 8, #ARGV, width do
+-- Most of all jobs are plain, and come by the million: each step counts.
+local lanes = {}
+if width == 1 then
+  for i = 8, #ARGV do
+    local record = ARGV[i]
+    last = last + 1
+    local id, rank = string.format('%d', last), string.sub(record, 1, 2)
+    records[r + 1], records[r + 2] = prefix .. id, at .. record
+    r = r + 2
+    local lane = lanes[rank]
+    if not lane then
+      lane = { n = 0 }
+      lanes[rank] = lane
+    end
+    lane[lane.n + 1], lane[lane.n + 2] = id, id .. ':' .. rank
+    lane.n = lane.n + 2
+  end
+  n = last - before
+end
+
+for i = 8, width > 1 and #ARGV or 0, width do
   local key = ARGV[i + 2] ~= '' and N .. 'u:' .. ARGV[i + 2]
   local origin = width == 7 and N .. 'o:' .. ARGV[i + 4]
   local name = K and ARGV[i + 4]
@@ -120,6 +141,12 @@ if r > 0 then
   many('ZADD', K, children)
   if tree and last > before then
     call('HSET', N .. 'trees', root, tree + last - before)
+  end
+  for rank, lane in pairs(lanes) do
+    many('ZADD', N .. 'q' .. string.sub(rank, 1, 1), lane)
+  end
+  if width == 1 then
+    activate(ns)
   end
   enqueue(ns, ready)
   delay(ns, later)
