@@ -37,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Run jobs here, without a server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep run multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 3}'\n  skep run thumbnail.wasm --data photo.jpg --out small.png\n  skep run multiply.wasm --function multiply --jobs messages.jsonl --parallel 8 > results.jsonl\n\nWith --jobs, each line of the output is a JSON object with line, state (completed, failed, cancelled,\nor refused, if the line was no message for the function) and, as far as there is one, short_result,\nresult with content_type, or result_base64 if it is not JSON, cause, or problem. The exit code is 1\nif any of them did not complete. All have the limits that a server grants, unless --limit says else."
+    after_help = "Examples:\n  skep run multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 3}'\n  skep run thumbnail.wasm --data photo.jpg --out small.png\n  skep run multiply.wasm --function multiply --jobs messages.jsonl --parallel 8 > results.jsonl\n\nWith --jobs, each line of the output is a JSON object: its line and state (completed,\nfailed, cancelled; refused if the line was no message for the function) and, as far as\nthere is one, short_result, result with content_type, or result_base64 where that is not\nJSON, cause, or problem. The exit code is 1 if any of them did not complete. All have the\nlimits that a server grants, unless --limit says else."
 )]
 pub(super) struct Args {
     /// The component, a .wasm file built against wit/

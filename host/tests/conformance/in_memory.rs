@@ -1,5 +1,5 @@
 //! The built-in store without a directory, for runs without a server: it is read by way of
-//! its writer, and forgets what has ended.
+//! its writer, and discards what has ended.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ fn ids(ids: impl IntoIterator<Item = u64>) -> Vec<JobId> {
     ids.into_iter().map(JobId).collect()
 }
 
-/// Forgets jobs, and answers which are left.
-async fn forget(store: &EmbeddedStore, some: impl IntoIterator<Item = u64>) -> Vec<u64> {
-    let left = store.forget(&ns(), ids(some)).await.expect("forget");
+/// Discards jobs, and answers which are left.
+async fn discard(store: &EmbeddedStore, some: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    let left = store.discard(&ns(), ids(some)).await.expect("discard");
     let mut left: Vec<_> = left.iter().map(|id| id.0).collect();
     left.sort_unstable();
     left
@@ -65,7 +65,7 @@ async fn it_does_what_one_in_a_directory_does() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_forgotten_and_what_has_not_is_left() {
+async fn what_has_ended_is_discarded_and_what_has_not_is_left() {
     let (world, store) = store();
     world.submit_some(5_000).await;
     let host = world.host().await;
@@ -75,7 +75,7 @@ async fn what_has_ended_is_forgotten_and_what_has_not_is_left() {
         .map(|claim| done(claim, completed("x")))
         .collect();
     world.cycle(host, ends, 0).await;
-    assert_eq!(forget(&store, 1..=4_000).await, [0; 0]);
+    assert_eq!(discard(&store, 1..=4_000).await, [0; 0]);
     assert_eq!(
         outcomes(&store, [1, 4_000]).await,
         [Outcome::Unknown, Outcome::Unknown]
@@ -84,10 +84,10 @@ async fn what_has_ended_is_forgotten_and_what_has_not_is_left() {
         outcomes(&store, [4_001]).await,
         [Outcome::Completed(output("x"))]
     );
-    let mut left = forget(&store, 4_001..=5_000).await;
+    let mut left = discard(&store, 4_001..=5_000).await;
     while left != [5_000] {
         assert!(left.contains(&5_000), "it has not ended");
-        left = forget(&store, left).await;
+        left = discard(&store, left).await;
     }
     assert_eq!(world.job(5_000).await.state, State::Queued);
     assert_eq!(world.claim_ids(host, 10).await, [5_000]);
@@ -96,15 +96,15 @@ async fn what_has_ended_is_forgotten_and_what_has_not_is_left() {
     // Others are not meant.
     assert_eq!(
         store
-            .forget(&namespace("other"), ids([5_000]))
+            .discard(&namespace("other"), ids([5_000]))
             .await
-            .expect("forget"),
+            .expect("discard"),
         []
     );
 }
 
 #[tokio::test]
-async fn a_job_is_forgotten_with_those_that_it_posted() {
+async fn a_job_is_discarded_with_those_that_it_posted() {
     let (world, store) = store();
     let mut keyed = job("1");
     keyed.idempotency_key = Some("k".into());
@@ -118,7 +118,7 @@ async fn a_job_is_forgotten_with_those_that_it_posted() {
     let first = world.claim(host, 1).await.remove(0);
     world.finish(host, &first, completed("a")).await;
     world.finish(host, &parent, completed("1")).await;
-    assert_eq!(forget(&store, [1]).await, [3], "it waits");
+    assert_eq!(discard(&store, [1]).await, [3], "it waits");
     assert_eq!(
         outcomes(&store, 1..=3).await,
         [Outcome::Unknown, Outcome::Unknown, Outcome::Open]
@@ -126,6 +126,6 @@ async fn a_job_is_forgotten_with_those_that_it_posted() {
     assert_eq!(world.submit(vec![keyed]).await, [4], "the key is free");
     let second = world.claim(host, 1).await.remove(0);
     world.finish(host, &second, completed("b")).await;
-    assert_eq!(forget(&store, [3]).await, [0; 0]);
+    assert_eq!(discard(&store, [3]).await, [0; 0]);
     assert_eq!(outcomes(&store, [3]).await, [Outcome::Unknown]);
 }

@@ -52,7 +52,7 @@ struct Many<'h> {
     window: VecDeque<Entry>,
     /// What the messages in the window have.
     bytes: usize,
-    /// Jobs that were printed, and may be forgotten.
+    /// Jobs that were printed, and may be discarded.
     printed: Vec<JobId>,
     meter: Meter,
     completed: u64,
@@ -256,18 +256,18 @@ impl Many<'_> {
             }
             self.meter.aside(|| output::lines(&text))?;
             self.meter.show(self.completed + self.failed);
-            self.forget().await?;
+            self.discard().await?;
         }
         Ok(first_open)
     }
 
-    /// Lets the store forget what was printed: it holds what is in the window.
-    async fn forget(&mut self) -> Result<(), Failure> {
+    /// Lets the store discard what was printed: it holds what is in the window.
+    async fn discard(&mut self) -> Result<(), Failure> {
         if self.printed.len() >= AT_ONCE {
             let printed = std::mem::take(&mut self.printed);
             let (store, namespace) = (&self.here.store, &self.here.namespace);
             // Jobs that they posted and did not wait for are to come.
-            self.printed = store.forget(namespace, printed).await.map_err(broken)?;
+            self.printed = store.discard(namespace, printed).await.map_err(broken)?;
         }
         Ok(())
     }

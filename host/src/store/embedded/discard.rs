@@ -1,4 +1,4 @@
-//! Forgets jobs that have ended, with those that they posted: for a store that keeps no
+//! Discards jobs that have ended, with those that they posted: for a store that keeps no
 //! record, since whoever ran the jobs has had what came of them.
 
 use rusqlite::params;
@@ -13,12 +13,12 @@ use super::committer::Action;
 use super::key::Key;
 use super::writer::Writer;
 
-/// How many jobs one transaction forgets: some ms of the writer's time, between which
+/// How many jobs one transaction discards: some ms of the writer's time, between which
 /// others get their turn.
-const FORGOTTEN_AT_ONCE: usize = 1024;
+const DISCARDED_AT_ONCE: usize = 1024;
 
-/// See [`EmbeddedStore::forget`].
-struct Forget {
+/// See [`EmbeddedStore::discard`].
+struct Discard {
     namespace: Namespace,
     ids: Vec<JobId>,
 }
@@ -31,13 +31,13 @@ impl EmbeddedStore {
     /// # Errors
     ///
     /// `Unavailable` when the store does not work any more.
-    pub async fn forget(&self, namespace: &Namespace, ids: Vec<JobId>) -> Result<Vec<JobId>> {
+    pub async fn discard(&self, namespace: &Namespace, ids: Vec<JobId>) -> Result<Vec<JobId>> {
         let namespace = namespace.clone();
-        self.write(Forget { namespace, ids }).await
+        self.write(Discard { namespace, ids }).await
     }
 }
 
-impl Action for Forget {
+impl Action for Discard {
     type Answer = Vec<JobId>;
 
     fn is_durable(&self) -> bool {
@@ -54,12 +54,12 @@ impl Action for Forget {
             let Some((first_key, last_key)) = keys else {
                 continue;
             };
-            if !writer.forget_plain(first_key, last_key)? {
+            if !writer.discard_plain(first_key, last_key)? {
                 next.extend((first.0..=last.0).map(JobId));
             }
         }
         let mut left = Vec::new();
-        for _ in 0..FORGOTTEN_AT_ONCE {
+        for _ in 0..DISCARDED_AT_ONCE {
             let Some(id) = next.pop() else { break };
             let Some(key) = Key::new(namespace, id) else {
                 continue;
@@ -70,7 +70,7 @@ impl Action for Forget {
                 continue;
             }
             next.extend(children(&writer.db, key, JobId(0), usize::MAX)?);
-            writer.forget_ended(namespace, key)?;
+            writer.discard_ended(namespace, key)?;
         }
         left.extend(next);
         Ok(left)
@@ -87,9 +87,9 @@ fn runs(ids: &[JobId]) -> Vec<(JobId, JobId)> {
 }
 
 impl Writer {
-    /// Forgets jobs that follow each other, if they have all ended, none of them has posted
+    /// Discards jobs that follow each other, if they have all ended, none of them has posted
     /// any, and none has an idempotency key; answers whether it did.
-    fn forget_plain(&mut self, first: Key, last: Key) -> Result<bool> {
+    fn discard_plain(&mut self, first: Key, last: Key) -> Result<bool> {
         for needs_care in [
             "SELECT 1 FROM open WHERE key BETWEEN ? AND ? LIMIT 1",
             "SELECT 1 FROM broods WHERE parent BETWEEN ? AND ? LIMIT 1",
@@ -110,7 +110,7 @@ impl Writer {
         Ok(true)
     }
 
-    fn forget_ended(&mut self, namespace: u32, key: Key) -> Result<()> {
+    fn discard_ended(&mut self, namespace: u32, key: Key) -> Result<()> {
         let head = self
             .statement("DELETE FROM posted WHERE key = ? RETURNING head")?
             .query_map([key.row()], |row| row.get::<_, Vec<u8>>(0))?
