@@ -29,8 +29,6 @@ struct Look {
     at: Instant,
     at_ms: u64,
     status: QueueStatus,
-    /// When the job became due that has waited longest, if the server tells.
-    oldest_ms: Option<u64>,
     all: Map<String, Value>,
 }
 
@@ -106,7 +104,6 @@ async fn look(client: &Client) -> Result<Look, Failure> {
         at: Instant::now(),
         at_ms: now_ms(),
         status,
-        oldest_ms: all.get("oldest_queued_at_ms").and_then(Value::as_u64),
         all,
     })
 }
@@ -217,17 +214,13 @@ impl Screen {
 
 /// A row for each number, none wider than a narrow terminal.
 fn rows(look: &Look, rates: &Rates) -> String {
-    let mut rows = queue_text(&look.status);
-    rows.push_str(&format!(
-        "Posted/s: {:.1}\nEnded/s: {:.1}\nEmpty in: {}",
+    let rows = queue_text(&look.status, look.at_ms);
+    format!(
+        "{rows}Posted/s: {:.1}\nEnded/s: {:.1}\nEmpty in: {}",
         rates.posted_per_s,
         rates.ended_per_s,
         empty_in(rates)
-    ));
-    if let Some(age) = age(look) {
-        rows.push_str(&format!("\nOldest: {}", FormattedDuration(age)));
-    }
-    rows
+    )
 }
 
 fn line(look: &Look, rates: &Rates) -> String {
@@ -278,7 +271,7 @@ fn empty_in(rates: &Rates) -> String {
 
 /// How long the oldest job has waited; clocks of two machines may differ.
 fn age(look: &Look) -> Option<Duration> {
-    let age_ms = look.at_ms.saturating_sub(look.oldest_ms?);
+    let age_ms = look.at_ms.saturating_sub(look.status.oldest_queued_at_ms?);
     Some(Duration::from_millis(age_ms))
 }
 
@@ -297,7 +290,6 @@ mod tests {
             at: begun + Duration::from_secs(second),
             at_ms: 1_000 * second,
             status,
-            oldest_ms: None,
             all,
         }
     }
@@ -347,7 +339,7 @@ mod tests {
             status.posted = 5_000_000;
             status.completed = 4_999_999;
         });
-        look.oldest_ms = Some(0);
+        look.status.oldest_queued_at_ms = Some(0);
         let rates = Rates {
             posted_per_s: 123_456.7,
             ended_per_s: 123_456.7,
@@ -356,10 +348,8 @@ mod tests {
         let rows = rows(&look, &rates);
         let long: Vec<_> = rows.lines().filter(|row| row.len() > 24).collect();
         assert!(long.is_empty(), "{long:?}");
-        assert!(
-            rows.ends_with("Empty in: 23:59:59\nOldest: 00:00:01"),
-            "{rows}"
-        );
+        assert!(rows.contains("Oldest waits: 1.0 s"), "{rows}");
+        assert!(rows.ends_with("Empty in: 23:59:59"), "{rows}");
         let object = object(&look, &rates);
         assert_eq!(object["empty_in_s"], 86_399);
         assert_eq!(object["posted"], 5_000_000);

@@ -39,6 +39,11 @@ impl Ids {
         self.ranges.first().map(|range| JobId(range.start))
     }
 
+    /// All of them, the smallest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = JobId> {
+        self.ranges.iter().flat_map(Clone::clone).map(JobId)
+    }
+
     /// Takes the smallest id out.
     pub(super) fn pop_first(&mut self) -> Option<JobId> {
         let first = self.first()?;

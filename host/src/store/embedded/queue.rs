@@ -160,12 +160,8 @@ impl Queue {
     /// The first jobs of each priority that wait and are due, up to `n` of each.
     pub(super) fn first(&self, n: usize) -> Vec<JobId> {
         let lane = |l: &Lane| {
-            l.named
-                .iter()
-                .take(n)
-                .chain(l.unnamed.iter().take(n))
-                .copied()
-                .collect::<Vec<_>>()
+            let unnamed = l.unnamed.iter().take(n);
+            l.named.iter().take(n).chain(unnamed).collect::<Vec<_>>()
         };
         let mut first: Vec<_> = self.lanes.iter().flat_map(lane).collect();
         first.extend(self.gates.first(n));
