@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 use skep::job::{CauseKind, JobId, JobRecord, Namespace, State};
-use skep::store::{Store, StoreError};
+use skep::store::{JobFilter, Store, StoreError};
 use skep_testkit::RedisServer;
 
 use crate::hosts::LEASE;
@@ -24,6 +24,8 @@ const PREFIX: &str = "{skep}:";
 pub(crate) struct Runs {
     pub(crate) lost_attempts: usize,
     pub(crate) run_again: usize,
+    /// Attempts that a person asked for.
+    pub(crate) requeued: u32,
 }
 
 /// Posted = finished.
@@ -72,6 +74,7 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
     let mut runs = Runs {
         lost_attempts: 0,
         run_again: 0,
+        requeued: 0,
     };
     let mut ended = BTreeMap::new();
     let mut descendants = 0;
@@ -88,10 +91,22 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
                 (attempt.cause.as_ref()).is_some_and(|c| c.kind == CauseKind::HostLost)
             })
             .count();
+        let trapped = (record.attempts.iter())
+            .filter(|attempt| (attempt.cause.as_ref()).is_some_and(|c| c.kind == CauseKind::Trap))
+            .count();
+        runs.requeued += u32::try_from(trapped).unwrap().saturating_sub(1);
         runs.lost_attempts += lost;
         runs.run_again += usize::from(lost > 0);
         *ended.entry(format!("{:?}", record.state)).or_insert(0) += 1;
     }
+    assert!(runs.requeued > 0, "nobody let a job run again");
+    lists(
+        store,
+        &ns,
+        posted.len() as u64 + descendants,
+        ended.get("Failed"),
+    )
+    .await;
     // A job that ended twice would be counted twice.
     let status = store.status(&ns).await.unwrap();
     let mut of = |state: State| ended.remove(&format!("{state:?}")).unwrap_or(0);
@@ -113,6 +128,29 @@ pub(crate) async fn jobs(store: &Arc<dyn Store>, posted: &Posted) -> Runs {
     ];
     assert_eq!(left, [0; 5], "left over");
     runs
+}
+
+/// A list has each job once, and the dead letter all that failed.
+async fn lists(store: &Arc<dyn Store>, ns: &Namespace, jobs: u64, failed: Option<&u64>) {
+    let all = JobFilter::default();
+    for (filter, expected) in [
+        (all.clone(), jobs),
+        (all.dead(), failed.copied().unwrap_or(0)),
+    ] {
+        let filter = Arc::new(filter);
+        let (mut ids, mut before) = (BTreeSet::new(), None);
+        loop {
+            let page = store.list(ns, &filter, before, 100).await.unwrap();
+            for job in page.jobs {
+                assert!(ids.insert(job.id), "job {} is listed twice", job.id);
+            }
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(ids.len() as u64, expected, "{filter:?}");
+    }
 }
 
 /// How many descendants a job has, each of which has completed.

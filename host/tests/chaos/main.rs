@@ -86,12 +86,13 @@ async fn whatever_breaks_each_job_ends_once_and_as_it_should() {
     let keys = audit::keys(&server, &posted);
     weather.assert_nobody_panicked();
     println!(
-        "chaos: {} jobs in {:.0} s; {}; {} attempts lost with their host, {} jobs run again; {keys} keys explained",
+        "chaos: {} jobs in {:.0} s; {}; {} attempts lost with their host, {} jobs run again, {} times since a person said so; {keys} keys explained",
         posted.len(),
         begun.elapsed().as_secs_f64(),
         weather.figures(),
         runs.lost_attempts,
         runs.run_again,
+        runs.requeued,
     );
     drop(keep_logs);
 }

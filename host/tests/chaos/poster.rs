@@ -1,5 +1,6 @@
 //! A client that does not give up: every post has an idempotency key and is repeated,
-//! at whichever host, until it is answered.
+//! at whichever host, until it is answered. Beside it, a person who lets what trapped run
+//! again, now and then.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
-use tokio::task::JoinSet;
+use serde_json::{Value, json};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cases::Case;
 
@@ -26,12 +28,16 @@ const ENOUGH: u64 = 150;
 /// Every so many cases a job is posted again, as if its answer had been lost.
 const TWICE: u64 = 7;
 
+/// How long a person looks at the dead letter, in ms, at most.
+const REQUEUED_AFTER_MS: u64 = 1_500;
+
 /// What was posted, by the job's id.
 pub(crate) type Posted = BTreeMap<u64, Case>;
 
 pub(crate) struct Poster {
     shared: Arc<Shared>,
     clients: JoinSet<Vec<(u64, Case)>>,
+    person: JoinHandle<()>,
 }
 
 struct Shared {
@@ -58,7 +64,13 @@ impl Poster {
         let clients = (0..CLIENTS)
             .map(|n| shared.clone().post_all(fastrand::Rng::with_seed(seed ^ n)))
             .collect();
-        Self { shared, clients }
+        let dice = fastrand::Rng::with_seed(seed ^ CLIENTS);
+        let person = tokio::spawn(shared.clone().requeue(dice));
+        Self {
+            shared,
+            clients,
+            person,
+        }
     }
 
     /// Ends it, once everything that was begun is answered.
@@ -69,6 +81,7 @@ impl Poster {
             let refusal = self.shared.refusal.lock().unwrap();
             panic!("a poster gets no answer but: {refusal}");
         });
+        self.person.await.unwrap();
         let posted = posted.concat();
         let count = posted.len();
         let posted: Posted = posted.into_iter().collect();
@@ -103,6 +116,22 @@ impl Shared {
             posted.push((id, case));
         }
         posted
+    }
+
+    /// Lets jobs run again that trapped, and will trap again.
+    async fn requeue(self: Arc<Self>, mut dice: fastrand::Rng) {
+        while !self.stop.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(dice.u64(..REQUEUED_AFTER_MS))).await;
+            let trapped = Some(json!({"cause": "trap"}).to_string());
+            let requeued = self.ask(Method::POST, "/dead/requeue", trapped, &mut dice);
+            requeued.await.parse::<u64>().expect("a number");
+            let path = "/dead?cause=trap&limit=1000";
+            let dead = self.ask(Method::GET, path, None, &mut dice).await;
+            let dead: Value = serde_json::from_str(&dead).expect("a list");
+            for job in dead["jobs"].as_array().unwrap() {
+                assert_eq!(job["state"], "failed", "{job}");
+            }
+        }
     }
 
     async fn post(&self, case: &Case, dice: &mut fastrand::Rng) -> u64 {

@@ -57,6 +57,11 @@ async fn what_is_done_and_what_is_denied_is_noted_and_nothing_can_be_forged() {
     ask(Method::GET, "/jobs/1").await.expect(200);
     ask(Method::DELETE, "/jobs/1").await.expect(200);
     ask(Method::DELETE, "/jobs/1").await.expect(409);
+    ask(Method::POST, "/jobs/1/retry").await.expect(200);
+    ask(Method::POST, "/dead/requeue").await.expect(200);
+    ask(Method::DELETE, "/dead").await.expect(200);
+    let rollback = "/functions/multiply/rollback";
+    ask(Method::POST, rollback).await.expect(404);
     ask(Method::DELETE, "/functions/divide").await.expect(204);
     let forged = "/functions/x%0a%7B%22action%22:%22forged%22%7D%1b%5b2J";
     ask(Method::DELETE, forged).await.expect(404);
@@ -85,10 +90,15 @@ async fn what_is_done_and_what_is_denied_is_noted_and_nothing_can_be_forged() {
     let made_id = made[5..17].to_owned();
     let created = format!("{made_id} for default: post, read");
     let revoked = format!("/tokens/{reader}");
-    let expected: [[&str; 4]; 9] = [
+    let none = "0 jobs of the dead letter";
+    let expected: [[&str; 4]; 13] = [
         ["deploy", deployed, "done", &admin],
         ["cancel", "/jobs/1", "done", &admin],
         ["cancel", "/jobs/1", "failed", &admin],
+        ["retry", "/jobs/1/retry", "done", &admin],
+        ["requeue", none, "done", &admin],
+        ["delete dead", none, "done", &admin],
+        ["rollback", rollback, "failed", &admin],
         ["undeploy", "/functions/divide", "done", &admin],
         ["undeploy", forged, "failed", &admin],
         ["purge", "/queue/purge", "done", &admin],
