@@ -1,6 +1,7 @@
 //! The dead letter as a whole: what its jobs died of, and letting many of them run again
 //! or go. `GET /dead` is a list ([`lists`](super::lists)).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use axum::Json;
@@ -65,7 +66,7 @@ pub(super) async fn causes(
         }
     }
     let mut causes: Vec<_> = causes.into_iter().collect();
-    causes.sort_by(|(_, a), (_, b)| b.count.cmp(&a.count));
+    causes.sort_by_key(|(_, died)| Reverse(died.count));
     let causes: Vec<_> = (causes.into_iter())
         .map(|((function, cause), died)| CauseView {
             function,

@@ -323,6 +323,8 @@ impl Writer {
         for delete in [
             "DELETE FROM open WHERE key = ?",
             "DELETE FROM posted WHERE key = ?",
+            // One that ran before, and was to run again, may have a row.
+            "DELETE FROM callbacks WHERE key = ?",
         ] {
             self.statement(delete)?.execute([key.row()])?;
         }

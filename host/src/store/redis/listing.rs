@@ -1,5 +1,7 @@
 //! Lists of jobs: a script finds them, and what to make of each is decided here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::job::{JobId, JobRecord, Namespace};
@@ -13,14 +15,23 @@ use super::reply::Reply;
 use super::script;
 
 /// How many jobs one page looks at: two milliseconds of Redis's time.
-const LOOKED_AT: usize = 500;
+const LOOKED_AT: usize = 256;
 
 /// How many bytes it reads of them, unless the first job alone has more.
 const READ_BYTES: usize = 2 << 20;
 
-/// How many ids it passes by of which there is no job, or one of another time: two more.
-/// A hundred that are missing one after the other count as ten.
-const PASSED_BY: usize = 3_000;
+/// How many ids it looks at to pass by those of no job, or of one of another time: a few
+/// more. A hundred that are gone one after the other count as eleven.
+const PASSED_BY: usize = 2_000;
+
+/// A page on its way.
+struct Reading {
+    namespace: Namespace,
+    filter: Arc<JobFilter>,
+    /// Redis's time, in ms.
+    now_ms: u64,
+    want: usize,
+}
 
 /// A job as the script tells of it.
 struct Found {
@@ -34,7 +45,7 @@ impl RedisStore {
     pub(super) async fn read_list(
         &self,
         namespace: &Namespace,
-        filter: &JobFilter,
+        filter: &Arc<JobFilter>,
         before: Option<JobId>,
         want: usize,
     ) -> Result<JobPage> {
@@ -64,7 +75,7 @@ impl RedisStore {
         for id in asked {
             command.arg(id.0);
         }
-        let mut answer = loop {
+        let answer = loop {
             let mut answer = Reply::new(self.link.run(script::LIST, &command).await?)?;
             match answer.text()?.as_str() {
                 "again" => {}
@@ -73,15 +84,33 @@ impl RedisStore {
         };
         // Of more than were asked for, the rest is below the last of those.
         let unasked = asked.last().filter(|_| asked.len() < named.len());
+        let next = answer.0.or(unasked.copied());
+        let reading = Reading {
+            namespace: namespace.clone(),
+            filter: filter.clone(),
+            now_ms: self.shared.clock.now_ms(),
+            want: want.max(1),
+        };
+        // To search two MiB takes milliseconds, in which others want this thread.
+        let read = tokio::task::spawn_blocking(move || reading.page(answer.1, next));
+        read.await
+            .map_err(|error| StoreError::Unavailable(format!("a list was not read: {error}")))?
+    }
+}
+
+impl Reading {
+    /// The jobs of an answer that fit; `next` is where the list goes on after all of them.
+    fn page(&self, mut answer: Reply, next: Option<JobId>) -> Result<JobPage> {
         let mut page = JobPage {
             jobs: Vec::new(),
-            next: answer.0.or(unasked.copied()),
+            next,
         };
-        while !answer.1.is_empty() {
-            let found = self.read_found(namespace, &mut answer.1)?;
+        while !answer.is_empty() {
+            let found = self.read(&mut answer)?;
             match found.record {
                 Ok(record) => {
-                    if filter.takes::<StoreError>(&record, || Ok(found.message))? {
+                    let message = || Ok::<_, StoreError>(found.message);
+                    if self.filter.takes(&record, message)? {
                         page.jobs.push(record.into());
                     }
                 }
@@ -90,7 +119,7 @@ impl RedisStore {
                 }
                 Err(error) => return Err(error),
             }
-            if page.jobs.len() >= want.max(1) && !answer.1.is_empty() {
+            if page.jobs.len() >= self.want && !answer.is_empty() {
                 page.next = Some(found.id);
                 break;
             }
@@ -98,7 +127,7 @@ impl RedisStore {
         Ok(page)
     }
 
-    fn read_found(&self, namespace: &Namespace, answer: &mut Reply) -> Result<Found> {
+    fn read(&self, answer: &mut Reply) -> Result<Found> {
         let id = JobId(answer.number()?);
         let posted_at_ms = answer.number()?;
         let head = answer.bytes()?;
@@ -109,14 +138,15 @@ impl RedisStore {
         let head = decode::<Head<'static>>(&what, &head);
         let job = head.and_then(|head| head.into_job(&what, Bytes::new()));
         let record = job.and_then(|job| {
-            let mut record = record_of(id, namespace.clone(), posted_at_ms, job, message_bytes);
+            let namespace = self.namespace.clone();
+            let mut record = record_of(id, namespace, posted_at_ms, job, message_bytes);
             let place = Place {
                 name: &place,
                 detail: &detail,
                 past: &past,
                 progress: &progress,
             };
-            fill_place(&mut record, &place, self.shared.clock.now_ms())?;
+            fill_place(&mut record, &place, self.now_ms)?;
             Ok(record)
         });
         Ok(Found {

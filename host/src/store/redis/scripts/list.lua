@@ -9,7 +9,7 @@
 -- ARGV[6]  how many bytes of each message
 -- ARGV[7]  how many jobs at most
 -- ARGV[8]  how many bytes at most, unless the first job has more
--- ARGV[9]  how many ids to pass by at most of which there is no job, or one of another time
+-- ARGV[9]  how many ids to look at at most, to pass by those of no job, or of another time
 -- then, if they are named, their ids, newest first
 --
 -- Returns {where the rest begins, below this id, or ''; then of each job: id, when it was
@@ -98,13 +98,14 @@ end
 
 local answer, found, bytes, open = { '' }, 0, 0, {}
 
--- Adds a job to the answer, if there is one of the id that fits; `false` if there is no room.
+-- Adds a job to the answer, if there is one of the id that fits; `false` if there is no
+-- room, and `gone` if there is no job.
 local function put(id)
   local J = P .. 'j:' .. slash .. id
   -- Most heads are shorter than this, so that one look is enough.
   local front = call('GETRANGE', J, 0, 255)
   if front == '' then
-    return true
+    return 'gone'
   end
   local at = tonumber(string.sub(front, 1, 13)) or 0
   if (from and at < from) or (upto and at >= upto) then
@@ -141,28 +142,26 @@ local function put(id)
 end
 
 if where == 'all' then
-  local id = last
+  local id, was_gone = last, false
   while id > 0 and not rest do
-    -- Where nothing is left, a hundred ids are passed by at once.
-    local keys = {}
-    for i = id, math.max(id - 99, 1), -1 do
-      keys[#keys + 1] = P .. 'j:' .. slash .. string.format('%.0f', i)
-    end
-    if call('EXISTS', unpack(keys)) == 0 then
-      id, steps = id - #keys, steps - 10
+    local is_put = found < most and steps > 0 and put(id)
+    if not is_put then
+      rest = id + 1
     else
-      for _ = 1, #keys do
-        if not rest then
-          if found == most or steps <= 0 or not put(id) then
-            rest = id + 1
-          else
-            id, steps = id - 1, steps - 1
-          end
+      id, steps = id - 1, steps - 1
+      local is_gone = is_put == 'gone'
+      if is_gone and was_gone then
+        -- Where many are gone, a hundred ids are passed by at once.
+        local keys = {}
+        for i = id, math.max(id - 99, 1), -1 do
+          keys[#keys + 1] = P .. 'j:' .. slash .. string.format('%.0f', i)
         end
+        if #keys > 0 and call('EXISTS', unpack(keys)) == 0 then
+          id = id - #keys
+        end
+        steps = steps - 10
       end
-    end
-    if steps <= 0 and id > 0 then
-      rest = rest or id + 1
+      was_gone = is_gone
     end
   end
 else

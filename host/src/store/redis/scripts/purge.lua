@@ -14,7 +14,7 @@ for i = 2, #ARGV, 2 do
     purged = purged + 1
     call('HDEL', N .. 'a', id)
     fields[#fields + 1] = field
-    for _, kind in ipairs({ 'j:', 'h:', 'l:', 'k:' }) do
+    for _, kind in ipairs({ 'j:', 'h:', 'l:', 'k:', 'cb:' }) do
       keys[#keys + 1] = P .. kind .. field
     end
     local key = N .. 'u:' .. ARGV[i + 1]
