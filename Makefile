@@ -14,12 +14,13 @@ demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
 	@scripts/demo
 
 .PHONY: test
-test: build redis ## Run every test, and check the dependencies (installs redis-server where it is missing)
+test: build redis browser ## Run every test, and check the dependencies (installs redis-server and a browser where they are missing)
 	cargo test --release --workspace
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml --workspace
 	@for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
+	scripts/schemathesis
 	scripts/fuzz 10
 	scripts/deny
 
@@ -34,6 +35,10 @@ soak: build redis ## Break hosts, Redis and the network for ten minutes (SKEP_SO
 .PHONY: redis
 redis: ## Make sure that there is a redis-server for the tests
 	@scripts/redis-server
+
+.PHONY: browser
+browser: ## Make sure that there is a browser for the tests
+	@scripts/browser
 
 .PHONY: lint
 lint: ## Check the formatting, and clippy without warnings

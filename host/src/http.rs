@@ -11,6 +11,7 @@
 mod audit;
 mod batch;
 mod body;
+mod code;
 mod dead;
 mod deploying;
 mod door;
@@ -21,17 +22,21 @@ mod functions;
 mod guard;
 mod headers;
 mod health;
+mod idempotency;
 mod inert;
 mod jobs;
 mod lines;
 mod listen;
 mod lists;
 mod metrics;
+mod openapi;
+mod operations;
 mod pace;
 mod posting;
 mod problem;
 mod queue;
 mod refusals;
+mod representation;
 mod results;
 mod room;
 mod routes;
@@ -166,113 +171,215 @@ pub struct Endpoint {
 
 fn table() -> Routes {
     use Method::{Delete, Get, Post, Put};
+    use Scope::{Admin, Deploy, Post as ToPost, Read};
+    use operations as of;
     Routes::new()
-        .open("/healthz", health::healthz)
-        .open("/readyz", health::readyz)
-        .route(Get, "/jobs", Scope::Read, lists::jobs)
-        .route(Post, "/jobs", Scope::Post, posting::post)
-        .route(Post, "/jobs/batch", Scope::Post, batch::post)
-        .route(Get, "/jobs/count", Scope::Read, jobs::count)
-        .route(Get, "/jobs/{id}", Scope::Read, jobs::record)
-        .audited(Delete, "/jobs/{id}", Scope::Post, "cancel", jobs::cancel)
-        .audited(Post, "/jobs/{id}/retry", Scope::Post, "retry", dead::retry)
-        .route(Get, "/jobs/{id}/progress", Scope::Read, jobs::progress)
-        .route(Get, "/jobs/{id}/events", Scope::Read, events::events)
-        .route(Get, "/jobs/{id}/log", Scope::Read, jobs::log)
+        .open("/healthz", health::healthz, of::host::healthz)
+        .open("/readyz", health::readyz, of::host::readyz)
+        .open("/openapi.json", openapi::json, of::host::openapi)
+        .open("/docs", openapi::docs, of::host::docs)
+        .route(Get, "/jobs", Read, lists::jobs, of::lists::jobs)
+        .route(Post, "/jobs", ToPost, posting::post, of::posting::post)
+        .route(Post, "/jobs/batch", ToPost, batch::post, of::posting::batch)
+        .route(Get, "/jobs/count", Read, jobs::count, of::jobs::count)
+        .route(Get, "/jobs/{id}", Read, jobs::record, of::jobs::record)
+        .audited(
+            Delete,
+            "/jobs/{id}",
+            ToPost,
+            "cancel",
+            jobs::cancel,
+            of::jobs::cancel,
+        )
+        .audited(
+            Post,
+            "/jobs/{id}/retry",
+            ToPost,
+            "retry",
+            dead::retry,
+            of::dead::retry,
+        )
+        .route(
+            Get,
+            "/jobs/{id}/progress",
+            Read,
+            jobs::progress,
+            of::jobs::progress,
+        )
+        .route(
+            Get,
+            "/jobs/{id}/events",
+            Read,
+            events::events,
+            of::jobs::events,
+        )
+        .route(Get, "/jobs/{id}/log", Read, jobs::log, of::jobs::log)
         .route(
             Get,
             "/jobs/{id}/short_result",
-            Scope::Read,
+            Read,
             results::short_result,
+            of::jobs::short_result,
         )
-        .route(Get, "/jobs/{id}/{view}", Scope::Read, results::result)
-        .route(Get, "/dead", Scope::Read, lists::dead)
-        .audited(Delete, "/dead", Scope::Admin, "delete dead", dead::delete)
-        .route(Get, "/dead/causes", Scope::Read, dead::causes)
+        .route(
+            Get,
+            "/jobs/{id}/result",
+            Read,
+            results::result,
+            of::jobs::result,
+        )
+        .route(
+            Get,
+            "/jobs/{id}/{view}",
+            Read,
+            results::result_as,
+            of::jobs::result_as,
+        )
+        .route(Get, "/dead", Read, lists::dead, of::lists::dead)
+        .audited(
+            Delete,
+            "/dead",
+            Admin,
+            "delete dead",
+            dead::delete,
+            of::dead::delete,
+        )
+        .route(Get, "/dead/causes", Read, dead::causes, of::dead::causes)
         .audited(
             Post,
             "/dead/requeue",
-            Scope::Admin,
+            Admin,
             "requeue",
             dead::requeue,
+            of::dead::requeue,
         )
         .audited(
             Post,
             "/consumer",
-            Scope::Deploy,
+            Deploy,
             "deploy",
             deploying::consumer,
+            of::functions::consumer,
         )
         .audited(
             Delete,
             "/consumer",
-            Scope::Deploy,
+            Deploy,
             "undeploy",
             functions::forget,
+            of::functions::forget,
         )
-        .route(Get, "/functions", Scope::Read, functions::list)
-        .route(Get, "/functions/{name}", Scope::Read, functions::one)
+        .route(
+            Get,
+            "/functions",
+            Read,
+            functions::list,
+            of::functions::list,
+        )
+        .route(
+            Get,
+            "/functions/{name}",
+            Read,
+            functions::one,
+            of::functions::one,
+        )
         .audited(
             Put,
             "/functions/{name}",
-            Scope::Deploy,
+            Deploy,
             "deploy",
             deploying::function,
+            of::functions::function,
         )
         .audited(
             Delete,
             "/functions/{name}",
-            Scope::Deploy,
+            Deploy,
             "undeploy",
             functions::remove,
+            of::functions::remove,
         )
         .route(
             Get,
             "/functions/{name}/versions",
-            Scope::Read,
+            Read,
             versions::list,
+            of::functions::versions,
         )
         .audited(
             Post,
             "/functions/{name}/rollback",
-            Scope::Deploy,
+            Deploy,
             "rollback",
             versions::rollback,
+            of::functions::rollback,
         )
-        .route(Get, "/queue", Scope::Read, queue::status)
+        .route(Get, "/queue", Read, queue::status, of::queue::status)
         .audited(
             Put,
             "/queue/concurrency",
-            Scope::Admin,
+            Admin,
             "limit",
             queue::limit,
+            of::queue::limit,
         )
-        .audited(Post, "/queue/pause", Scope::Admin, "pause", queue::pause)
-        .audited(Post, "/queue/resume", Scope::Admin, "resume", queue::resume)
+        .audited(
+            Post,
+            "/queue/pause",
+            Admin,
+            "pause",
+            queue::pause,
+            of::queue::pause,
+        )
+        .audited(
+            Post,
+            "/queue/resume",
+            Admin,
+            "resume",
+            queue::resume,
+            of::queue::resume,
+        )
         .audited(
             Post,
             "/queue/release",
-            Scope::Admin,
+            Admin,
             "release",
             queue::release,
+            of::queue::release,
         )
-        .audited(Post, "/queue/rezero", Scope::Admin, "rezero", queue::rezero)
-        .audited(Post, "/queue/purge", Scope::Admin, "purge", queue::purge)
-        .route(Get, "/metrics", Scope::Read, metrics::page)
-        .route(Get, "/tokens", Scope::Admin, tokens::list)
+        .audited(
+            Post,
+            "/queue/rezero",
+            Admin,
+            "rezero",
+            queue::rezero,
+            of::queue::rezero,
+        )
+        .audited(
+            Post,
+            "/queue/purge",
+            Admin,
+            "purge",
+            queue::purge,
+            of::queue::purge,
+        )
+        .route(Get, "/metrics", Read, metrics::page, of::host::metrics)
+        .route(Get, "/tokens", Admin, tokens::list, of::tokens::list)
         .audited(
             Post,
             "/tokens",
-            Scope::Admin,
+            Admin,
             "create token",
             tokens::create,
+            of::tokens::create,
         )
         .audited(
             Delete,
             "/tokens/{id}",
-            Scope::Admin,
+            Admin,
             "revoke token",
             tokens::revoke,
+            of::tokens::revoke,
         )
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Label, Reach, Scopes, Secret, SecretHash, TokenId};
 
@@ -13,7 +14,7 @@ use super::{Label, Reach, Scopes, Secret, SecretHash, TokenId};
 pub const MAX_TOKENS: u32 = 1_000;
 
 /// A token, as its admins see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccessToken {
     /// Names it.
     pub id: TokenId,
@@ -74,7 +75,7 @@ impl StoredToken {
 }
 
 /// The answer to whoever made a token: the only one with its secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Issued<'t> {
     /// What is known of it.
     #[serde(flatten)]

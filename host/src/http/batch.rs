@@ -11,8 +11,8 @@ use std::task::Poll;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -21,12 +21,14 @@ use tokio::sync::mpsc;
 
 use super::App;
 use super::body::{content_type, essence};
+use super::code::Code;
 use super::drain::ReadsOn;
 use super::extract::{Format, Tenant};
+use super::idempotency;
 use super::lines::{Line, Lines};
 use super::metrics::Traced;
 use super::posting::{MAX_ENVELOPE_BYTES, of_envelope};
-use super::problem::Problem;
+use super::problem::{ACCEPT_POST, Problem};
 use crate::intake::PostRequest;
 use crate::job::{Namespace, NewJob, TraceContext};
 use teller::{Teller, Told};
@@ -69,11 +71,12 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    idempotency::refuse(&headers)?;
     let given = essence(content_type(&headers));
     if !NDJSON.contains(&given.as_str()) {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
+        return Err(Problem::not_taken(
+            ACCEPT_POST,
+            NDJSON[0],
             format!(
                 "the body is {given:.80?}; send a JSON job in each line, as POST /jobs takes it, with `Content-Type: {}`",
                 NDJSON[0]
@@ -245,16 +248,14 @@ async fn store(
 
 fn too_long() -> Problem {
     Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "too-large",
+        Code::TooLarge,
         format!("a line may have at most {MAX_ENVELOPE_BYTES} bytes"),
     )
 }
 
 pub(super) fn stopping() -> Problem {
     Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "stopping",
+        Code::Stopping,
         "this host is stopping; send the rest to another one, or to this one once it is back",
     )
 }

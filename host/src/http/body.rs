@@ -3,12 +3,13 @@
 //! read in [`drain`](super::drain).
 
 use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
+use super::code::Code;
 use super::pace::{LEAST, Pace, TooSlow, WINDOW};
 use super::problem::Problem;
 use super::room::{Room, Share};
@@ -29,8 +30,7 @@ pub(super) async fn read(
 ) -> Result<Whole, Problem> {
     let too_large = || {
         Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
+            Code::TooLarge,
             format!("{what} may have at most {most} bytes"),
         )
     };
@@ -64,8 +64,7 @@ pub(super) async fn read(
 impl From<TooSlow> for Problem {
     fn from(_: TooSlow) -> Self {
         Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "stalled",
+            Code::Stalled,
             format!(
                 "too little of the body came: send it to its end, at least {LEAST} bytes within {WINDOW:?}"
             ),

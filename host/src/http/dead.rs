@@ -7,23 +7,24 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::App;
 use super::audit::Concerns;
 use super::body;
+use super::code::Code;
 use super::extract::{Format, Id, Params, Tenant};
 use super::lists::{cursor, search_text};
 use super::problem::Problem;
-use crate::job::{CauseKind, FunctionName, JobId, Namespace};
+use crate::job::{CauseKind, FunctionName, JobId, Namespace, State as JobState};
 use crate::store::{self, JobFilter, MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried, Store};
 
 /// How many jobs one request lets run again, deletes, or looks at to count causes: what a
 /// store does in about a second.
-const MAX_JOBS: usize = 10_000;
+pub(super) const MAX_JOBS: usize = 10_000;
 
 /// How often one request looks in the store: with a filter that few jobs fit, a second or
 /// two. Then the client is told where to go on.
@@ -74,7 +75,8 @@ pub(super) async fn causes(
             died,
         })
         .collect();
-    Ok(Json(json!({"causes": causes, "complete": walk.is_over})).into_response())
+    let complete = walk.is_over;
+    Ok(Json(Causes { causes, complete }).into_response())
 }
 
 /// The query of a route that takes none.
@@ -83,20 +85,64 @@ pub(super) async fn causes(
 pub(super) struct Nothing {}
 
 /// The jobs of one cause.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Died {
+    /// How many.
     count: u64,
+    /// The newest of them.
     newest_id: JobId,
+    /// When that failed, in ms since the Unix epoch.
     newest_at_ms: Option<u64>,
+    /// What it said of its cause.
     example: String,
 }
 
-#[derive(Serialize)]
+/// What jobs of the dead letter died of.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CauseCount)]
 struct CauseView<'a> {
+    /// The function that failed, if that is known, or else the first that the job named.
     function: Option<FunctionName>,
+    /// The kind of the cause.
     cause: &'a str,
     #[serde(flatten)]
     died: Died,
+}
+
+/// What the jobs of the dead letter died of.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Causes<'a> {
+    /// The most frequent first.
+    causes: Vec<CauseView<'a>>,
+    /// Whether all of the dead letter was looked at.
+    complete: bool,
+}
+
+/// Jobs that are to run again.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Requeued {
+    /// How many.
+    requeued: usize,
+    /// Where to go on, if more is left.
+    next: Option<String>,
+}
+
+/// Jobs that were deleted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deleted {
+    /// How many.
+    deleted: usize,
+    /// Where to go on, if more is left.
+    next: Option<String>,
+}
+
+/// A job that is to run again.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Again {
+    /// The job.
+    id: JobId,
+    /// Its state.
+    state: JobState,
 }
 
 /// Which jobs of the dead letter: those that fit all of what is said.
@@ -165,8 +211,8 @@ pub(super) async fn requeue(
 ) -> Result<Response, Problem> {
     let read = body::read(&app.requests, &headers, body, MAX_CHOICE_BYTES, "a choice").await?;
     let choice = body::options(&read.bytes, "a choice such as {\"cause\": \"trap\"}")?;
-    let (count, next) = each(&app, &namespace, choice, Deed::Requeue).await?;
-    Ok(told(format, "requeued", count, next))
+    let (requeued, next) = each(&app, &namespace, choice, Deed::Requeue).await?;
+    Ok(told(format, requeued, Requeued { requeued, next }))
 }
 
 /// `DELETE /dead`: deletes jobs of the dead letter.
@@ -176,8 +222,8 @@ pub(super) async fn delete(
     Params(choice): Params<Choice>,
     format: Format,
 ) -> Result<Response, Problem> {
-    let (count, next) = each(&app, &namespace, choice, Deed::Delete).await?;
-    Ok(told(format, "deleted", count, next))
+    let (deleted, next) = each(&app, &namespace, choice, Deed::Delete).await?;
+    Ok(told(format, deleted, Deleted { deleted, next }))
 }
 
 /// What is done to jobs of the dead letter.
@@ -207,7 +253,7 @@ async fn each(
     namespace: &Namespace,
     choice: Choice,
     deed: Deed,
-) -> Result<(usize, Option<JobId>), Problem> {
+) -> Result<(usize, Option<String>), Problem> {
     let (filter, before) = choice.read()?;
     let mut walk = app.walks.begin(&app.store, namespace, filter, before)?;
     let (mut changed, mut seen) = (0, 0);
@@ -223,15 +269,14 @@ async fn each(
             changed += deed.to(&*app.store, namespace, &ids).await?;
         }
     }
-    Ok((changed, walk.before))
+    Ok((changed, walk.before.map(|before| before.to_string())))
 }
 
 /// How many jobs were changed.
-fn told(format: Format, what: &str, count: usize, next: Option<JobId>) -> Response {
-    let next = next.map(|next| next.to_string());
+fn told(format: Format, count: usize, in_json: impl Serialize) -> Response {
     let mut response = match format {
         Format::Text => count.to_string().into_response(),
-        Format::Json => Json(json!({(what): count, "next": next})).into_response(),
+        Format::Json => Json(in_json).into_response(),
     };
     let concerns = Concerns(format!("{count} jobs of the dead letter"));
     response.extensions_mut().insert(concerns);
@@ -250,7 +295,10 @@ pub(super) async fn retry(
     match retried.first() {
         Some(Retried::Done) => Ok(match format {
             Format::Text => "queued".into_response(),
-            Format::Json => Json(json!({"id": id.to_string(), "state": "queued"})).into_response(),
+            Format::Json => {
+                let state = JobState::Queued;
+                Json(Again { id, state }).into_response()
+            }
         }),
         other => Err(not_retried(id, other.copied().unwrap_or(Retried::Unknown))),
     }
@@ -258,30 +306,27 @@ pub(super) async fn retry(
 
 /// Why a job does not run again.
 fn not_retried(id: JobId, why: Retried) -> Problem {
-    let (kind, text) = match why {
+    let (code, text) = match why {
         Retried::Unknown => return Problem::unknown_job(id),
         Retried::Done | Retried::NotEnded => (
-            "job-not-ended",
+            Code::JobNotEnded,
             "waits or runs as it is; cancel it first to have it run anew".to_owned(),
         ),
         Retried::Completed => (
-            "job-completed",
+            Code::JobCompleted,
             "has completed; post its message again to have it done once more".to_owned(),
         ),
-        Retried::Cancelled => (
-            "job-cancelled",
-            "was cancelled, and did not fail".to_owned(),
-        ),
+        Retried::Cancelled => (Code::JobEnded, "was cancelled, and did not fail".to_owned()),
         Retried::Moved => (
-            "job-moved",
+            Code::JobMoved,
             "went to another store, and is to be retried there".to_owned(),
         ),
         Retried::TooOften => (
-            "too-many-attempts",
+            Code::TooManyAttempts,
             format!(
                 "has {MAX_ATTEMPTS_BEFORE_RETRY} attempts or more behind it; post its message again"
             ),
         ),
     };
-    Problem::new(StatusCode::CONFLICT, kind, format!("job {id} {text}"))
+    Problem::new(code, format!("job {id} {text}"))
 }

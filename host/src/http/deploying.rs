@@ -7,17 +7,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 use url::form_urlencoded;
 
 use super::App;
 use super::audit::Concerns;
 use super::body::{self, Whole, content_type, essence};
 use super::extract::{Format, Named, params};
-use super::functions::FunctionView;
+use super::functions::{FunctionView, Functions};
 use super::problem::Problem;
 use crate::access::{Caller, Scope};
 use crate::deploy::{Deployer, Grant, Policy};
@@ -72,10 +72,9 @@ pub(super) async fn consumer(
     body: Body,
 ) -> Result<Response, Problem> {
     let deployed = deploy(&app, &caller, &headers, body, None, policy).await?;
-    let views: Vec<_> = deployed.iter().map(|one| FunctionView::of(one)).collect();
     let response = match format {
         Format::Text => "True".into_response(),
-        Format::Json => Json(json!({"functions": views})).into_response(),
+        Format::Json => Json(Functions::of(&deployed)).into_response(),
     };
     Ok(concerning(response, &deployed))
 }
@@ -120,9 +119,9 @@ async fn deploy(
 ) -> Result<Vec<Arc<Deployment>>, Problem> {
     let media = essence(content_type(headers));
     if !MEDIA_TYPES.contains(&media.as_str()) {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
+        return Err(Problem::not_taken(
+            ACCEPT,
+            MEDIA_TYPES[0],
             format!("{media:.80} is no component; send its bytes as application/wasm"),
         ));
     }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::audit::{Audit, Deed, shown};
+use super::code::Code;
 use super::metrics::Matched;
 use super::problem::Problem;
 use super::routes::Route;
@@ -211,10 +212,9 @@ fn bearer(presented: &HeaderValue) -> Result<Secret, ()> {
 }
 
 fn unauthorised(detail: impl Into<String>, challenge: HeaderValue) -> Refusal {
-    let status = StatusCode::UNAUTHORIZED;
     Refusal {
         challenge: Some(challenge),
-        ..Problem::new(status, "unauthorized", detail).into()
+        ..Problem::new(Code::Unauthorized, detail).into()
     }
 }
 
@@ -243,8 +243,7 @@ fn expired(token: &AccessToken) -> Refusal {
 /// Whether that namespace exists is nobody's business but its own.
 fn elsewhere(token: &AccessToken) -> Refusal {
     let problem = Problem::new(
-        StatusCode::FORBIDDEN,
-        "other-namespace",
+        Code::OtherNamespace,
         format!(
             "the access token {} counts in the namespace {} only, and the header Skep-Namespace names another; leave it out, or use a token of that one",
             token.id, token.reach
@@ -258,8 +257,7 @@ fn elsewhere(token: &AccessToken) -> Refusal {
 
 fn not_allowed(token: &AccessToken, scope: Scope) -> Refusal {
     let problem = Problem::new(
-        StatusCode::FORBIDDEN,
-        "insufficient-scope",
+        Code::InsufficientScope,
         format!(
             "this needs the scope {scope}, and the access token {} has only: {}; an admin makes one with `skep token create --scopes {scope}`",
             token.id, token.scopes

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
+use super::code::Code;
 use super::extract::{Id, Tenant};
 use super::problem::Problem;
 use crate::following::{Cursor, Event, FollowError, Follower, Standing, Told};
@@ -67,8 +68,7 @@ pub(super) async fn events(
         Err(FollowError::Unknown(id)) => return Err(Problem::unknown_job(id)),
         Err(full @ FollowError::Full) => {
             return Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-many-streams",
+                Code::TooManyStreams,
                 format!("{full}; follow through another host, or wait with /jobs/{id}?wait_ms="),
             ));
         }

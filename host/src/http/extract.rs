@@ -22,30 +22,56 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format that `Accept` asks for; of text and JSON the one it prefers,
-    /// and JSON when it likes both as much.
+    /// The format that `Accept` asks for (RFC 9110, 12.5.1): the one of the higher
+    /// quality, JSON when both have the same, but text for who only says that anything
+    /// goes. Who takes neither gets one all the same: an answer of another kind says more
+    /// than 406.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let (mut json, mut text) = (0.0_f32, 0.0_f32);
+        let (mut json, mut text) = (Quality::default(), Quality::default());
         let values = headers.get_all(ACCEPT).iter();
         for range in values
             .filter_map(|value| value.to_str().ok())
-            .flat_map(|v| v.split(','))
+            .flat_map(|value| value.split(','))
         {
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default().to_ascii_lowercase();
             let quality: f32 = parts
-                .find_map(|part| part.strip_prefix("q="))
+                .find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")))
                 .map_or(1.0, |q| q.parse().unwrap_or(0.0));
             match media.as_str() {
-                "application/json" | "application/problem+json" => json = quality.max(json),
-                "text/plain" => text = quality.max(text),
+                "application/json" | "application/problem+json" => json.say(2, quality),
+                "application/*" => json.say(1, quality),
+                "text/plain" => text.say(2, quality),
+                "text/*" => text.say(1, quality),
+                "*/*" => {
+                    json.say(0, quality);
+                    text.say(0, quality);
+                }
                 _ => {}
             }
         }
-        if json > 0.0 && json >= text {
+        let named = json.precision > 0 && json.value >= text.value;
+        if json.value > 0.0 && (named || text.value <= 0.0) {
             Self::Json
         } else {
             Self::Text
+        }
+    }
+}
+
+/// How much a format is wanted; the most precise range counts.
+#[derive(Default)]
+struct Quality {
+    value: f32,
+    precision: u8,
+}
+
+impl Quality {
+    fn say(&mut self, precision: u8, value: f32) {
+        if precision > self.precision {
+            *self = Self { value, precision };
+        } else if precision == self.precision {
+            self.value = self.value.max(value);
         }
     }
 }
@@ -171,6 +197,9 @@ mod tests {
             "text/html, Application/JSON;q=0.9",
             "application/problem+json, */*",
             "text/plain;q=0.5, application/json",
+            "application/json, text/plain, */*",
+            "application/*",
+            "text/plain;q=0, */*;q=0.1",
         ] {
             assert_eq!(format(json), Format::Json, "{json}");
         }
@@ -181,6 +210,11 @@ mod tests {
             "text/plain, application/json;q=0.5",
             "application/json;q=0",
             "application/json;q=x",
+            "application/json;q=0.5, */*",
+            "application/*;q=0.9, text/*",
+            "application/json;q=0, application/*;q=0, */*",
+            "image/png",
+            "text/plain;q=0",
         ] {
             assert_eq!(format(text), Format::Text, "{text}");
         }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::App;
+use super::code::Code;
 use super::extract::{Format, Named, Params, Tenant};
 use super::problem::Problem;
 use crate::intake::unknown_function;
@@ -19,23 +21,50 @@ use crate::job::{Digest, FunctionName, Limits, Namespace};
 use crate::sandbox::FIXED;
 use crate::store::Deployment;
 
-/// A deployed function as clients see it: the schema is JSON, not a text.
-#[derive(Serialize)]
+/// A deployed function.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Function)]
 pub(super) struct FunctionView<'d> {
+    /// Its name.
     name: &'d FunctionName,
+    /// From 1, counted per name.
     version: u32,
+    /// The component that serves it.
     component: Digest,
+    /// One line for people.
     summary: &'d str,
+    /// A JSON Schema that messages must fit.
+    #[schema(value_type = Value)]
     message_schema: Option<&'d RawValue>,
+    /// The bounds on each attempt.
     limits: &'d Limits,
-    /// What they are unless somebody says otherwise, and those that nobody can change;
-    /// only where one function is looked at.
+    /// What they are unless somebody says otherwise; only where one function is looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     default_limits: Option<Limits>,
+    /// Those that nobody can change; only where one function is looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     fixed_limits: Option<BTreeMap<&'static str, u64>>,
+    /// How many jobs of it may run at once, on all hosts together.
+    #[schema(value_type = Option<u32>, minimum = 1)]
     concurrency: Option<NonZeroU32>,
+    /// When, in ms since the Unix epoch.
     deployed_at_ms: u64,
+}
+
+/// Deployed functions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Functions<'d> {
+    functions: Vec<FunctionView<'d>>,
+}
+
+impl<'d> Functions<'d> {
+    /// The view of deployments.
+    pub(super) fn of(deployments: &'d [Arc<Deployment>]) -> Self {
+        let functions = deployments.iter().map(|one| FunctionView::of(one));
+        Self {
+            functions: functions.collect(),
+        }
+    }
 }
 
 impl<'d> FunctionView<'d> {
@@ -77,8 +106,7 @@ pub(super) async fn list(
     Tenant(namespace): Tenant,
 ) -> Result<Response, Problem> {
     let functions = app.store.functions(&namespace).await?;
-    let views: Vec<_> = functions.iter().map(|one| FunctionView::of(one)).collect();
-    Ok(Json(json!({"functions": views})).into_response())
+    Ok(Json(Functions::of(&functions)).into_response())
 }
 
 /// `GET /functions/{name}`.
@@ -110,6 +138,13 @@ pub(super) async fn remove(
     }
 }
 
+/// Whether a function was removed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Removed {
+    /// Whether it was there.
+    removed: bool,
+}
+
 /// The query of [`forget`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,7 +162,7 @@ pub(super) async fn forget(
     let removed = undeploy(&app, &namespace, &name).await?;
     Ok(match format {
         Format::Text => if removed { "True" } else { "False" }.into_response(),
-        Format::Json => Json(json!({"removed": removed})).into_response(),
+        Format::Json => Json(Removed { removed }).into_response(),
     })
 }
 
@@ -144,5 +179,5 @@ pub(super) async fn not_deployed(
 ) -> Result<Problem, Problem> {
     let deployed = app.store.functions(namespace).await?;
     let (text, near) = unknown_function(name, &deployed);
-    Ok(Problem::new(StatusCode::NOT_FOUND, "unknown-function", text).with("near", near))
+    Ok(Problem::new(Code::NoSuchFunction, text).with("near", near))
 }

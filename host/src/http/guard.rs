@@ -14,10 +14,11 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, Uri, Version};
+use axum::http::{HeaderMap, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::code::Code;
 use super::problem::Problem;
 
 /// Under which names this server may be asked.
@@ -66,8 +67,7 @@ pub(super) async fn refuse_foreign_pages(
     };
     if let Some(host) = host.iter().find(|host| !hosts.allows(host)) {
         let refusal = Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "unknown-host",
+            Code::UnknownHost,
             format!(
                 "this server does not go by the name {:?}; use its IP address, or start it with --host NAME if the name is its own",
                 host.as_str().chars().take(80).collect::<String>()
@@ -77,16 +77,14 @@ pub(super) async fn refuse_foreign_pages(
     }
     if !request.method().is_safe() && foreign(request.headers(), host.first()) {
         let refusal = Problem::new(
-            StatusCode::FORBIDDEN,
-            "cross-site",
+            Code::CrossSite,
             "a page of another site may not change anything here; call skep from that site's server instead",
         );
         return refusal.into_response();
     }
     if request.headers().contains_key("service-worker") {
         let refusal = Problem::new(
-            StatusCode::FORBIDDEN,
-            "no-service-worker",
+            Code::NoServiceWorker,
             "there is no service worker here, and a result is none",
         );
         return refusal.into_response();

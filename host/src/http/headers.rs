@@ -7,14 +7,14 @@
 
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, TRANSFER_ENCODING,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, TRANSFER_ENCODING, VARY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-const ALWAYS: [(HeaderName, &str); 6] = [
+const ALWAYS: [(HeaderName, &str); 7] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
     (
@@ -29,6 +29,8 @@ const ALWAYS: [(HeaderName, &str); 6] = [
     // Whose answer it is depends on headers that caches do not look at, and most of it
     // changes with every moment.
     (CACHE_CONTROL, "no-store"),
+    // Errors at least are in the format that the client accepts.
+    (VARY, "accept"),
 ];
 
 /// Adds what an answer does not say itself.

@@ -5,17 +5,25 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
+use super::code::Code;
 use super::extract::Format;
 use super::problem::Problem;
 use crate::job::Namespace;
 
 /// How long the store may take to answer a host that is ready.
 const PROMPT: Duration = Duration::from_secs(2);
+
+/// That all is well.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    status: &'static str,
+}
 
 /// `GET /healthz`: answered as long as the process can answer anything.
 pub(super) async fn healthz(format: Format) -> Response {
@@ -29,8 +37,7 @@ pub(super) async fn readyz(State(app): State<App>, format: Format) -> Result<Res
     match tokio::time::timeout(PROMPT, asked).await {
         Ok(answer) => answer.map(|_| ok(format)).map_err(Problem::from),
         Err(_) => Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "store-unavailable",
+            Code::StoreUnavailable,
             format!("the store does not answer within {PROMPT:?}"),
         )),
     }
@@ -39,6 +46,6 @@ pub(super) async fn readyz(State(app): State<App>, format: Format) -> Result<Res
 fn ok(format: Format) -> Response {
     match format {
         Format::Text => "ok".into_response(),
-        Format::Json => Json(json!({"status": "ok"})).into_response(),
+        Format::Json => Json(Health { status: "ok" }).into_response(),
     }
 }

@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
+use super::code::Code;
 use super::extract::{Format, Id, Params, Tenant};
 use super::inert;
 use super::problem::Problem;
@@ -15,6 +16,13 @@ use super::results::{Wait, wait_for_end};
 use crate::job::{JobId, JobRecord, LogLine, Namespace, State as JobState};
 use crate::store::{AttemptLog, Cancelled};
 use crate::tree;
+
+/// How many jobs wait.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Count {
+    /// How many.
+    count: u64,
+}
 
 /// `GET /jobs/count`: how many wait.
 pub(super) async fn count(
@@ -25,7 +33,7 @@ pub(super) async fn count(
     let count = app.store.status(&namespace).await?.waiting();
     Ok(match format {
         Format::Text => count.to_string().into_response(),
-        Format::Json => Json(json!({"count": count})).into_response(),
+        Format::Json => Json(Count { count }).into_response(),
     })
 }
 
@@ -40,6 +48,19 @@ pub(super) async fn record(
     find(&app, &namespace, id).await.map(Json)
 }
 
+/// Where a job is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobProgress)]
+pub(super) struct ProgressNow {
+    /// Its state.
+    state: JobState,
+    /// How much of it is done, while it runs.
+    #[schema(maximum = 100)]
+    percent: u8,
+    /// What it is doing, for people.
+    note: Option<String>,
+}
+
 /// `GET /jobs/{id}/progress`: MLQ's words for where a job is.
 pub(super) async fn progress(
     State(app): State<App>,
@@ -52,8 +73,12 @@ pub(super) async fn progress(
         Format::Text => progress_text(&record).into_response(),
         Format::Json => {
             let progress = record.progress.unwrap_or_default();
-            let (percent, note) = (progress.percent, progress.note);
-            Json(json!({"state": record.state, "percent": percent, "note": note})).into_response()
+            let now = ProgressNow {
+                state: record.state,
+                percent: progress.percent,
+                note: progress.note,
+            };
+            Json(now).into_response()
         }
     })
 }
@@ -73,6 +98,16 @@ fn progress_text(record: &JobRecord) -> String {
     }
 }
 
+/// What an attempt has logged.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobLog)]
+pub(super) struct Log {
+    /// The attempt, from 1; 0 if there was none.
+    attempt: u32,
+    /// Its lines, oldest first.
+    lines: Vec<LogLine>,
+}
+
 /// `GET /jobs/{id}/log`: what the attempt that runs has logged so far, or the last one
 /// that ended.
 pub(super) async fn log(
@@ -85,7 +120,7 @@ pub(super) async fn log(
     let AttemptLog { attempt, lines } = app.store.log(&namespace, id).await?;
     Ok(match format {
         Format::Text => inert::text(log_text(&record, &lines)),
-        Format::Json => Json(json!({"attempt": attempt, "lines": lines})).into_response(),
+        Format::Json => Json(Log { attempt, lines }).into_response(),
     })
 }
 
@@ -94,6 +129,15 @@ fn log_text(record: &JobRecord, lines: &[LogLine]) -> String {
     let began = record.started_at_ms.unwrap_or(first).min(first);
     let lines = lines.iter().map(|line| line.told(began) + "\n");
     lines.collect()
+}
+
+/// What becomes of a job that is stopped.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Cancelling {
+    /// The job.
+    id: JobId,
+    /// `cancelled`, or `cancelling` while its host has yet to stop it.
+    state: &'static str,
 }
 
 /// The query of `DELETE /jobs/{id}`.
@@ -125,8 +169,7 @@ pub(super) async fn cancel(
         Cancelled::Unknown => return Err(Problem::unknown_job(id)),
         Cancelled::HadEnded => {
             return Err(Problem::new(
-                StatusCode::CONFLICT,
-                "job-ended",
+                Code::JobEnded,
                 format!("job {id} has ended before; there is nothing to cancel"),
             ));
         }
@@ -135,9 +178,7 @@ pub(super) async fn cancel(
     };
     Ok(match format {
         Format::Text => (status, state).into_response(),
-        Format::Json => {
-            (status, Json(json!({"id": id.to_string(), "state": state}))).into_response()
-        }
+        Format::Json => (status, Json(Cancelling { id, state })).into_response(),
     })
 }
 

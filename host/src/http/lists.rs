@@ -11,10 +11,11 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use super::App;
 use super::batch::{NDJSON, stopping};
@@ -28,7 +29,7 @@ use crate::store::{JobFilter, JobPage, MAX_TEXT_BYTES, SearchText};
 const PAGE_JOBS: u64 = 100;
 
 /// The most that it may have: with causes and short results of 4 KiB each, 8 MiB.
-const MAX_PAGE_JOBS: u64 = 1_000;
+pub(super) const MAX_PAGE_JOBS: u64 = 1_000;
 
 /// How many times a page is looked for in the store: with a filter that few jobs fit, some
 /// 200 ms. Then the client is told where to go on.
@@ -36,6 +37,16 @@ const LOOKS: usize = 8;
 
 /// How many jobs are held at once of a list in lines: 2 MiB at most.
 const LINES: usize = 256;
+
+/// A page of a list of jobs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Jobs)]
+pub(super) struct Page {
+    /// The newest first.
+    jobs: Vec<JobSummary>,
+    /// The cursor of the next page; `null` after the last one.
+    next: Option<String>,
+}
 
 /// The query of a list.
 #[derive(Default, Deserialize)]
@@ -153,7 +164,7 @@ async fn list(
     let JobPage { jobs, next } = page(walk, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
     let next = next.map(|next| next.to_string());
     let link = next.as_deref().map(|next| [(LINK, next_link(uri, next))]);
-    Ok((link, Json(json!({"jobs": jobs, "next": next}))).into_response())
+    Ok((link, Json(Page { jobs, next })).into_response())
 }
 
 /// As many jobs as are wanted, or as are found in a few looks.

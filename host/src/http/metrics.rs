@@ -7,11 +7,12 @@ use std::time::Instant;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use super::code::Code;
 use super::problem::Problem;
 use crate::access::{Caller, Reach};
 use crate::job::TraceContext;
@@ -31,8 +32,7 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     if !caller.may_reach(&Reach::All) {
         return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "all-namespaces",
+            Code::AllNamespaces,
             "the metrics are those of all namespaces, and this access token counts in one; an admin of all makes one with `skep token create --all-namespaces --scopes read`",
         ));
     }

@@ -5,20 +5,21 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::App;
 use super::body::{self, Whole, content_type, essence};
 use super::extract::{Format, Params, Tenant};
+use super::idempotency;
 use super::metrics::Traced;
-use super::problem::Problem;
+use super::problem::{ACCEPT_POST, Problem};
 use crate::intake::{MAX_MESSAGE_BYTES, PostRequest};
-use crate::job::{JSON, Payload, SomeLimits};
+use crate::job::{JSON, JobId, Payload, SomeLimits};
 
 /// Room for the options around the largest message.
 pub(super) const MAX_ENVELOPE_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
@@ -65,6 +66,13 @@ pub(super) struct Options {
     callback: Option<String>,
 }
 
+/// A job that was accepted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Posted {
+    /// Its id.
+    id: JobId,
+}
+
 /// `POST /jobs`.
 pub(super) async fn post(
     State(app): State<App>,
@@ -89,12 +97,13 @@ pub(super) async fn post(
     let what = "the body of a job";
     let Whole { bytes, share } =
         body::read(&app.requests, &headers, body, MAX_ENVELOPE_BYTES, what).await?;
-    let request = if is_json {
+    let mut request = if is_json {
         of_envelope(&bytes)?
     } else {
         of_bytes(content_type, bytes, options)?
     };
-    let request = PostRequest { trace, ..request };
+    request.idempotency_key = idempotency::key(&headers, request.idempotency_key)?;
+    request.trace = trace;
     let ids = app.intake.accept(&namespace, vec![request]).await?;
     // The store has it now.
     drop(share);
@@ -106,7 +115,7 @@ pub(super) async fn post(
     let location = [(LOCATION, format!("/jobs/{id}"))];
     Ok(match format {
         Format::Text => (location, id.to_string()).into_response(),
-        Format::Json => (location, Json(json!({"id": id.to_string()}))).into_response(),
+        Format::Json => (location, Json(Posted { id: *id })).into_response(),
     })
 }
 
@@ -169,9 +178,9 @@ fn neither(content_type: &str) -> Problem {
         CURL_DEFAULT => format!("the body is {CURL_DEFAULT} (what curl says by default)"),
         other => format!("the body is {other:.80}"),
     };
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported-media-type",
+    Problem::not_taken(
+        ACCEPT_POST,
+        JSON,
         format!(
             "{what}; send a JSON job with `Content-Type: {JSON}` as {{\"msg\": ..., \"functions\": [...]}}, or name the functions in the query (POST /jobs?functions=NAME) to send these bytes as the message itself"
         ),

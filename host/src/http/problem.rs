@@ -8,63 +8,68 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::code::{Code, URN};
 use super::extract::Format;
+
+/// Which types of body a POST takes (the W3C's Linked Data Platform, 7.1), beside `Accept`
+/// for other methods (RFC 9110, 15.5.16).
+pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 /// An error on its way to a client.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
     status: StatusCode,
-    /// Names the kind of problem for programs; stable.
-    kind: &'static str,
+    /// None where the status says everything.
+    code: Option<Code>,
     detail: String,
     /// Further members of the document.
     members: Map<String, Value>,
+    /// Headers that go with it.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     /// A problem; `detail` says what is wrong and how to mend it.
-    pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::plain(code.status(), detail.into())
+        }
+    }
+
+    fn plain(status: StatusCode, detail: String) -> Self {
         Self {
             status,
-            kind,
-            detail: detail.into(),
+            code: None,
+            detail,
             members: Map::new(),
+            headers: Vec::new(),
         }
     }
 
     /// The request cannot be understood.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+        Self::new(Code::BadRequest, detail)
     }
 
     /// A fault of the host.
     pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
-        Self::hiding(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the host failed at this",
-            cause,
-        )
+        Self::hiding(Code::Internal, "the host failed at this", cause)
     }
 
     /// A problem whose cause is for those who run the host: it may name addresses, paths
     /// and users. The log has it, under a number that the client is told.
-    pub(super) fn hiding(
-        status: StatusCode,
-        kind: &'static str,
-        detail: &str,
-        cause: &dyn std::fmt::Display,
-    ) -> Self {
+    pub(super) fn hiding(code: Code, detail: &str, cause: &dyn std::fmt::Display) -> Self {
         let incident = format!("{:08x}", fastrand::u32(..));
         tracing::error!(%incident, %cause, "{detail}");
         let told = format!("{detail} (the host's log has the cause, as incident {incident})");
-        Self::new(status, kind, told).with("incident", incident)
+        Self::new(code, told).with("incident", incident)
     }
 
     /// Adds a member to the document.
@@ -75,25 +80,36 @@ impl Problem {
         self
     }
 
+    /// Adds a header to the answer.
+    pub(super) fn saying(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The body is of a type that is not taken here; `header` says which is.
+    pub(super) fn not_taken(header: HeaderName, taken: &'static str, detail: String) -> Self {
+        Self::new(Code::UnsupportedMediaType, detail)
+            .saying(header, HeaderValue::from_static(taken))
+    }
+
     /// The problem of an answer that axum gave: a wrong method, for one.
     fn of(status: StatusCode, method: &Method, headers: &HeaderMap) -> Self {
         let allowed = headers.get(ALLOW).and_then(|allow| allow.to_str().ok());
         match (status, allowed) {
             (StatusCode::METHOD_NOT_ALLOWED, Some(allowed)) => Self::new(
-                status,
-                "method-not-allowed",
+                Code::MethodNotAllowed,
                 format!("{method} is not possible here; possible: {allowed}"),
             ),
-            _ => Self::new(status, "about:blank", reason(status)),
+            _ => Self::plain(status, reason(status).to_owned()),
         }
     }
 
     /// The document.
     pub(super) fn document(self) -> Value {
         let mut document = self.members;
-        let kind = match self.kind {
-            "about:blank" => self.kind.to_owned(),
-            kind => format!("urn:skep:problem:{kind}"),
+        let kind = match self.code {
+            Some(code) => format!("{URN}{}", code.name()),
+            None => "about:blank".to_owned(),
         };
         document.insert("type".to_owned(), kind.into());
         document.insert("title".to_owned(), reason(self.status).into());
@@ -148,6 +164,7 @@ impl IntoResponse for Problem {
             let soon = HeaderValue::from_static("1");
             response.headers_mut().insert(RETRY_AFTER, soon);
         }
+        response.headers_mut().extend(self.headers.clone());
         response.extensions_mut().insert(self);
         response
     }
@@ -178,11 +195,14 @@ pub(super) async fn negotiate(request: Request, next: Next) -> Response {
 /// What is at no route.
 pub(super) async fn no_such_route(request: Request) -> Problem {
     let path: String = request.uri().path().chars().take(128).collect();
+    let hint = match path.ends_with('/') {
+        true => "; no path here ends with a slash",
+        false => "",
+    };
     Problem::new(
-        StatusCode::NOT_FOUND,
-        "no-such-route",
+        Code::NoSuchRoute,
         format!(
-            "there is nothing at {path:?}; jobs are at /jobs, functions at /functions, the queue is at /queue"
+            "there is nothing at {path:?}{hint}; jobs are at /jobs, functions at /functions, the queue is at /queue, and all of it is described at /docs"
         ),
     )
 }

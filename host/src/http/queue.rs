@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
 use super::body;
@@ -68,6 +68,13 @@ pub(crate) fn text(status: &QueueStatus, now_ms: u64) -> String {
     text
 }
 
+/// Whether jobs are taken.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Paused {
+    /// Whether no job is taken.
+    paused: bool,
+}
+
 /// `POST /queue/pause`: jobs are accepted and wait.
 pub(super) async fn pause(
     State(app): State<App>,
@@ -77,7 +84,7 @@ pub(super) async fn pause(
     app.store.pause(&namespace, true).await?;
     Ok(match format {
         Format::Text => "paused".into_response(),
-        Format::Json => Json(json!({"paused": true})).into_response(),
+        Format::Json => Json(Paused { paused: true }).into_response(),
     })
 }
 
@@ -90,15 +97,27 @@ pub(super) async fn resume(
     app.store.pause(&namespace, false).await?;
     Ok(match format {
         Format::Text => "resumed".into_response(),
-        Format::Json => Json(json!({"paused": false})).into_response(),
+        Format::Json => Json(Paused { paused: false }).into_response(),
     })
 }
 
-/// The body of [`limit`].
-#[derive(Deserialize)]
+/// How many jobs may run at once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Concurrency)]
+pub(super) struct Capped {
+    /// How many; `null` for no bound.
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    concurrency: Option<NonZeroU32>,
+}
+
+/// How many jobs may run at once.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Limit {
+#[schema(as = NewConcurrency)]
+pub(super) struct Limit {
+    /// How many; `null` for no bound.
     // Without this, one that is missing would be none.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295_u32, required = true)]
     #[serde(deserialize_with = "Option::deserialize")]
     limit: Option<NonZeroU32>,
 }
@@ -121,8 +140,15 @@ pub(super) async fn limit(
     Ok(match (format, limit) {
         (Format::Text, Some(limit)) => limit.to_string().into_response(),
         (Format::Text, None) => "none".into_response(),
-        (Format::Json, _) => Json(json!({"concurrency": limit})).into_response(),
+        (Format::Json, _) => Json(Capped { concurrency: limit }).into_response(),
     })
+}
+
+/// Jobs that were taken from their hosts.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Released {
+    /// How many.
+    released: usize,
 }
 
 /// `POST /queue/release`: takes the running jobs from their hosts.
@@ -134,8 +160,15 @@ pub(super) async fn release(
     let released = app.store.release(&namespace).await?;
     Ok(match format {
         Format::Text => released.to_string().into_response(),
-        Format::Json => Json(json!({"released": released})).into_response(),
+        Format::Json => Json(Released { released }).into_response(),
     })
+}
+
+/// That the totals begin again.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Rezeroed {
+    /// Whether they do.
+    rezeroed: bool,
 }
 
 /// `POST /queue/rezero`: the totals begin again.
@@ -147,8 +180,15 @@ pub(super) async fn rezero(
     app.store.rezero(&namespace).await?;
     Ok(match format {
         Format::Text => "rezeroed".into_response(),
-        Format::Json => Json(json!({"rezeroed": true})).into_response(),
+        Format::Json => Json(Rezeroed { rezeroed: true }).into_response(),
     })
+}
+
+/// Jobs that were deleted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Purged {
+    /// How many.
+    purged: usize,
 }
 
 /// `POST /queue/purge`: deletes what waits.
@@ -160,7 +200,7 @@ pub(super) async fn purge(
     let purged = app.store.purge(&namespace).await?;
     Ok(match format {
         Format::Text => purged.to_string().into_response(),
-        Format::Json => Json(json!({"purged": purged})).into_response(),
+        Format::Json => Json(Purged { purged }).into_response(),
     })
 }
 

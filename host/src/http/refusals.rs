@@ -1,7 +1,6 @@
-//! Which status each refusal from within becomes.
+//! Which problem each refusal from within becomes.
 
-use axum::http::StatusCode;
-
+use super::code::Code;
 use super::problem::Problem;
 use crate::deploy::DeployError;
 use crate::intake::IntakeError;
@@ -13,21 +12,18 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::LeaseLost => {
                 Self::hiding(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "store-unavailable",
+                    Code::StoreUnavailable,
                     "the store is unavailable; nothing was accepted, try again in a moment",
                     &error,
                 )
             }
             StoreError::Full(_) => Self::hiding(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "store-full",
+                Code::StoreFull,
                 "the store is full: let results expire (retention_s), or have its disk or memory (maxmemory) raised",
                 &error,
             ),
             StoreError::Unreadable(_) => Self::hiding(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "store-unreadable",
+                Code::StoreUnreadable,
                 "the store holds a record that this version of skep cannot read",
                 &error,
             ),
@@ -41,25 +37,17 @@ impl From<StoreError> for Problem {
 
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        let (status, kind) = match &error {
-            IntakeError::UnknownFunction { .. } => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "unknown-function")
-            }
-            IntakeError::Name(_) | IntakeError::BadOption(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "bad-option")
-            }
-            IntakeError::TooLarge(_) | IntakeError::OverLimit { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too-large")
-            }
-            IntakeError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-message"),
-            IntakeError::Mismatch { .. } | IntakeError::NotJson { .. } => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "message-mismatch")
-            }
-            IntakeError::TooDeep(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-deep"),
+        let code = match &error {
+            IntakeError::UnknownFunction { .. } => Code::UnknownFunction,
+            IntakeError::Name(_) | IntakeError::BadOption(_) => Code::BadOption,
+            IntakeError::TooLarge(_) | IntakeError::OverLimit { .. } => Code::TooLarge,
+            IntakeError::Malformed(_) => Code::MalformedMessage,
+            IntakeError::Mismatch { .. } | IntakeError::NotJson { .. } => Code::MessageMismatch,
+            IntakeError::TooDeep(_) => Code::TooDeep,
             IntakeError::Broken => return Self::internal(&error),
             IntakeError::InBatch { .. } | IntakeError::Store(_) => return Self::nested(error),
         };
-        let problem = Self::new(status, kind, error.to_string());
+        let problem = Self::new(code, error.to_string());
         match error {
             IntakeError::UnknownFunction { near, .. } => problem.with("near", near),
             _ => problem,
@@ -80,8 +68,7 @@ impl Problem {
     /// No such job in this namespace.
     pub(super) fn unknown_job(id: JobId) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "unknown-job",
+            Code::UnknownJob,
             format!("there is no job {id} in this namespace"),
         )
     }
@@ -89,23 +76,23 @@ impl Problem {
 
 impl From<DeployError> for Problem {
     fn from(error: DeployError) -> Self {
-        let (status, kind) = match error {
-            DeployError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
-            DeployError::NotDeployable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-deployable"),
-            DeployError::NotOffered(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-offered"),
-            DeployError::LimitsTooWide(_) => (StatusCode::FORBIDDEN, "limits-too-wide"),
-            DeployError::BadLimit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-limit"),
-            DeployError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        let code = match error {
+            DeployError::TooLarge(_) => Code::TooLarge,
+            DeployError::NotDeployable(_) => Code::NotDeployable,
+            DeployError::NotOffered(_) => Code::NotOffered,
+            DeployError::LimitsTooWide(_) => Code::LimitsTooWide,
+            DeployError::BadLimit(_) => Code::BadLimit,
+            DeployError::Busy(_) => Code::Busy,
             DeployError::Store(error) => return error.into(),
             DeployError::Host(_) => return Self::internal(&error),
         };
-        Self::new(status, kind, error.to_string())
+        Self::new(code, error.to_string())
     }
 }
 
 impl From<NameError> for Problem {
     /// A thing with an impossible name does not exist.
     fn from(error: NameError) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no-such-name", error.to_string())
+        Self::new(Code::NoSuchName, error.to_string())
     }
 }

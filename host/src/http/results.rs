@@ -3,23 +3,32 @@
 
 use std::time::Duration;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
+use super::code::Code;
 use super::extract::{Format, Id, Params, Tenant, View};
 use super::inert;
 use super::jobs::find;
 use super::problem::Problem;
-use crate::job::{JobId, JobRecord, Namespace, Output, State as JobState};
+use super::representation::Wanted;
+use crate::job::{JSON, JobId, JobRecord, Namespace, Output, Payload, State as JobState};
 use crate::store::Outcome;
 
 /// The longest long poll: shorter than what proxies between usually allow.
-const MAX_WAIT_MS: u64 = 60_000;
+pub(super) const MAX_WAIT_MS: u64 = 60_000;
+
+/// What a short result is in JSON.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ShortResult {
+    /// The line that the handler gave; `null` if it gave none.
+    short_result: Option<String>,
+}
 
 /// The query of the routes that can wait.
 #[derive(Deserialize)]
@@ -36,61 +45,87 @@ pub(super) async fn short_result(
     Id(id): Id,
     Params(wait): Params<Wait>,
     format: Format,
+    wanted: Wanted,
 ) -> Result<Response, Problem> {
     wait_for_end(&app, &namespace, id, wait).await?;
-    let record = completed(&app, &namespace, id).await?;
-    Ok(match format {
-        Format::Text => inert::text(record.short_result.unwrap_or_default()),
-        Format::Json => Json(json!({"short_result": record.short_result})).into_response(),
-    })
+    let JobRecord { short_result, .. } = completed(&app, &namespace, id).await?;
+    match format {
+        Format::Text => {
+            let text = Bytes::from(short_result.unwrap_or_default());
+            wanted.of(inert::text(Body::empty()), text).await
+        }
+        Format::Json => {
+            let told = serde_json::to_vec(&ShortResult { short_result });
+            let told = told.map_err(|error| Problem::internal(&error))?;
+            let head = inert::answer(Body::empty(), JSON, "short-result.json");
+            wanted.of(head, told.into()).await
+        }
+    }
 }
 
-/// `GET /jobs/{id}/result` and `/jobs/{id}/result.ext`.
+/// `GET /jobs/{id}/result`.
 pub(super) async fn result(
+    State(app): State<App>,
+    Tenant(namespace): Tenant,
+    Id(id): Id,
+    Params(wait): Params<Wait>,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
+    let Payload { content_type, data } = output(&app, &namespace, id, wait).await?;
+    let head = inert::answer(Body::empty(), &content_type, &format!("result-{id}"));
+    wanted.of(head, data).await
+}
+
+/// `GET /jobs/{id}/result.ext`: with the content type that the extension means.
+pub(super) async fn result_as(
     State(app): State<App>,
     Tenant(namespace): Tenant,
     Id(id): Id,
     view: View,
     Params(wait): Params<Wait>,
+    wanted: Wanted,
 ) -> Result<Response, Problem> {
     let extension = extension(&view.view)?;
-    wait_for_end(&app, &namespace, id, wait).await?;
-    // The output first: only where there is none does the record matter.
-    let Output { result, .. } = match app.store.outcome(&namespace, id).await? {
-        Outcome::Completed(output) => output,
-        Outcome::Expired => return Err(expired(id)),
-        _ => {
-            completed(&app, &namespace, id).await?;
-            // It has completed between the two looks.
-            return Err(unfinished(id, JobState::Running));
-        }
+    let Payload { content_type, data } = output(&app, &namespace, id, wait).await?;
+    let head = match inert::of_extension(extension) {
+        Some(meant) => inert::answer(Body::empty(), &meant, &format!("result-{id}.{extension}")),
+        None => inert::answer(Body::empty(), &content_type, &format!("result-{id}")),
     };
-    let data = app.results.hold(result.data)?;
-    Ok(
-        match extension.and_then(|ext| Some((ext, inert::of_extension(ext)?))) {
-            Some((extension, content_type)) => {
-                inert::answer(data, &content_type, &format!("result-{id}.{extension}"))
-            }
-            None => inert::answer(data, &result.content_type, &format!("result-{id}")),
-        },
-    )
+    wanted.of(head, data).await
 }
 
-/// The extension of `result` or `result.ext`.
-fn extension(view: &str) -> Result<Option<&str>, Problem> {
-    let unknown = || {
+/// What a job gave back, counted among the results on their way out.
+async fn output(
+    app: &App,
+    namespace: &Namespace,
+    id: JobId,
+    wait: Wait,
+) -> Result<Payload, Problem> {
+    wait_for_end(app, namespace, id, wait).await?;
+    // The output first: only where there is none does the record matter.
+    match app.store.outcome(namespace, id).await? {
+        Outcome::Completed(Output { result, .. }) => Ok(Payload {
+            content_type: result.content_type,
+            data: app.results.hold(result.data)?,
+        }),
+        Outcome::Expired => Err(expired(id)),
+        _ => {
+            completed(app, namespace, id).await?;
+            // It has completed between the two looks.
+            Err(unfinished(id, JobState::Running))
+        }
+    }
+}
+
+/// The extension of `result.ext`.
+fn extension(view: &str) -> Result<&str, Problem> {
+    let extension = view.strip_prefix("result.");
+    extension.filter(|ext| !ext.is_empty()).ok_or_else(|| {
         Problem::new(
-            StatusCode::NOT_FOUND,
-            "no-such-route",
+            Code::NoSuchRoute,
             "a job has progress, events, log, short_result, result and result.EXT",
         )
-    };
-    let rest = view.strip_prefix("result").ok_or_else(unknown)?;
-    match rest.strip_prefix('.') {
-        Some(extension) if !extension.is_empty() => Ok(Some(extension)),
-        None if rest.is_empty() => Ok(None),
-        _ => Err(unknown()),
-    }
+    })
 }
 
 /// Waits for the job's end, if the client asked for that.
@@ -118,8 +153,7 @@ async fn completed(app: &App, namespace: &Namespace, id: JobId) -> Result<JobRec
         JobState::Completed => Ok(record),
         JobState::Failed => Err(failed(&record)),
         JobState::Cancelled => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "job-cancelled",
+            Code::JobCancelled,
             format!("job {id} was cancelled and has no result"),
         )),
         JobState::Queued | JobState::Scheduled | JobState::Running | JobState::Parked => {
@@ -134,18 +168,12 @@ fn failed(record: &JobRecord) -> Problem {
         || "failed, and no cause is known".to_owned(),
         ToString::to_string,
     );
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "job-failed",
-        format!("job {}: {text}", record.id),
-    )
-    .with("cause", cause)
+    Problem::new(Code::JobFailed, format!("job {}: {text}", record.id)).with("cause", cause)
 }
 
 fn unfinished(id: JobId, state: JobState) -> Problem {
     Problem::new(
-        StatusCode::CONFLICT,
-        "job-unfinished",
+        Code::JobUnfinished,
         format!(
             "job {id} has not finished; ask again later, or wait for it with ?wait_ms={MAX_WAIT_MS}"
         ),
@@ -155,8 +183,7 @@ fn unfinished(id: JobId, state: JobState) -> Problem {
 
 fn expired(id: JobId) -> Problem {
     Problem::new(
-        StatusCode::GONE,
-        "result-expired",
+        Code::ResultExpired,
         format!("the result of job {id} was kept as long as its retention_s asked, and is gone"),
     )
 }
@@ -167,9 +194,8 @@ mod tests {
 
     #[test]
     fn a_result_may_have_an_extension() {
-        assert!(matches!(extension("result"), Ok(None)));
-        assert!(matches!(extension("result.png"), Ok(Some("png"))));
-        for bad in ["", "results", "result.", "resultpng", "message"] {
+        assert!(matches!(extension("result.png"), Ok("png")));
+        for bad in ["", "result", "results", "result.", "resultpng", "message"] {
             assert!(extension(bad).is_err(), "{bad}");
         }
     }

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::code::Code;
 use super::problem::Problem;
 
 /// For the bodies of requests: four of the largest components, or sixteen of the largest
@@ -92,8 +92,7 @@ impl Share {
 
     fn full(&self) -> Problem {
         Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "busy",
+            Code::Busy,
             format!(
                 "this host has as many bytes of {} in its memory as it may; try again in a moment, or ask another host",
                 self.room.what

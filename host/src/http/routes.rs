@@ -1,5 +1,5 @@
-//! The routes, each with the scope that it needs. There is no way to add one without:
-//! what is not said to be open is shut.
+//! The routes, each with the scope that it needs and with what the OpenAPI document says
+//! of it. There is no way to add one without: what is not said to be open is shut.
 
 use axum::Router;
 use axum::extract::Request;
@@ -7,6 +7,7 @@ use axum::handler::Handler;
 use axum::middleware::{Next, from_fn};
 use axum::routing::{MethodFilter, on};
 
+use super::openapi::Operation;
 use super::{App, door};
 use crate::access::Scope;
 
@@ -61,7 +62,12 @@ pub struct Route {
 pub(super) struct Routes {
     pub(super) router: Router<App>,
     pub(super) table: Vec<Route>,
+    /// What is said of each of them.
+    pub(super) operations: Vec<Describe>,
 }
+
+/// Says what a route does.
+pub(super) type Describe = fn() -> Operation;
 
 impl Routes {
     /// No routes.
@@ -69,16 +75,23 @@ impl Routes {
         Self {
             router: Router::new(),
             table: Vec::new(),
+            operations: Vec::new(),
         }
     }
 
     /// A route that is open to everybody: it must say nothing but that it is there.
-    pub(super) fn open<H, T>(self, path: &'static str, handler: H) -> Self
+    pub(super) fn open<H, T>(self, path: &'static str, handler: H, describe: Describe) -> Self
     where
         H: Handler<T, App>,
         T: 'static,
     {
-        self.add(Method::Get, path, None, None, handler)
+        let route = Route {
+            method: Method::Get,
+            path,
+            needs: None,
+            audited: None,
+        };
+        self.add(route, handler, describe)
     }
 
     /// A route.
@@ -88,12 +101,19 @@ impl Routes {
         path: &'static str,
         scope: Scope,
         handler: H,
+        describe: Describe,
     ) -> Self
     where
         H: Handler<T, App>,
         T: 'static,
     {
-        self.add(method, path, Some(scope), None, handler)
+        let route = Route {
+            method,
+            path,
+            needs: Some(scope),
+            audited: None,
+        };
+        self.add(route, handler, describe)
     }
 
     /// A route whose use is noted in the audit log, under this name.
@@ -104,21 +124,7 @@ impl Routes {
         scope: Scope,
         action: &'static str,
         handler: H,
-    ) -> Self
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        self.add(method, path, Some(scope), Some(action), handler)
-    }
-
-    fn add<H, T>(
-        mut self,
-        method: Method,
-        path: &'static str,
-        needs: Option<Scope>,
-        audited: Option<&'static str>,
-        handler: H,
+        describe: Describe,
     ) -> Self
     where
         H: Handler<T, App>,
@@ -127,13 +133,22 @@ impl Routes {
         let route = Route {
             method,
             path,
-            needs,
-            audited,
+            needs: Some(scope),
+            audited: Some(action),
         };
+        self.add(route, handler, describe)
+    }
+
+    fn add<H, T>(mut self, route: Route, handler: H, describe: Describe) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
         let enter = move |request: Request, next: Next| door::enter(route, request, next);
         let guarded = on(route.method.filter(), handler).route_layer(from_fn(enter));
         self.router = self.router.route(route.path, guarded);
         self.table.push(route);
+        self.operations.push(describe);
         self
     }
 }

@@ -7,31 +7,43 @@ use axum::extract::{Path, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
 use super::audit::Concerns;
 use super::body::{self, content_type, essence};
+use super::code::Code;
 use super::extract::Format;
-use super::problem::Problem;
-use crate::access::{Caller, Issued, Label, Reach, Scopes, StoredToken, TokenId, no_room};
+use super::problem::{ACCEPT_POST, Problem};
+use crate::access::{
+    AccessToken, Caller, Issued, Label, Reach, Scopes, StoredToken, TokenId, no_room,
+};
 use crate::job::JSON;
 use crate::time::now_ms;
 
 /// Many times what the longest description takes.
 const MAX_BYTES: usize = 4 * 1024;
 
-/// The token that is wanted.
-#[derive(Deserialize)]
+/// The longest life of a token, in seconds: a century, beyond which a unit is more likely
+/// wrong than meant.
+const MAX_EXPIRES_IN_S: u64 = 100 * 366 * 24 * 3600;
+
+/// The access token that is wanted.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schema(as = NewToken)]
+pub(super) struct Wanted {
+    /// What it shall let its holder do.
     scopes: Scopes,
     /// Whether it shall count in all namespaces, not only in the caller's.
     #[serde(default)]
     all_namespaces: bool,
+    /// What people call it.
     #[serde(default)]
     label: Label,
+    /// From when on it shall not count, in seconds from now; never if it is left out.
+    #[schema(minimum = 1, maximum = 3_162_240_000_u64)]
     expires_in_s: Option<u64>,
 }
 
@@ -50,8 +62,7 @@ pub(super) async fn create(
     };
     if !caller.may_reach(&reach) {
         return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "insufficient-reach",
+            Code::InsufficientReach,
             "only a token that counts in all namespaces makes another such one; leave out all_namespaces",
         ));
     }
@@ -61,18 +72,19 @@ pub(super) async fn create(
                 "expires_in_s is 0; leave it out for a token that never expires",
             ));
         }
-        given => given.map(|s| s.saturating_mul(1_000)),
+        Some(seconds) if seconds > MAX_EXPIRES_IN_S => {
+            return Err(unfit(format!(
+                "expires_in_s is at most {MAX_EXPIRES_IN_S} (a century), not {seconds}; leave it out for a token that never expires"
+            )));
+        }
+        given => given.map(|s| s * 1_000),
     };
     let Wanted { scopes, label, .. } = wanted;
     let issued = StoredToken::issue(reach, scopes, label, now_ms(), expires_in_ms);
     let (stored, secret) = issued.map_err(|error| Problem::internal(&error))?;
     let about = &stored.token;
     if !app.store.put_token(&stored).await? {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "too-many-tokens",
-            no_room(&about.reach),
-        ));
+        return Err(Problem::new(Code::TooManyTokens, no_room(&about.reach)));
     }
     let mut response = match format {
         Format::Text => secret.reveal().into_response(),
@@ -88,9 +100,9 @@ pub(super) async fn create(
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Wanted, Problem> {
     let given = essence(content_type(headers));
     if given != JSON {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
+        return Err(Problem::not_taken(
+            ACCEPT_POST,
+            JSON,
             format!(
                 "the body is {given:.80?}; send `Content-Type: {JSON}` and {{\"scopes\": [\"post\", \"read\"]}}"
             ),
@@ -112,7 +124,13 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Wanted, Prob
 }
 
 fn unfit(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-token", detail)
+    Problem::new(Code::BadToken, detail)
+}
+
+/// Access tokens.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tokens<'t> {
+    tokens: Vec<&'t AccessToken>,
 }
 
 /// `GET /tokens`: never with a secret, nor with its hash.
@@ -120,7 +138,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Respo
     let tokens = app.store.tokens_now().await?;
     let mut tokens = tokens.list();
     tokens.retain(|token| caller.oversees(token));
-    Ok(Json(json!({"tokens": tokens})).into_response())
+    Ok(Json(Tokens { tokens }).into_response())
 }
 
 /// `DELETE /tokens/{id}`.
@@ -129,7 +147,7 @@ pub(super) async fn revoke(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let unknown = |detail: String| Problem::new(StatusCode::NOT_FOUND, "unknown-token", detail);
+    let unknown = |detail: String| Problem::new(Code::UnknownToken, detail);
     let id: TokenId = id.parse().map_err(unknown)?;
     let tokens = app.store.tokens_now().await?;
     let theirs = tokens.get(id).is_some_and(|token| caller.oversees(token));

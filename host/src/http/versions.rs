@@ -3,14 +3,15 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
 use super::audit::Concerns;
 use super::body;
+use super::code::Code;
 use super::extract::{Format, Named, Params, Tenant};
 use super::functions::{FunctionView, not_deployed};
 use super::problem::Problem;
@@ -47,14 +48,24 @@ pub(super) async fn list(
     let last = found.last().map(|last| last.version);
     let next = last.filter(|last| found.len() == PAGE_VERSIONS && *last > 1);
     let next = next.map(|next| next.to_string());
-    let versions: Vec<_> = found.iter().map(|one| FunctionView::of(one)).collect();
-    Ok(Json(json!({"versions": versions, "next": next})).into_response())
+    let versions = found.iter().map(|one| FunctionView::of(one)).collect();
+    Ok(Json(Versions { versions, next }).into_response())
 }
 
-/// The body of [`rollback`].
-#[derive(Default, Deserialize)]
+/// Versions of a function.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Versions<'d> {
+    /// The newest first.
+    versions: Vec<FunctionView<'d>>,
+    /// The cursor of the next page; `null` after the last one.
+    next: Option<String>,
+}
+
+/// Which version a function goes back to.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Rollback {
+pub(super) struct Rollback {
+    /// The version; the one before the newest if it is left out.
     version: Option<u32>,
 }
 
@@ -98,12 +109,12 @@ pub(super) async fn rollback(
 
 impl From<RollbackError> for Problem {
     fn from(error: RollbackError) -> Self {
-        let (status, kind) = match error {
-            RollbackError::NeverDeployed => (StatusCode::NOT_FOUND, "unknown-function"),
-            RollbackError::NoSuchVersion(_) => (StatusCode::NOT_FOUND, "no-such-version"),
-            RollbackError::IsNewest(_) => (StatusCode::CONFLICT, "already-newest"),
+        let code = match error {
+            RollbackError::NeverDeployed => Code::NoSuchFunction,
+            RollbackError::NoSuchVersion(_) => Code::NoSuchVersion,
+            RollbackError::IsNewest(_) => Code::AlreadyNewest,
             RollbackError::Deploy(error) => return error.into(),
         };
-        Self::new(status, kind, error.to_string())
+        Self::new(code, error.to_string())
     }
 }

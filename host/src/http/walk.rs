@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::http::StatusCode;
 use tokio::sync::Semaphore;
 
+use super::code::Code;
 use super::problem::Problem;
 use crate::job::{JobId, Namespace};
 use crate::store::{JobFilter, JobPage, Store, StoreError};
@@ -64,8 +64,7 @@ impl Walks {
                 false => format!("{all} lists"),
             };
             return Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
+                Code::Busy,
                 format!(
                     "{whose} are being read from this host, and no more may; try again when one has ended, or ask another host"
                 ),

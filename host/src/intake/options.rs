@@ -8,14 +8,14 @@ use crate::job::{
 };
 
 /// The longest idempotency key, in bytes: a URL or a few digests.
-const MAX_KEY_BYTES: usize = 256;
+pub(crate) const MAX_KEY_BYTES: usize = 256;
 
 /// The longest media type, in bytes; it becomes a header of every answer.
 const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
 /// The longest retention, in seconds: a century, beyond which a unit is more
 /// likely wrong than meant.
-const MAX_RETENTION_S: u64 = 100 * 366 * 24 * 3600;
+pub(crate) const MAX_RETENTION_S: u64 = 100 * 366 * 24 * 3600;
 
 /// Checks all options of a request and its message's size.
 pub(super) fn check(

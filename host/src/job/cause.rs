@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::text::printable;
 
@@ -12,7 +13,7 @@ use super::text::printable;
 const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// The kind of a cause; its name is what users see on the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CauseKind {
     /// The handler says the message can never be handled.
@@ -80,7 +81,7 @@ impl CauseKind {
 }
 
 /// Why an attempt did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cause {
     /// Its kind.
     pub kind: CauseKind,

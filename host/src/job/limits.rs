@@ -4,6 +4,7 @@
 //! Not here: the bounds that are the same for every job of a host (`sandbox::FIXED`).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{MAX_DEPTH, Unit, Usage};
 
@@ -33,7 +34,7 @@ pub const MAX_MEMORY_BYTES: u64 = 1024 * MIB;
 /// `message_bytes`, `result_bytes` and `short_result_bytes` are granted to each of
 /// them. The others are totals over all functions of an attempt, those of the tree over
 /// the whole tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The CPU budget, in wasmtime's units of fuel: about one per instruction.

@@ -1,11 +1,12 @@
 //! The record of a job: what `GET /jobs/{id}` tells.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Cause, Digest, FunctionName, JobId, Limits, Namespace, Priority, SomeLimits, Usage};
 
 /// Where a job is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It waits for a worker.
@@ -32,7 +33,7 @@ impl State {
 }
 
 /// How far a running job is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// 0 to 100.
     pub percent: u8,
@@ -42,7 +43,7 @@ pub struct Progress {
 }
 
 /// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// The finest detail.
@@ -58,7 +59,7 @@ pub enum LogLevel {
 }
 
 /// A line of a job's log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// When, in ms since the Unix epoch.
     pub at_ms: u64,
@@ -85,7 +86,7 @@ impl LogLine {
 }
 
 /// One run of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptRecord {
     /// From 1.
     pub number: u32,
@@ -111,7 +112,7 @@ pub struct AttemptRecord {
 pub const MAX_CHILDREN_LISTED: usize = 100;
 
 /// What became of a callback.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallbackRecord {
     /// Where it goes.
     pub url: String,
@@ -123,7 +124,7 @@ pub struct CallbackRecord {
 }
 
 /// One try to call back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
     /// When, in ms since the Unix epoch.
     pub at_ms: u64,
@@ -135,7 +136,7 @@ pub struct Delivery {
 }
 
 /// All that is known of a job, but for its message, result and log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobRecord {
     /// Its id.
     pub id: JobId,
@@ -181,7 +182,7 @@ pub struct JobRecord {
     pub depth: u32,
     /// How many jobs it has posted, in all its attempts.
     pub child_count: u64,
-    /// The first [`MAX_CHILDREN_LISTED`] of them, by their ids.
+    /// The first 100 of them ([`MAX_CHILDREN_LISTED`]), by their ids.
     pub children: Vec<JobId>,
     /// What became of its callback, if it has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]

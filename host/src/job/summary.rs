@@ -2,11 +2,12 @@
 //! job did.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Cause, FunctionName, JobId, JobRecord, Priority, Progress, State};
 
 /// A job in a list; each field is that of the same name in [`JobRecord`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobSummary {
     /// Its id.
     pub id: JobId,

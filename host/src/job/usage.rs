@@ -1,9 +1,10 @@
 //! What an attempt used.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What an attempt used, of all its functions together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Usage {
     /// Units of fuel.

@@ -117,12 +117,13 @@ metered! {
     park(lease: Lease, token: &Token, awaited: &[JobId]) -> Parked;
     unpark(lease: Lease, token: &Token) -> ();
     cancel(namespace: &Namespace, id: JobId) -> Cancelled;
-    job(namespace: &Namespace, id: JobId) -> Option<JobRecord>;
-    outcomes(namespace: &Namespace, ids: &[JobId], max_bytes: u64) -> Vec<Outcome>;
-    children(namespace: &Namespace, id: JobId, after: JobId, want: usize) -> Vec<JobId>;
     list(namespace: &Namespace, filter: &Arc<JobFilter>, before: Option<JobId>, want: usize) -> JobPage;
     retry(namespace: &Namespace, ids: &[JobId], which: Retriable) -> Vec<Retried>;
     forget(namespace: &Namespace, ids: &[JobId]) -> usize;
+    versions(namespace: &Namespace, function: &FunctionName, before: Option<u32>, want: usize) -> Vec<Arc<Deployment>>;
+    job(namespace: &Namespace, id: JobId) -> Option<JobRecord>;
+    outcomes(namespace: &Namespace, ids: &[JobId], max_bytes: u64) -> Vec<Outcome>;
+    children(namespace: &Namespace, id: JobId, after: JobId, want: usize) -> Vec<JobId>;
     log(namespace: &Namespace, id: JobId) -> AttemptLog;
     watch(namespace: &Namespace, id: JobId) -> Watch;
     take_callbacks(want: usize) -> Vec<Callback>;
@@ -134,7 +135,6 @@ metered! {
     deploy(namespace: &Namespace, functions: Vec<NewDeployment>) -> Vec<Arc<Deployment>>;
     undeploy(namespace: &Namespace, functions: &[FunctionName]) -> usize;
     functions_now(namespace: &Namespace) -> Arc<Functions>;
-    versions(namespace: &Namespace, function: &FunctionName, before: Option<u32>, want: usize) -> Vec<Arc<Deployment>>;
     status(namespace: &Namespace) -> QueueStatus;
     overview() -> Overview;
     pause(namespace: &Namespace, paused: bool) -> ();

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::job::Namespace;
 
@@ -21,7 +22,7 @@ pub const MAX_NAMESPACES_SEEN: usize = 1000;
 ///
 /// The totals are exact and durable. As long as nothing was rezeroed or purged,
 /// `posted` is the sum of all other numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueStatus {
     /// Jobs that wait for a worker.
     pub queued: u64,
@@ -44,6 +45,7 @@ pub struct QueueStatus {
     /// Whether no job is taken.
     pub paused: bool,
     /// How many jobs may run at once; parked ones do not count.
+    #[schema(value_type = Option<u32>, minimum = 1)]
     pub concurrency: Option<NonZeroU32>,
     /// When the oldest of the queued jobs became due, in ms since the Unix epoch: how
     /// far behind the queue is.

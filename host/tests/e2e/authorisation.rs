@@ -50,6 +50,8 @@ fn rows() -> Vec<Row> {
     vec![
         ("GET", "/healthz", "", "/healthz", Nothing),
         ("GET", "/readyz", "", "/readyz", Nothing),
+        ("GET", "/openapi.json", "", "/openapi.json", Nothing),
+        ("GET", "/docs", "", "/docs", Nothing),
         ("GET", "/jobs", "read", "/jobs", Nothing),
         ("POST", "/jobs", "post", "/jobs", Json(job)),
         ("POST", "/jobs/batch", "post", "/jobs/batch", Lines),
@@ -85,9 +87,16 @@ fn rows() -> Vec<Row> {
         ),
         (
             "GET",
-            "/jobs/{id}/{view}",
+            "/jobs/{id}/result",
             "read",
             "/jobs/1/result",
+            Nothing,
+        ),
+        (
+            "GET",
+            "/jobs/{id}/{view}",
+            "read",
+            "/jobs/1/result.txt",
             Nothing,
         ),
         ("POST", "/consumer", "deploy", "/consumer", Component),

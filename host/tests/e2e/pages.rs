@@ -1,5 +1,6 @@
 //! What a stranger's web page, or a stranger's result, can make a browser do to this
-//! server: nothing. There is no browser here; what one goes by is in the headers.
+//! server: nothing. There is no browser here (that is in `browser`); what one goes by is
+//! in the headers.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -42,6 +43,8 @@ async fn every_answer_is_protected() {
     for (method, path, expected) in [
         (Method::GET, "/healthz", 200),
         (Method::GET, "/readyz", 200),
+        (Method::GET, "/openapi.json", 200),
+        (Method::GET, "/docs", 200),
         (Method::GET, "/nothing", 404),
         (Method::DELETE, "/jobs/count", 405),
         (Method::OPTIONS, "/jobs", 405),

@@ -88,7 +88,7 @@ async fn a_bad_rollback_changes_nothing(mut place: Place) {
     let never = server.get("/functions/multiply/versions").await;
     never.expect(404).naming(&["multiply"]);
     let never = rollback(&server, Value::Null).await.expect(404);
-    assert_eq!(never.json()["type"], "urn:skep:problem:unknown-function");
+    assert_eq!(never.json()["type"], "urn:skep:problem:no-such-function");
     server.put("multiply", "multiply", "").await.expect(200);
     let first = rollback(&server, Value::Null).await.expect(404);
     first.naming(&["version 1 alone"]);
