@@ -56,7 +56,7 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         let seconds = begun.elapsed().as_secs_f64();
         ensure!(ended.success(), "`skep post --file` failed");
         let us_per_job = |seconds: f64| seconds * 1e6 / jobs as f64;
-        Ok(vec![
+        let mut figures = vec![
             Figure::new(
                 "posted from a file over HTTP",
                 jobs as f64 / seconds,
@@ -66,8 +66,28 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             Figure::new("  CPU of the server", us_per_job(cpu_of(pid)? - cpu), "µs"),
             Figure::new("  peak memory of the client", client_mib, "MiB"),
             Figure::new("  peak memory of the server", peak_mib(pid)?, "MiB"),
-        ])
+        ];
+        let begun = Instant::now();
+        let listed = list(&server).await?;
+        ensure!(listed == jobs, "{listed} of {jobs} jobs were listed");
+        let rate = jobs as f64 / begun.elapsed().as_secs_f64();
+        figures.push(Figure::new("listed over HTTP as lines", rate, "jobs/s"));
+        let name = "  peak memory of the server, with that";
+        figures.push(Figure::new(name, peak_mib(pid)?, "MiB"));
+        Ok(figures)
     })
+}
+
+/// Lists all jobs, and counts the lines.
+async fn list(server: &Server) -> anyhow::Result<usize> {
+    let request = (reqwest::Client::new().get(format!("{}/jobs", server.url())))
+        .header("accept", "application/x-ndjson");
+    let mut answer = request.send().await?.error_for_status()?;
+    let mut lines = 0;
+    while let Some(chunk) = answer.chunk().await? {
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count();
+    }
+    Ok(lines)
 }
 
 /// A file of so many messages.

@@ -109,7 +109,8 @@ impl Lines {
             return Ok(None);
         }
         self.read.fetch_add(taken, Ordering::Relaxed);
-        if taken == most && !self.line.ends_with(b"\n") {
+        let is_cut = taken == most && !self.line.ends_with(b"\n");
+        if is_cut {
             self.skip_one()?;
         }
         self.number += 1;
@@ -123,7 +124,13 @@ impl Lines {
             1 => self.line.strip_prefix(UTF8_MARK).unwrap_or(&self.line),
             _ => &self.line,
         };
-        Ok(Some((self.number, look(line.trim_ascii()))))
+        // White space may be too much, too: there is no telling what came after it.
+        let line = if is_cut {
+            too_long()
+        } else {
+            look(line.trim_ascii())
+        };
+        Ok(Some((self.number, line)))
     }
 
     /// Whether the next line is not there yet, as far as can be told without waiting.
@@ -143,14 +150,18 @@ fn unread(name: &str, error: &std::io::Error) -> Failure {
     Failure::failed(format!("cannot read {name}: {error}"))
 }
 
+fn too_long() -> Line<'static> {
+    Line::Bad(format!(
+        "a message may have at most {MAX_MESSAGE_BYTES} bytes; store large inputs as data and post their key"
+    ))
+}
+
 fn look(message: &[u8]) -> Line<'_> {
     if message.is_empty() {
         return Line::Blank;
     }
     if message.len() > MAX_MESSAGE_BYTES {
-        return Line::Bad(format!(
-            "a message may have at most {MAX_MESSAGE_BYTES} bytes; store large inputs as data and post their key"
-        ));
+        return too_long();
     }
     match serde_json::from_slice::<&RawValue>(message) {
         Ok(_) => Line::Message(message),
@@ -232,23 +243,25 @@ mod tests {
 
     #[test]
     fn a_line_beyond_all_bounds_is_passed_over() {
-        struct Endless(u64);
+        struct Endless(u64, u8);
         impl Read for Endless {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
                 let count = buffer.len().min(self.0 as usize);
-                buffer[..count].fill(b'7');
+                buffer[..count].fill(self.1);
                 self.0 -= count as u64;
                 Ok(count)
             }
         }
         let long = (MAX_MESSAGE_BYTES as u64) * 4;
-        let text = Endless(long).chain(&b"\n1\n"[..]);
-        let mut lines = Lines::of(Box::new(text), "a test".to_owned(), None);
-        let (number, line) = lines.next().unwrap().unwrap();
-        assert!(number == 1 && matches!(&line, Line::Bad(text) if text.contains("at most")));
-        assert_eq!(lines.next().unwrap(), Some((2, Line::Message(b"1"))));
-        assert_eq!(lines.read.load(Ordering::Relaxed), long + 3);
-        assert!(lines.line.capacity() <= 2 * MAX_MESSAGE_BYTES);
+        for byte in [b'7', b' '] {
+            let text = Endless(long, byte).chain(&b"7\n1\n"[..]);
+            let mut lines = Lines::of(Box::new(text), "a test".to_owned(), None);
+            let (number, line) = lines.next().unwrap().unwrap();
+            assert!(number == 1 && matches!(&line, Line::Bad(text) if text.contains("at most")));
+            assert_eq!(lines.next().unwrap(), Some((2, Line::Message(b"1"))));
+            assert_eq!(lines.read.load(Ordering::Relaxed), long + 4);
+            assert!(lines.line.capacity() <= 2 * MAX_MESSAGE_BYTES);
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct Args {
     file: Option<PathBuf>,
     /// With --file, begin with this line, from 1: to go on where a run was cut off, which
     /// says with which line
-    #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     from_line: Option<u64>,
     /// The media type of --data [default: by the file's name]
     #[arg(long, value_name = "TYPE", requires = "data")]
@@ -118,6 +118,12 @@ struct Posted {
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     if let Some(path) = &args.file {
         return bulk::post(path, &args, global).await;
+    }
+    // clap asks for nothing that conflicts with what is there.
+    if args.from_line.is_some() {
+        return Err(Failure::usage(
+            "--from-line is a line of a file: name it with --file",
+        ));
     }
     let message = match (&args.message, &args.data) {
         (_, Some(path)) => message::file(path, args.content_type.as_deref())?,

@@ -56,7 +56,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["msg", "data", "out"])]
     jobs: Option<PathBuf>,
     /// With --jobs, how many run at once [default: two per core, at least 4]
-    #[arg(long, value_name = "N", requires = "jobs", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     parallel: Option<u16>,
     /// The media type of --data [default: by the file's name]
     #[arg(long, value_name = "TYPE", requires = "data")]
@@ -88,6 +88,12 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         let done = many::run(&here, lines).await;
         here.host.stop(GRACE).await;
         return done;
+    }
+    // clap asks for nothing that conflicts with what is there.
+    if args.parallel.is_some() {
+        return Err(Failure::usage(
+            "--parallel is for many jobs: name their file with --jobs",
+        ));
     }
     let message = match (&args.msg, &args.data) {
         (_, Some(path)) => message::file(path, args.content_type.as_deref())?,

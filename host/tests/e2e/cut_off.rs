@@ -260,8 +260,9 @@ async fn ids_that_cannot_be_written_are_told() {
             .arg(path)
             .args(key)
             .stdout(Stdio::from(full))
-            .output();
-        let output = output.await.unwrap();
+            .stderr(Stdio::piped())
+            .spawn();
+        let output = output.unwrap().wait_with_output().await.unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{err}");
         assert!(

@@ -167,9 +167,9 @@ async fn a_slow_job_lets_no_more_be_read_than_the_window_holds() {
     assert_eq!((&first["line"], &first["result"]), (&json!(1), &json!(2)));
     assert!(by_then < 2 << 10, "{by_then} lines were read meanwhile");
     assert!(by_then > 100, "{by_then}: nothing went on");
-    writer.await.unwrap();
-    let rest = stream.end().await;
+    let rest = stream.rest().await;
     rest.expect(0, &[]);
+    writer.await.unwrap();
     assert_eq!(rest.out.lines().count(), 8 << 10);
 }
 

@@ -1,5 +1,6 @@
 //! A `skep` command that reads and writes lines while it runs.
 
+use std::io::ErrorKind;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,11 +49,14 @@ impl Stream {
         }
     }
 
-    /// Gives it something to read.
+    /// Gives it something to read, unless it has ended.
     pub(crate) async fn write(&mut self, text: impl AsRef<[u8]>) {
         let input = self.input.as_mut().unwrap();
         let written = timeout(PATIENCE, input.write_all(text.as_ref())).await;
-        written.expect("it reads no more").unwrap();
+        match written.expect("it reads no more") {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
     }
 
     /// The next line that it writes.

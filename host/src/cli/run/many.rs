@@ -91,8 +91,8 @@ fn read_aside(mut lines: Lines) -> Result<mpsc::Receiver<Result<Vec<Read>, Failu
     let work = move || {
         loop {
             let next = batch(&mut lines);
-            let ends = matches!(&next, Err(_)) || matches!(&next, Ok(lines) if lines.is_empty());
-            if batches.blocking_send(next).is_err() || ends {
+            let goes_on = next.as_ref().is_ok_and(|lines| !lines.is_empty());
+            if batches.blocking_send(next).is_err() || !goes_on {
                 return;
             }
         }

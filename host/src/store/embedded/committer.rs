@@ -48,6 +48,8 @@ pub(super) trait Call: Send {
     /// Applies the action and keeps its answer; an error if the transaction must
     /// be rolled back.
     fn apply(&mut self, writer: &mut Writer) -> Result<()>;
+    /// Looks at what was committed, and keeps that as its answer.
+    fn look(&mut self, _db: &Connection) {}
     /// Answers the caller.
     fn answer(self: Box<Self>, error: Option<StoreError>);
 }
@@ -97,7 +99,7 @@ pub(super) fn call<A: Action>(action: A) -> (Box<dyn Call>, oneshot::Receiver<Re
     )
 }
 
-/// A look at the database between two actions, for a store that nobody else can read.
+/// A look at the database between two transactions, for a store that nobody else can read.
 struct Look<T, F> {
     look: Option<F>,
     kept: Option<Result<T>>,
@@ -109,11 +111,14 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Call for Look<T, F> {
         false
     }
 
-    fn apply(&mut self, writer: &mut Writer) -> Result<()> {
-        if let Some(look) = self.look.take() {
-            self.kept = Some(look(&writer.db));
-        }
+    fn apply(&mut self, _writer: &mut Writer) -> Result<()> {
         Ok(())
+    }
+
+    fn look(&mut self, db: &Connection) {
+        if let Some(look) = self.look.take() {
+            self.kept = Some(look(db));
+        }
     }
 
     fn answer(self: Box<Self>, error: Option<StoreError>) {
@@ -176,6 +181,7 @@ fn next(calls: &Receiver<Box<dyn Call>>) -> Option<Box<dyn Call>> {
 
 fn commit(writer: &mut Writer, mut group: Vec<Box<dyn Call>>) {
     let Err(error) = writer.transact(&mut group) else {
+        group.iter_mut().for_each(|call| call.look(&writer.db));
         return group.into_iter().for_each(|call| call.answer(None));
     };
     writer.restore();

@@ -103,6 +103,7 @@ impl Writer {
         for delete in [
             "DELETE FROM posted WHERE key BETWEEN ? AND ?",
             "DELETE FROM ended WHERE key BETWEEN ? AND ?",
+            "DELETE FROM dead WHERE key BETWEEN ? AND ?",
             "DELETE FROM callbacks WHERE key BETWEEN ? AND ?",
         ] {
             self.statement(delete)?.execute([first.row(), last.row()])?;
@@ -125,6 +126,7 @@ impl Writer {
         }
         for delete in [
             "DELETE FROM ended WHERE key = ?",
+            "DELETE FROM dead WHERE key = ?",
             "DELETE FROM callbacks WHERE key = ?",
             "DELETE FROM trees WHERE root = ?",
         ] {
