@@ -20,6 +20,8 @@ test: build redis browser ## Run every test, and check the dependencies (install
 	@for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
+	scripts/docs --test
+	scripts/docs
 	scripts/schemathesis
 	scripts/fuzz 10
 	scripts/deny
@@ -46,6 +48,7 @@ lint: ## Check the formatting, and clippy without warnings
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo fmt --check --manifest-path examples/Cargo.toml --all
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	scripts/links
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo clippy --manifest-path examples/Cargo.toml --workspace --all-targets -- -D warnings
 
 # A peer that could not be installed has its reason in the table, which comes all the same.

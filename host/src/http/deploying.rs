@@ -21,7 +21,7 @@ use super::functions::{FunctionView, Functions};
 use super::problem::Problem;
 use crate::access::{Caller, Scope};
 use crate::deploy::{Deployer, Grant, Policy};
-use crate::job::FunctionName;
+use crate::job::{FunctionName, JSON};
 use crate::store::Deployment;
 
 /// What an upload may call itself; the last is curl's default, and nothing is
@@ -119,11 +119,7 @@ async fn deploy(
 ) -> Result<Vec<Arc<Deployment>>, Problem> {
     let media = essence(content_type(headers));
     if !MEDIA_TYPES.contains(&media.as_str()) {
-        return Err(Problem::not_taken(
-            ACCEPT,
-            MEDIA_TYPES[0],
-            format!("{media:.80} is no component; send its bytes as application/wasm"),
-        ));
+        return Err(no_component(&media));
     }
     let most = Deployer::MAX_COMPONENT_BYTES;
     let Whole { bytes, share } =
@@ -139,4 +135,20 @@ async fn deploy(
     // The store has it now.
     drop(share);
     Ok(deployed)
+}
+
+/// An upload that calls itself something else. JSON is what MLQ's clients send: a Python
+/// function, pickled.
+fn no_component(media: &str) -> Problem {
+    let hint = match media {
+        JSON => "; a pickled Python function is not run here, and docs/mlq.md says how to move",
+        _ => "",
+    };
+    Problem::not_taken(
+        ACCEPT,
+        MEDIA_TYPES[0],
+        format!(
+            "{media:.80} is no WebAssembly component; send its bytes as application/wasm{hint}"
+        ),
+    )
 }
