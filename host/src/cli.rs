@@ -1,8 +1,7 @@
 //! The command line: one binary, a verb for each thing that people do.
 //!
-//! Results go to stdout; progress, notes and errors to stderr. The exit code is 0
-//! for success, 1 when a job or an operation failed, 2 for a command that makes
-//! no sense.
+//! Results go to stdout; progress, notes and errors to stderr. How a command ends is in
+//! [`failure`]. What is not on the command line is in `SKEP_*`, or in a file ([`config`]).
 //!
 //! Not here: what the verbs do. `serve` and `run` start a [`host`](crate::host);
 //! `queue cp`, `queue mv` and `token --store` open stores; the rest talks to a host over HTTP.
@@ -11,8 +10,14 @@ mod bench;
 mod callbacks;
 mod cancel;
 mod client;
+mod colors;
 mod compile;
+mod completions;
+mod config;
+mod confirm;
+mod dead;
 mod deploy;
+mod doctor;
 mod duration;
 mod events;
 mod failure;
@@ -21,21 +26,30 @@ mod follow;
 mod functions;
 mod get;
 mod hosting;
+mod jobs;
 mod limits;
 mod lines;
+mod listing;
 mod logging;
 mod logs;
+mod man;
 mod message;
 mod meter;
+mod new;
 mod output;
 mod post;
 mod queue;
+mod reference;
 mod result;
+mod retry;
+mod rollback;
 mod run;
 mod serve;
 mod stream;
+mod table;
 mod token;
 mod trust;
+mod undeploy;
 mod wait;
 mod worker;
 
@@ -46,11 +60,19 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::job::Namespace;
 use client::{Client, Shown};
+use colors::When;
 use failure::Failure;
+use logging::Level;
 
 /// Threads of the runtime: HTTP and terminals need no more, and guests run on
 /// threads of their own.
 const THREADS: usize = 2;
+
+/// The server that is talked to unless another is named: where `skep serve` listens.
+const DEFAULT_URL: &str = "http://127.0.0.1:5000";
+
+/// Help is not wider than this: longer lines are hard to read.
+const MAX_HELP_COLUMNS: usize = 100;
 
 /// skep: a serverless function host for jobs.
 #[derive(Debug, Parser)]
@@ -58,7 +80,8 @@ const THREADS: usize = 2;
     name = "skep",
     version,
     about,
-    after_help = "Start with:\n  skep serve &\n  skep deploy multiply.wasm\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait"
+    max_term_width = MAX_HELP_COLUMNS,
+    after_help = "Start with:\n  skep serve &\n  skep deploy multiply.wasm\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n\nExit codes: 0 done, 1 a job or an operation failed, 2 the command makes no sense,\n3 the server or the store is away or too busy, 130 Ctrl-C, 141 nobody reads the output."
 )]
 struct Cli {
     #[command(flatten)]
@@ -69,12 +92,13 @@ struct Cli {
 
 /// The options of every verb.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of all verbs")]
 struct Global {
     /// The server to talk to
     #[arg(
         long,
         env = "SKEP_URL",
-        default_value = "http://127.0.0.1:5000",
+        default_value = DEFAULT_URL,
         global = true
     )]
     url: String,
@@ -97,11 +121,27 @@ struct Global {
     /// Answer in JSON, for programs
     #[arg(long, global = true)]
     json: bool,
+    /// Color what is shown; NO_COLOR=1 is `never`
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, global = true)]
+    color: When,
+    /// Options are also read from this file [default: skep.toml here, else
+    /// ~/.config/skep/skep.toml]
+    #[arg(long, env = "SKEP_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 impl Global {
     fn client(&self) -> Result<Client, Failure> {
         Client::new(self)
+    }
+
+    /// Whose jobs these are, for people.
+    fn whose(&self) -> String {
+        match (&self.namespace, &self.token) {
+            // Only the server knows which that is.
+            (None, Some(_)) => "the token's namespace".to_owned(),
+            _ => format!("namespace {}", self.namespace()),
+        }
     }
 
     /// The namespace, where no server decides it.
@@ -110,32 +150,50 @@ impl Global {
     }
 }
 
+// In the order in which people meet them.
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Args),
+    Worker(worker::Args),
+    New(new::Args),
     Deploy(deploy::Args),
     Functions(functions::Args),
+    Undeploy(undeploy::Args),
+    Rollback(rollback::Args),
     Post(post::Args),
-    Queue(queue::Args),
-    Token(token::Args),
     Wait(wait::Args),
     Get(get::Args),
-    Logs(logs::Args),
-    Cancel(cancel::Args),
     Result(result::Args),
+    Logs(logs::Args),
+    Jobs(jobs::Args),
+    Cancel(cancel::Args),
+    Retry(retry::Args),
+    Dead(dead::Args),
+    Queue(queue::Args),
+    Token(token::Args),
     Run(run::Args),
-    Worker(worker::Args),
     Bench(bench::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Reference(reference::Args),
     CompileComponent(compile::Args),
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let Cli { global, verb } = Cli::parse();
+    let Cli { global, verb } = match config::parse() {
+        Ok(Ok(cli)) => cli,
+        Ok(Err(error)) => return answer(&error),
+        Err(failure) => return failure.report(),
+    };
+    colors::choose(global.color);
     logging::start(match &verb {
-        Verb::Serve(args) => Some(args.log_format()),
-        Verb::Worker(args) => Some(args.log_format()),
-        _ => None,
+        Verb::Serve(args) => Level::Server(args.log_format()),
+        Verb::Worker(args) => Level::Server(args.log_format()),
+        // It finds out by itself, and says it better.
+        Verb::Doctor(_) => Level::Nothing,
+        _ => Level::Warnings,
     });
     files::allow_many();
     trust::use_ring();
@@ -143,22 +201,40 @@ pub fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args, &global),
         Verb::Cancel(args) => block_on(cancel::run(args, &global)),
         Verb::CompileComponent(args) => return compile::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Dead(args) => block_on(dead::run(args, &global)),
         Verb::Deploy(args) => block_on(deploy::run(args, &global)),
+        Verb::Doctor(args) => block_on(doctor::run(args, &global)),
         Verb::Functions(args) => block_on(functions::run(args, &global)),
         Verb::Get(args) => block_on(get::run(args, &global)),
+        Verb::Jobs(args) => block_on(jobs::run(args, &global)),
         Verb::Logs(args) => block_on(logs::run(args, &global)),
+        Verb::Man(args) => man::run(&args),
+        Verb::New(args) => new::run(&args, &global),
         Verb::Post(args) => block_on(post::run(args, &global)),
         Verb::Queue(args) => block_on(queue::run(args, &global)),
+        Verb::Reference(_) => reference::run(),
         Verb::Result(args) => block_on(result::run(args, &global)),
+        Verb::Retry(args) => block_on(retry::run(args, &global)),
+        Verb::Rollback(args) => block_on(rollback::run(args, &global)),
         Verb::Run(args) => block_on(run::run(args, &global)),
         Verb::Serve(args) => block_on(serve::run(args)),
         Verb::Token(args) => block_on(token::run(args, &global)),
+        Verb::Undeploy(args) => block_on(undeploy::run(args, &global)),
         Verb::Wait(args) => block_on(wait::run(args, &global)),
         Verb::Worker(args) => block_on(worker::run(args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// What clap answers by itself: help, the version, or what makes no sense.
+fn answer(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(unwritten) if !error.use_stderr() => output::unwritten(&unwritten).report(),
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
     }
 }
 

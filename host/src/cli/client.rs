@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use super::{Global, trust};
+use super::{Global, output, trust};
 use crate::access::Secret;
 use crate::job::{JobId, JobRecord, Payload};
 
@@ -27,10 +27,25 @@ pub(super) struct Client {
     base: Url,
 }
 
-/// The problem document of RFC 9457, as far as a person reads it.
+/// The header in which a server tells its version.
+const VERSION: &str = "skep-version";
+
+/// The problem document of RFC 9457, as far as it matters here.
 #[derive(Deserialize)]
 struct Problem {
+    #[serde(rename = "type", default)]
+    kind: String,
     detail: String,
+}
+
+impl Problem {
+    /// Whether the server does not know what was asked of it, as one of another version
+    /// may not.
+    fn is_of_another_version(&self) -> bool {
+        ["no-such-route", "method-not-allowed"]
+            .iter()
+            .any(|kind| self.kind.strip_prefix("urn:skep:problem:") == Some(kind))
+    }
 }
 
 /// An access token as it was given. Read later, since clap would show one that it cannot
@@ -87,7 +102,9 @@ impl Client {
         let shown = global.token.as_ref().map(|Shown(token)| token.trim());
         if let Some(token) = shown.filter(|token| !token.is_empty()) {
             if let Err(error) = token.parse::<Secret>() {
-                return Err(Failure::usage(format!("--token or SKEP_TOKEN: {error}")));
+                return Err(Failure::usage(format!(
+                    "--token, SKEP_TOKEN or skep.toml: {error}"
+                )));
             }
             let mut bearer = value(&format!("Bearer {token}"))?;
             bearer.set_sensitive(true);
@@ -128,18 +145,48 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
+        let other = self.other_version(&response);
         let body = response.bytes().await.unwrap_or_default();
         let text = match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => problem.detail,
-            Err(_) => format!("{} answered {status}; is that a skep server?", self.base),
-        };
-        let text = match status {
-            StatusCode::UNAUTHORIZED => {
-                format!("{text}; name it with --token, or put it into SKEP_TOKEN")
+            Ok(problem) if problem.is_of_another_version() => {
+                let other = other.unwrap_or_else(|| self.odd());
+                format!("{other}: {}", problem.detail)
             }
-            _ => text,
+            Ok(problem) => problem.detail,
+            Err(_) => format!("{} answered {status}; is that a skep server?", self.shown()),
         };
-        Err(Failure::failed(text))
+        match status {
+            StatusCode::UNAUTHORIZED => Err(Failure::failed(format!(
+                "{text}; name it with --token, or put it into SKEP_TOKEN"
+            ))),
+            StatusCode::SERVICE_UNAVAILABLE => Err(Failure::away(text)),
+            _ => Err(Failure::failed(text)),
+        }
+    }
+
+    /// The server's URL, for people.
+    pub(super) fn shown(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// What to say of a server that does what no skep of this version does.
+    fn odd(&self) -> String {
+        format!(
+            "the server at {} is another skep than this one, or none",
+            self.shown()
+        )
+    }
+
+    /// What to say of a server of another version, if it is one.
+    fn other_version(&self, response: &Response) -> Option<String> {
+        let theirs = server_version(response)?;
+        (theirs != env!("CARGO_PKG_VERSION")).then(|| {
+            format!(
+                "the server at {} is skep {theirs}, and this is {}; use the same version",
+                self.shown(),
+                env!("CARGO_PKG_VERSION")
+            )
+        })
     }
 
     /// Sends a request and reads the JSON answer.
@@ -148,9 +195,11 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<T, Failure> {
         let response = self.send(request).await?;
-        let read = response.json().await;
-        read.map_err(|error| {
-            Failure::failed(format!("{} answered something odd: {error}", self.base))
+        let other = self.other_version(&response);
+        let body = response.bytes().await.map_err(|error| self.away(&error))?;
+        serde_json::from_slice(&body).map_err(|error| {
+            let other = other.unwrap_or_else(|| self.odd());
+            Failure::failed(format!("{other}: it answered something odd: {error}"))
         })
     }
 
@@ -173,20 +222,21 @@ impl Client {
 
     /// What it means that a request broke off.
     pub(super) fn away(&self, error: &reqwest::Error) -> Failure {
-        let url = self.base.as_str().trim_end_matches('/');
-        let mut causes = std::iter::successors(std::error::Error::source(error), |e| e.source());
-        let unknown = causes.find_map(|cause| {
-            let text = cause.to_string();
-            text.contains("certificate").then_some(text)
-        });
-        if let (true, Some(why)) = (error.is_connect(), unknown) {
+        let url = self.shown();
+        if let Some(why) = trust::why_not(error) {
             return Failure::failed(format!(
-                "{url} does not show a certificate that is trusted here: {why}; if it is yours, name that of its CA with --ca"
+                "{url} does not show a certificate that is trusted here: {why}; if the server is yours, name its certificate, or that of its CA, with --ca"
+            ));
+        }
+        if trust::speaks_no_tls(error) {
+            return Failure::failed(format!(
+                "the server at {url} does not speak TLS; try http:// instead of https://"
             ));
         }
         if error.is_connect() {
-            return Failure::failed(format!(
-                "no skep server answers at {url}; start one with `skep serve`, or name another with --url"
+            let why = reason(error).map_or_else(String::new, |why| format!(" ({why})"));
+            return Failure::away(format!(
+                "no server answers at {url}{why}; is `skep serve` running there? Another one is named with --url or SKEP_URL"
             ));
         }
         // reqwest's own text ends where the reason begins.
@@ -196,6 +246,18 @@ impl Client {
             text.push_str(&format!(": {inner}"));
             source = inner.source();
         }
-        Failure::failed(text)
+        Failure::away(text)
     }
+}
+
+/// The version that a server tells, as plain text.
+pub(super) fn server_version(response: &Response) -> Option<String> {
+    let version = response.headers().get(VERSION)?.to_str().ok()?;
+    Some(output::one_line(version))
+}
+
+/// The innermost cause.
+fn reason(error: &reqwest::Error) -> Option<String> {
+    let causes = std::iter::successors(std::error::Error::source(error), |e| e.source());
+    causes.last().map(ToString::to_string)
 }

@@ -16,7 +16,7 @@ use crate::job::FunctionName;
 /// Upload a component and bind its functions
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep deploy target/guests/multiply.wasm\n  skep deploy multiply.wasm --function divide --limit timeout=5s --limit memory=64MiB\n  skep deploy multiply.wasm --concurrency 2"
+    after_help = "Examples:\n  skep deploy target/guests/multiply.wasm\n  skep deploy multiply.wasm --function divide --limit timeout=5s --limit memory=64MiB\n  skep deploy multiply.wasm --concurrency 2\n\nWith --json: each function on a line, as `skep functions NAME --json` shows it."
 )]
 pub(super) struct Args {
     /// The component, a .wasm file built against wit/

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
 /// Reads a duration. The unit must be there: a bare number means seconds to one
 /// reader and milliseconds to the next.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
@@ -9,10 +14,10 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit {
         "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
+        "s" => SECOND_MS,
+        "m" => MINUTE_MS,
+        "h" => HOUR_MS,
+        "d" => DAY_MS,
         _ => return Err("write a number and a unit: 500ms, 5s, 10m, 2h or 7d".to_owned()),
     };
     let number: u64 = number
@@ -25,6 +30,15 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 /// A duration in whole milliseconds, as the API takes it.
 pub(super) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A stretch of time in its largest unit, in which it is at least two.
+pub(super) fn span(ms: u64) -> String {
+    let unit = [("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS)]
+        .into_iter()
+        .find(|(_, unit_ms)| ms >= 2 * unit_ms);
+    let (name, unit_ms) = unit.unwrap_or(("s", SECOND_MS));
+    format!("{}{name}", ms / unit_ms)
 }
 
 #[cfg(test)]

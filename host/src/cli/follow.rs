@@ -3,6 +3,7 @@
 
 use std::io::{IsTerminal as _, stderr};
 
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
@@ -12,6 +13,9 @@ use crate::job::{JobId, Progress, State};
 
 /// More bars than this do not fit on a terminal.
 const MAX_BARS: usize = 16;
+
+/// A terminal narrower than this gets no bar, so that there is room for what the job says.
+const MIN_COLUMNS: u16 = 60;
 
 /// Where jobs can be followed: a server, or a host in this process.
 pub(super) trait Jobs {
@@ -67,8 +71,11 @@ impl Line {
     fn new(id: JobId, bars: Option<&MultiProgress>) -> Self {
         let bar = bars.map(|bars| {
             let bar = bars.add(ProgressBar::new(100));
-            let style =
-                ProgressStyle::with_template("{prefix} {bar:30.cyan/dim} {percent:>3}% {msg}");
+            let (_, columns) = Term::stderr().size();
+            let style = ProgressStyle::with_template(match columns {
+                ..MIN_COLUMNS => "{prefix} {percent:>3}% {wide_msg}",
+                _ => "{prefix} {bar:30.cyan/dim} {percent:>3}% {wide_msg}",
+            });
             // The template is a constant; without it the bar is only plainer.
             if let Ok(style) = style {
                 bar.set_style(style);

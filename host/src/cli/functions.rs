@@ -1,26 +1,34 @@
-//! `skep functions`: what is deployed, and the limits of each.
+//! `skep functions`: what is deployed, the limits of each, and its versions.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::client::Client;
+use super::duration::span;
 use super::output::one_line;
+use super::table::{Head, Table};
 use super::{Global, failure::Failure, output};
 use crate::job::{FunctionName, LIMITS, Unit};
 use crate::sandbox::FIXED;
+use crate::time::now_ms;
 
 /// How much of a component's digest tells it from the others.
 const DIGEST_CHARS: usize = 12;
 
 /// List the functions that are deployed, or show one with its limits
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  skep functions --json\n  skep functions multiply")]
+#[command(
+    after_help = "Examples:\n  skep functions\n  skep functions multiply\n  skep functions multiply --versions\n\nWith --json: an object for each function (name, version, component, summary,\nmessage_schema, limits, concurrency, deployed_at_ms), or version, on a line."
+)]
 pub(super) struct Args {
     /// Show only this one, with all its limits
     name: Option<FunctionName>,
+    /// Show all versions of it, newest first, to roll back to; also once it is removed
+    #[arg(long, requires = "name")]
+    versions: bool,
 }
 
 /// A function as the server describes it, as far as it is printed.
@@ -31,6 +39,7 @@ pub(super) struct Function {
     component: String,
     concurrency: Option<u32>,
     summary: String,
+    deployed_at_ms: u64,
 }
 
 impl Function {
@@ -39,6 +48,18 @@ impl Function {
         serde_json::from_value(value).map_err(|error| {
             Failure::failed(format!("the server describes a function oddly: {error}"))
         })
+    }
+
+    fn digest(&self) -> String {
+        one_line(&self.component)
+            .chars()
+            .take(DIGEST_CHARS)
+            .collect()
+    }
+
+    /// How many jobs of it may run at once.
+    fn cap(&self) -> String {
+        self.concurrency.map_or("-".into(), |n| n.to_string())
     }
 }
 
@@ -65,100 +86,146 @@ struct List {
     functions: Vec<Value>,
 }
 
+/// A page of a function's versions.
+#[derive(Deserialize)]
+struct Versions {
+    versions: Vec<Value>,
+    next: Option<String>,
+}
+
 /// Prints a table, or one JSON document a line.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let client = global.client()?;
-    if let Some(name) = args.name {
-        let request = client.request(Method::GET, &format!("functions/{name}"))?;
-        let function: Value = client.json(request).await?;
-        if global.json {
-            return output::line(&function.to_string());
-        }
-        let limits = Bounds::read(&function)?;
-        return output::line(describe(&Function::read(function)?, &limits).trim_end());
+    match args.name {
+        Some(name) if args.versions => return versions(&client, &name, global).await,
+        Some(name) => return one(&client, &name, global).await,
+        None => {}
     }
     let request = client.request(Method::GET, "functions")?;
     let List { functions } = client.json(request).await?;
     if global.json {
-        return functions
-            .iter()
-            .try_for_each(|function| output::line(&function.to_string()));
+        return output::lines_of_json(&functions);
     }
     if functions.is_empty() {
         output::note("no function is deployed; deploy some with `skep deploy FILE`");
         return Ok(());
     }
     let functions: Result<Vec<_>, _> = functions.into_iter().map(Function::read).collect();
-    for line in table(&functions?) {
-        output::line(&line)?;
-    }
-    Ok(())
+    list(&functions?)
 }
 
-/// A function with its limits, for people. Writing to a String cannot fail.
-fn describe(function: &Function, bounds: &Bounds) -> String {
-    let mut text = String::new();
-    let summary = one_line(&function.summary);
-    let _ = writeln!(
-        text,
-        "function   {} version {}",
-        function.name, function.version
-    );
-    let _ = writeln!(text, "summary    {summary}");
-    let _ = writeln!(text, "component  {}\n", one_line(&function.component));
-    let _ = writeln!(text, "{:24} {:>16}  DEFAULT", "LIMIT", "VALUE");
-    // In our order those that we know.
-    let known = LIMITS.iter().map(|limit| (limit.name, limit.unit));
-    let unknown = bounds
-        .limits
-        .keys()
-        .map(|name| (name.as_str(), Unit::Count));
-    let unknown = unknown.filter(|(name, _)| LIMITS.iter().all(|limit| limit.name != *name));
-    for (name, unit) in known.chain(unknown) {
-        let Some(value) = bounds.limits.get(name) else {
-            continue;
-        };
-        let default = bounds.default_limits.get(name);
-        let other = default.filter(|default| *default != value);
-        let other = other.map_or_else(String::new, |default| unit.show(*default));
-        let row = format!("{:24} {:>16}  {other}", one_line(name), unit.show(*value));
-        let _ = writeln!(text, "{}", row.trim_end());
-    }
-    let _ = writeln!(text, "\nFIXED, FOR EVERY FUNCTION");
-    for (name, value) in &bounds.fixed_limits {
-        let known = FIXED.iter().find(|fixed| fixed.name == name);
-        let unit = known.map_or(Unit::Count, |fixed| fixed.unit);
-        let _ = writeln!(text, "{:24} {:>16}", one_line(name), unit.show(*value));
-    }
-    text
-}
-
-fn table(functions: &[Function]) -> Vec<String> {
-    let widest = functions.iter().map(|function| function.name.len()).max();
-    let width = widest.unwrap_or_default().max("NAME".len());
+fn list(functions: &[Function]) -> Result<(), Failure> {
+    let (name, version) = (Head::Text("NAME"), Head::Number("VERSION"));
+    let (component, summary) = (Head::Text("COMPONENT"), Head::Text("SUMMARY"));
     // Most namespaces cap none.
-    let is_capped = functions.iter().any(|one| one.concurrency.is_some());
-    let cap = |text: &str| match is_capped {
-        true => format!("  {text:11}"),
-        false => String::new(),
+    if functions.iter().all(|one| one.concurrency.is_none()) {
+        let row = |one: &Function| {
+            let summary = one_line(&one.summary);
+            [
+                one_line(&one.name),
+                one.version.to_string(),
+                one.digest(),
+                summary,
+            ]
+        };
+        let rows: Vec<_> = functions.iter().map(row).collect();
+        return Table::new([name, version, component, summary], &[2]).print(&rows);
+    }
+    let row = |one: &Function| {
+        let (name, summary) = (one_line(&one.name), one_line(&one.summary));
+        [
+            name,
+            one.version.to_string(),
+            one.cap(),
+            one.digest(),
+            summary,
+        ]
     };
-    let header = format!(
-        "{:width$}  VERSION{}  {:DIGEST_CHARS$}  SUMMARY",
-        "NAME",
-        cap("CONCURRENCY"),
-        "COMPONENT"
-    );
-    let rows = functions.iter().map(|function| {
-        let digest: String = function.component.chars().take(DIGEST_CHARS).collect();
-        let summary = one_line(&function.summary);
-        let concurrency = function.concurrency.map_or("-".into(), |n| n.to_string());
-        let row = format!(
-            "{:width$}  {:7}{}  {digest}  {summary}",
-            function.name,
-            function.version,
-            cap(&concurrency)
-        );
-        row.trim_end().to_owned()
-    });
-    std::iter::once(header).chain(rows).collect()
+    let rows: Vec<_> = functions.iter().map(row).collect();
+    let cap = Head::Number("CONCURRENCY");
+    Table::new([name, version, cap, component, summary], &[3, 2]).print(&rows)
+}
+
+/// Prints all versions of a function.
+async fn versions(client: &Client, name: &FunctionName, global: &Global) -> Result<(), Failure> {
+    let heads = [
+        Head::Number("VERSION"),
+        Head::Text("DEPLOYED"),
+        Head::Text("COMPONENT"),
+        Head::Number("CONCURRENCY"),
+    ];
+    let mut table = Table::new(heads, &[]);
+    let mut cursor = None;
+    loop {
+        let request = client.request(Method::GET, &format!("functions/{name}/versions"))?;
+        let request = request.query(&cursor.map(|cursor: String| [("cursor", cursor)]));
+        let page: Versions = client.json(request).await?;
+        if global.json {
+            output::lines_of_json(&page.versions)?;
+        } else {
+            let row = |value| {
+                let one = Function::read(value)?;
+                let age = span(now_ms().saturating_sub(one.deployed_at_ms));
+                Ok([
+                    one.version.to_string(),
+                    format!("{age} ago"),
+                    one.digest(),
+                    one.cap(),
+                ])
+            };
+            let rows: Result<Vec<_>, Failure> = page.versions.into_iter().map(row).collect();
+            table.print(&rows?)?;
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Prints a function with its limits.
+async fn one(client: &Client, name: &FunctionName, global: &Global) -> Result<(), Failure> {
+    let request = client.request(Method::GET, &format!("functions/{name}"))?;
+    let value: Value = client.json(request).await?;
+    if global.json {
+        return output::line(&value.to_string());
+    }
+    let bounds = Bounds::read(&value)?;
+    let function = Function::read(value)?;
+    let (name, version) = (one_line(&function.name), function.version);
+    output::line(&format!("function   {name} version {version}"))?;
+    output::line(&format!("summary    {}", one_line(&function.summary)))?;
+    output::line(&format!("component  {}\n", one_line(&function.component)))?;
+    let (limit, value) = (Head::Text("LIMIT"), Head::Number("VALUE"));
+    Table::new([limit, value, Head::Text("DEFAULT")], &[]).print(&bounds.rows())?;
+    output::line("\nFIXED, FOR EVERY FUNCTION")?;
+    Table::new([limit, value], &[]).print(&bounds.fixed())
+}
+
+impl Bounds {
+    /// Each limit that can be set, with its default where that differs.
+    fn rows(&self) -> Vec<[String; 3]> {
+        // In our order those that we know.
+        let known = LIMITS.iter().map(|limit| (limit.name, limit.unit));
+        let unknown = self.limits.keys().map(|name| (name.as_str(), Unit::Count));
+        let unknown = unknown.filter(|(name, _)| LIMITS.iter().all(|limit| limit.name != *name));
+        let row = |(name, unit): (&str, Unit)| {
+            let value = self.limits.get(name)?;
+            let default = self.default_limits.get(name);
+            let other = default.filter(|default| *default != value);
+            let other = other.map_or_else(String::new, |default| unit.show(*default));
+            Some([one_line(name), unit.show(*value), other])
+        };
+        known.chain(unknown).filter_map(row).collect()
+    }
+
+    /// Each limit that nobody can change.
+    fn fixed(&self) -> Vec<[String; 2]> {
+        let row = |(name, value): (&String, &u64)| {
+            let known = FIXED.iter().find(|fixed| fixed.name == name);
+            let unit = known.map_or(Unit::Count, |fixed| fixed.unit);
+            [one_line(name), unit.show(*value)]
+        };
+        self.fixed_limits.iter().map(row).collect()
+    }
 }

@@ -12,7 +12,9 @@ use crate::time::now_ms;
 
 /// Show all that is known of a job
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  skep get 12\n  skep get 12 --json")]
+#[command(
+    after_help = "Examples:\n  skep get 12\n  skep get 12 --json\n\nWith --json: the record, with times in ms since the Unix epoch."
+)]
 pub(super) struct Args {
     /// The job
     id: JobId,
@@ -40,9 +42,9 @@ fn describe(record: &JobRecord) -> String {
     let _ = writeln!(text, "functions  {functions}");
     let _ = writeln!(
         text,
-        "message    {}, {} bytes",
+        "message    {}, {}",
         one_line(&record.message_content_type),
-        record.message_bytes
+        bytes(record.message_bytes)
     );
     if let Some(parent) = record.parent {
         let _ = writeln!(text, "parent     {parent}, at depth {}", record.depth);
@@ -54,8 +56,8 @@ fn describe(record: &JobRecord) -> String {
         let said = one_line(progress.note.as_deref().unwrap_or_default());
         let _ = writeln!(text, "progress   {}% {said}", progress.percent);
     }
-    if let (Some(media), Some(bytes)) = (&record.result_content_type, record.result_bytes) {
-        let _ = writeln!(text, "result     {}, {bytes} bytes", one_line(media));
+    if let (Some(media), Some(length)) = (&record.result_content_type, record.result_bytes) {
+        let _ = writeln!(text, "result     {}, {}", one_line(media), bytes(length));
     }
     if let Some(short) = &record.short_result {
         let _ = writeln!(text, "short      {}", one_line(short));
@@ -81,6 +83,10 @@ fn describe(record: &JobRecord) -> String {
         }
     }
     text
+}
+
+fn bytes(length: u64) -> String {
+    format!("{length} byte{}", if length == 1 { "" } else { "s" })
 }
 
 /// How many there are, and the first of them.

@@ -17,9 +17,9 @@ use crate::sandbox::CHILD_CPU_S;
 use crate::store::{LEASE, Store, StoreUrl};
 use crate::traces::{Collector, Traces};
 
-/// What both are told.
+/// Where a host keeps what it has.
 #[derive(Debug, clap::Args)]
-pub(super) struct Hosting {
+pub(super) struct Places {
     /// Where jobs and functions live: embedded:DIRECTORY for one host, or
     /// redis://HOST:PORT/DB (rediss, redis-sentinel, redis-cluster) for many
     #[arg(
@@ -30,8 +30,19 @@ pub(super) struct Hosting {
         default_value = "embedded:skep-data"
     )]
     pub(super) store: StoreUrl,
+    /// Where this host keeps compiled components; nobody else may write there
+    /// [default: the store's directory, or ~/.cache/skep]
+    #[arg(long, value_name = "DIR", env = "SKEP_CACHE")]
+    cache: Option<PathBuf>,
+}
+
+/// What both are told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Hosting {
+    #[command(flatten)]
+    pub(super) places: Places,
     /// How many jobs run at once [default: two per core, at least 4]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) workers: Option<u16>,
     /// How many more jobs may be parked, waiting for others; one beyond that goes back
     /// to the queue and begins again later, with the jobs that it has posted
@@ -40,10 +51,6 @@ pub(super) struct Hosting {
     /// How long running jobs may go on once this host is asked to stop
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(super) grace: Duration,
-    /// Where this host keeps compiled components; nobody else may write there
-    /// [default: the store's directory, or ~/.cache/skep]
-    #[arg(long, value_name = "DIR", env = "SKEP_CACHE")]
-    cache: Option<PathBuf>,
     /// How long this host may be silent before its jobs are given to others; for
     /// tests, which cannot wait as long as a network deserves
     #[arg(long, value_name = "TIME", hide = true, value_parser = lease)]
@@ -77,8 +84,12 @@ impl Hosting {
 
     /// Opens the store.
     pub(super) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
-        let store = self.store.open_with(self.lease.unwrap_or(LEASE)).await;
-        store.map_err(|error| Failure::failed(error.to_string()))
+        let store = self
+            .places
+            .store
+            .open_with(self.lease.unwrap_or(LEASE))
+            .await;
+        Ok(store?)
     }
 
     /// How the host is to be; `otherwise` says where callbacks may go unless the
@@ -89,7 +100,7 @@ impl Hosting {
         otherwise: Option<CallbackPolicy>,
     ) -> Result<HostOptions, Failure> {
         Ok(HostOptions {
-            cache_dir: self.cache_dir()?,
+            cache_dir: self.places.cache_dir()?,
             workers,
             max_parked: self.max_parked,
             binary: this_binary()?,
@@ -109,8 +120,11 @@ impl Hosting {
         };
         Traces::start(&collector, tls).map_err(|error| Failure::usage(format!("{error:#}")))
     }
+}
 
-    fn cache_dir(&self) -> Result<PathBuf, Failure> {
+impl Places {
+    /// Where compiled components are kept.
+    pub(super) fn cache_dir(&self) -> Result<PathBuf, Failure> {
         if let Some(given) = &self.cache {
             return Ok(given.clone());
         }

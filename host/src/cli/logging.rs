@@ -1,7 +1,7 @@
 //! What the process says about itself on stderr: text for people, or JSON, a line each, for
 //! what collects logs.
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::stderr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
@@ -17,33 +17,42 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// How much is said, where `SKEP_LOG` does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// What a server does.
+    Server(LogFormat),
+    /// What went wrong.
+    Warnings,
+    /// Nothing.
+    Nothing,
+}
+
 /// Whether all of stderr is JSON.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging; `SKEP_LOG` sets the level, such as `debug` or
-/// `skep::http=trace`. Without it a server tells what it does, and any other
-/// verb only what went wrong. `format` is that of a server.
-pub(super) fn start(format: Option<LogFormat>) {
-    let default = if format.is_some() {
-        "warn,skep=info"
-    } else {
-        "warn"
+/// `skep::http=trace`.
+pub(super) fn start(level: Level) {
+    let default = match level {
+        Level::Server(_) => "warn,skep=info",
+        Level::Warnings => "warn",
+        Level::Nothing => "off",
     };
     let filter = EnvFilter::builder();
     let filter = match std::env::var("SKEP_LOG") {
         Ok(asked) if !asked.is_empty() => filter.parse_lossy(asked),
         _ => filter.parse_lossy(default),
     };
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr);
-    if format == Some(LogFormat::Json) {
+    if level == Level::Server(LogFormat::Json) {
         IS_JSON.store(true, Ordering::Relaxed);
         // An attempt is the one span that there is.
         log.json().flatten_event(true).with_span_list(false).init();
     } else {
-        log.with_ansi(stderr().is_terminal() && !no_color).init();
+        log.with_ansi(console::colors_enabled_stderr()).init();
     }
 }
 

@@ -1,11 +1,10 @@
 //! `skep logs`: what a job has logged, or logs while it runs.
 
-use std::io::{IsTerminal as _, stdout};
-
 use reqwest::Method;
 use serde::Deserialize;
 
 use super::client::Client;
+use super::colors::paint;
 use super::follow::{Jobs as _, Listener, verdict, word};
 use super::output::{self, indented, note, plain};
 use super::{Global, failure::Failure};
@@ -64,7 +63,6 @@ async fn so_far(client: &Client, id: JobId, printer: &mut Printer) -> Result<(),
 /// Prints lines on stdout, and on stderr what lies between them.
 struct Printer {
     json: bool,
-    colored: bool,
     standing: Option<Standing>,
     /// When the attempt began whose lines are printed, in ms since the Unix epoch.
     began_ms: Option<u64>,
@@ -74,10 +72,8 @@ struct Printer {
 
 impl Printer {
     fn new(json: bool) -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             json,
-            colored: stdout().is_terminal() && !no_color,
             standing: None,
             began_ms: None,
             attempt: 0,
@@ -86,8 +82,7 @@ impl Printer {
 
     fn print(&mut self, line: &Line) -> Result<(), Failure> {
         if self.json {
-            let text = serde_json::to_string(line);
-            return output::line(&text.map_err(|error| Failure::failed(error.to_string()))?);
+            return output::json(line);
         }
         if self.attempt != line.attempt {
             self.attempt = line.attempt;
@@ -98,10 +93,7 @@ impl Printer {
         }
         let began = *self.began_ms.get_or_insert(line.line.at_ms);
         let text = plain(&line.line.told(began));
-        output::line(&match color(line.line.level).filter(|_| self.colored) {
-            Some(color) => format!("\x1b[{color}m{text}\x1b[0m"),
-            None => text,
-        })
+        output::line(&paint(&text, color(line.line.level)))
     }
 }
 

@@ -4,23 +4,36 @@ use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::failure::Failure;
 use super::logging;
 use crate::job::{Payload, printable};
 
 /// Writes a line to stdout. Strangers' words in it are [`plain`], or a string of JSON.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
-    bytes(format!("{}\n", beyond_ascii(text)).as_bytes())
+    bytes(format!("{}\n", spelled(text)).as_bytes())
+}
+
+/// Writes each as a line of JSON.
+pub(super) fn lines_of_json<T: Serialize>(values: &[T]) -> Result<(), Failure> {
+    values.iter().try_for_each(json)
+}
+
+/// Writes a line of JSON.
+pub(super) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string(value);
+    line(&text.map_err(|error| Failure::failed(error.to_string()))?)
 }
 
 /// As [`line`], for lines that have their ends.
 pub(super) fn lines(text: &str) -> Result<(), Failure> {
-    bytes(beyond_ascii(text).as_bytes())
+    bytes(spelled(text).as_bytes())
 }
 
 /// The text with what harms and is not ASCII spelled as in JSON, which spells out the
 /// rest by itself.
-fn beyond_ascii(text: &str) -> Cow<'_, str> {
+pub(super) fn spelled(text: &str) -> Cow<'_, str> {
     if matches!(printable(text, |c| c.is_ascii()), Cow::Borrowed(_)) {
         return Cow::Borrowed(text);
     }
@@ -59,7 +72,8 @@ pub(super) fn result(id: &str, result: &Payload, path: Option<&Path>) -> Result<
     }
 }
 
-fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+/// Writes bytes to stdout as they are.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|error| unwritten(&error))
@@ -104,7 +118,7 @@ mod tests {
     fn escape_sequences_do_not_reach_a_terminal() {
         assert_eq!(plain("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\nc");
         assert_eq!(one_line("a\nb"), "a\\nb");
-        let json = beyond_ascii("{\"é\":\"\u{9b}1m\u{202e}\"}");
+        let json = spelled("{\"é\":\"\u{9b}1m\u{202e}\"}");
         assert_eq!(json, "{\"é\":\"\\u009b1m\\u202e\"}");
         assert_eq!(super::text("ok\n\té".as_bytes()), Some("ok\n\té"));
         assert_eq!(super::text(b"\x1b[2J"), None);

@@ -3,13 +3,13 @@
 mod carry;
 mod watch;
 
-use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 use std::num::NonZeroU32;
 
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::confirm::confirm;
 use super::{Global, failure::Failure, output};
 use crate::http::queue_text;
 use crate::store::QueueStatus;
@@ -18,7 +18,7 @@ use crate::time::now_ms;
 /// Look at the queue of a namespace, pause it, empty it, move it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep queue status\n  skep queue pause\n  skep queue mv embedded:old embedded:new"
+    after_help = "Examples:\n  skep queue status\n  skep queue pause\n  skep queue mv embedded:old embedded:new\n\nWith --json each prints one object, as the server answers it: {\"paused\": true}."
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -28,7 +28,9 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show how many jobs wait, run and have ended
-    #[command(after_help = "Examples:\n  skep queue status --json\n  skep queue status --watch")]
+    #[command(
+        after_help = "Examples:\n  skep queue status\n  skep queue status --watch\n\nWith --json: {\"queued\": 0, \"running\": 1, \"completed\": 7, \"paused\": false, …}"
+    )]
     Status(Status),
     /// Let jobs wait: they are accepted, and none is begun
     #[command(after_help = "Example:\n  skep queue pause")]
@@ -179,32 +181,11 @@ async fn purge(args: &Purge, global: &Global) -> Result<(), Failure> {
                 1 => "1 waiting job".to_owned(),
                 _ => format!("{waiting} waiting jobs"),
             },
-            match (&global.namespace, &global.token) {
-                // Only the server knows which that is.
-                (None, Some(_)) => "the token's namespace".to_owned(),
-                _ => format!("namespace {}", global.namespace()),
-            }
+            global.whose()
         ))?;
     }
     let text = |answer: &Value| format!("deleted {}", jobs(&answer["purged"]));
     post(global, "purge", text).await
-}
-
-/// Asks a person, if there is one.
-fn confirm(question: &str) -> Result<(), Failure> {
-    if !stdin().is_terminal() || !stderr().is_terminal() {
-        return Err(Failure::usage(format!(
-            "{question} This cannot be undone; say so with --yes"
-        )));
-    }
-    let _ = write!(stderr(), "{question} This cannot be undone [y/N] ");
-    let mut answer = String::new();
-    let read = stdin().read_line(&mut answer);
-    read.map_err(|error| Failure::failed(format!("cannot read an answer: {error}")))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::failed("nothing was deleted")),
-    }
 }
 
 fn jobs(number: &Value) -> String {

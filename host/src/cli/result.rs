@@ -7,7 +7,9 @@ use crate::job::JobId;
 
 /// Print or save the result of a job
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  skep result 12\n  skep result 12 -o thumbnail.png")]
+#[command(
+    after_help = "Examples:\n  skep result 12\n  skep result 12 -o thumbnail.png\n\nThe result is printed as the handler gave it, also with --json."
+)]
 pub(super) struct Args {
     /// The job
     id: JobId,

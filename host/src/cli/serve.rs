@@ -19,11 +19,16 @@ use crate::time::now_ms;
 /// Run a server: HTTP and workers in one process
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8\n  skep serve --store redis://127.0.0.1:6379/0\n  skep serve --listen 0.0.0.0:5000 --tls-cert server.crt --tls-key server.key --audit-log /var/log/skep.audit"
+    after_help = "Examples:\n  skep serve\n  skep serve --listen 127.0.0.1:8080 --store embedded:/var/lib/skep --workers 8\n  skep serve --store redis://127.0.0.1:6379/0\n  skep serve --listen 0.0.0.0:5000 --tls-cert server.crt --tls-key server.key \\\n    --audit-log /var/log/skep.audit\n\nWhat is not a flag may be in a table [serve] of skep.toml, as in: workers = 8"
 )]
 pub(super) struct Args {
     /// Where to listen. On any address but a loopback one, clients must show access tokens
-    #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:5000")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "SKEP_LISTEN",
+        default_value = "127.0.0.1:5000"
+    )]
     listen: String,
     #[command(flatten)]
     hosting: Hosting,
@@ -81,7 +86,13 @@ impl EndpointArgs {
                 Tls::of_files(certificate, key)
                     .map_err(|error| Failure::usage(format!("no TLS: {error}")))?,
             ),
-            _ => None,
+            (None, None) => None,
+            // A flag needs the other one; what a file says does not know of that.
+            _ => {
+                return Err(Failure::usage(
+                    "TLS needs both --tls-cert and --tls-key, also in skep.toml",
+                ));
+            }
         };
         // A page whose name leads to this machine comes in by loopback.
         let hosts = if address.ip().is_loopback() || !self.hosts.is_empty() {
@@ -146,7 +157,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let store = hosting.open().await?;
     let door = Door::new(require_token || !is_private, audit);
     if require_token || !is_private {
-        check_tokens(&*store, &hosting.store, &given).await?;
+        check_tokens(&*store, &hosting.places.store, &given).await?;
     }
     if !is_private && endpoint.tls.is_none() {
         warn_of_clear_text(&url);

@@ -62,7 +62,7 @@ impl Jobs for Client {
         loop {
             let lost = match self.read(id, &mut reading, listener).await {
                 Ok(()) if reading.over => return Ok(()),
-                Ok(()) => Failure::failed("the server ended the stream"),
+                Ok(()) => Failure::away("the server ended the stream"),
                 Err(Broken::Failed(failure)) => return Err(failure),
                 Err(Broken::Lost(failure)) => failure,
             };
@@ -86,12 +86,9 @@ impl Jobs for Client {
 }
 
 fn gave_up(id: JobId, lost: Failure) -> Failure {
-    match lost {
-        Failure::Failed(text) => Failure::failed(format!(
-            "{text}; what becomes of job {id} does not depend on this command: see `skep wait {id}` when the server is back"
-        )),
-        other => other,
-    }
+    lost.and(&format!(
+        "what becomes of job {id} does not depend on this command: see `skep wait {id}` when the server is back"
+    ))
 }
 
 impl Client {
@@ -111,7 +108,7 @@ impl Client {
                 Ok(Err(error)) => return Err(Broken::Lost(self.away(&error))),
                 Err(_) => {
                     let text = format!("the server was silent for {} s", SILENCE.as_secs());
-                    return Err(Broken::Lost(Failure::failed(text)));
+                    return Err(Broken::Lost(Failure::away(text)));
                 }
             };
             reading.heard = Some(Instant::now());

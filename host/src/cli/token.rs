@@ -48,7 +48,7 @@ impl Place {
             StoreError::InUse(_) => Failure::failed(format!(
                 "{url} is in use by a server; leave out --store to go through that one (--url, and --token if it wants one)"
             )),
-            other => Failure::failed(other.to_string()),
+            other => other.into(),
         });
         opened.map(Some)
     }
@@ -57,11 +57,6 @@ impl Place {
 /// Whoever opens a store: reaches all of it.
 fn owner(global: &Global) -> Caller {
     Caller::on_loopback(global.namespace.clone())
-}
-
-/// What it means that the store did not do it.
-fn failed(error: StoreError) -> Failure {
-    Failure::failed(error.to_string())
 }
 
 /// Does it.

@@ -1,13 +1,15 @@
 //! Which servers a client believes to be who they say: those with a certificate that the
 //! system trusts (or `SSL_CERT_FILE`), and those that `--ca` vouches for.
 
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::failure::Failure;
 
@@ -44,6 +46,68 @@ pub(super) fn system_and(ca: Option<&Path>) -> Result<ClientConfig, Failure> {
 /// For plain HTTP: reading what the system trusts would take longer than most requests.
 pub(super) fn nobody() -> Result<ClientConfig, Failure> {
     config(RootCertStore::empty())
+}
+
+/// Why a server's certificate was not believed, if that is what an error is about.
+pub(super) fn why_not(error: &(dyn Error + 'static)) -> Option<String> {
+    let rustls::Error::InvalidCertificate(why) = tls_error(error)? else {
+        return None;
+    };
+    Some(match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired, or this machine's clock is wrong".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet, or this machine's clock is wrong".to_owned()
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            format!("it is for other names: {}", presented.join(", "))
+        }
+        CertificateError::NotValidForName => "it is for another name".to_owned(),
+        CertificateError::Revoked => "it is revoked".to_owned(),
+        CertificateError::BadEncoding => "it is damaged".to_owned(),
+        // One that is self-made ends in any of these, by how it was made.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is self-made, or signed by a CA that is not trusted here".to_owned()
+        }
+        other => match error_text(other) {
+            text if text.contains("CaUsedAsEndEntity") => {
+                "it is that of a CA, and so no server's".to_owned()
+            }
+            text => text,
+        },
+    })
+}
+
+fn error_text(error: &CertificateError) -> String {
+    format!("{error:?}")
+}
+
+/// Whether a server did not answer in TLS.
+pub(super) fn speaks_no_tls(error: &(dyn Error + 'static)) -> bool {
+    matches!(tls_error(error), Some(rustls::Error::InvalidMessage(_)))
+}
+
+/// What rustls said, however deep below other errors.
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // The source of an error of I/O is that of the error within it.
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {

@@ -4,9 +4,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::json;
 
+use super::failure::{Causes, Failure};
 use super::follow::{Display, verdict, word};
 use super::output::one_line;
-use super::{Global, failure::Failure, output};
+use super::{Global, output};
 use crate::following::Standing;
 use crate::job::JobId;
 
@@ -32,22 +33,13 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let order = args.ids.clone();
     let follow = |id| display.follow(&client, id);
     let mut ends = stream::iter(args.ids).map(follow).buffer_unordered(AT_ONCE);
-    let mut causes = Vec::new();
+    let mut causes = Causes::default();
     let mut ended = Vec::new();
     while let Some(end) = ends.next().await {
-        let end = match end {
-            Ok(end) => end,
-            // The others are still worth waiting for.
-            Err(Failure::Failed(cause)) => {
-                causes.push(cause);
-                continue;
-            }
-            Err(other) => return Err(other),
-        };
-        if let Err(Failure::Failed(cause)) = verdict(&end) {
-            causes.push(cause);
+        if let Some(end) = causes.take(end)? {
+            causes.take(verdict(&end))?;
+            ended.push(end);
         }
-        ended.push(end);
     }
     ended.sort_by_key(|end| order.iter().position(|id| *id == end.id));
     // Printed last, so that bars and lines do not mix.
@@ -57,10 +49,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
             false => print(end)?,
         }
     }
-    match causes.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::failed(causes.join("\nerror: "))),
-    }
+    causes.end()
 }
 
 fn print(end: &Standing) -> Result<(), Failure> {

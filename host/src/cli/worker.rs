@@ -9,7 +9,7 @@ use crate::store::StoreUrl;
 /// Run jobs from a store that hosts share, without HTTP
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  skep serve --store redis://db.internal:6379/0 &\n  skep worker --store redis://db.internal:6379/0 --workers 16"
+    after_help = "Example:\n  skep serve --store redis://db.internal:6379/0 &\n  skep worker --store redis://db.internal:6379/0 --workers 16\n\nWhat is not a flag may be in a table [worker] of skep.toml, as in: workers = 16"
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -26,7 +26,7 @@ impl Args {
 /// Works until a signal says stop.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Args { hosting } = args;
-    if let StoreUrl::Embedded(_) = hosting.store {
+    if let StoreUrl::Embedded(_) = hosting.places.store {
         return Err(Failure::usage(
             "the built-in store belongs to one process: run `skep serve` there, or name a store that hosts share with --store redis://HOST:PORT/DB",
         ));
@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let host = Host::start(hosting.open().await?, options)?;
     output::note(&format!(
         "skep runs {workers} jobs at once from {}",
-        hosting.store
+        hosting.places.store
     ));
     stopping.cancelled().await;
     host.stop(hosting.grace).await;

@@ -1,6 +1,6 @@
 //! What every answer says to browsers: do not guess, do not keep, do not show this
 //! within another page, and run nothing of it. What serves more than text says so
-//! itself ([`inert`](super::inert)).
+//! itself ([`inert`](super::inert)). And to the command line: which version this is.
 //!
 //! No `Strict-Transport-Security`: it would hold for all ports of the name, also those
 //! of other programs on `localhost`. Who has a domain for skep sets it in its proxy.
@@ -14,7 +14,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-const ALWAYS: [(HeaderName, &str); 7] = [
+const ALWAYS: [(HeaderName, &str); 8] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
     (
@@ -31,6 +31,12 @@ const ALWAYS: [(HeaderName, &str); 7] = [
     (CACHE_CONTROL, "no-store"),
     // Errors at least are in the format that the client accepts.
     (VARY, "accept"),
+    // For the command line, to which one of another version is a riddle. `Server` would
+    // not come through a proxy.
+    (
+        HeaderName::from_static("skep-version"),
+        env!("CARGO_PKG_VERSION"),
+    ),
 ];
 
 /// Adds what an answer does not say itself.

@@ -181,7 +181,7 @@ fn fits(component: Digest, seal: &str, path: &Path) -> std::io::Result<bool> {
 }
 
 /// Fails unless a directory is this user's alone.
-fn check_private(directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn check_private(directory: &Path) -> anyhow::Result<()> {
     let shown = directory.display();
     let metadata = fs::symlink_metadata(directory)
         .with_context(|| format!("looking at the artefact directory {shown}"))?;

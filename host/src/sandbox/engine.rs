@@ -85,6 +85,17 @@ pub(super) fn compiling() -> wasmtime::Result<Engine> {
 /// A pool reserves address space (not memory) by the gigabyte; where that cannot
 /// be had, instances are allocated one by one, which is slower and as safe.
 pub(super) fn pooled(slots: usize) -> wasmtime::Result<Engine> {
+    with_pool(slots).or_else(|error| {
+        tracing::warn!(
+            error = %error,
+            "no address space for a pool of {slots} sandboxes; jobs will start more slowly"
+        );
+        Engine::new(&code_config()).context("setting up the engine")
+    })
+}
+
+/// An engine with a pool, or why there is no room for that.
+fn with_pool(slots: usize) -> wasmtime::Result<Engine> {
     let slots = u32::try_from(slots).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -105,11 +116,15 @@ pub(super) fn pooled(slots: usize) -> wasmtime::Result<Engine> {
         .table_keep_resident(TABLE_KEEP_RESIDENT);
     let mut config = code_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).or_else(|error| {
-        tracing::warn!(
-            error = %error,
-            "no address space for a pool of {slots} sandboxes; jobs will start more slowly"
-        );
-        Engine::new(&code_config()).context("setting up the engine")
-    })
+    Engine::new(&config)
+}
+
+/// Whether there is room for a pool of so many guests, as [`pooled`] makes it.
+///
+/// # Errors
+///
+/// Why there is not.
+pub(crate) fn check_pool(slots: usize) -> anyhow::Result<()> {
+    with_pool(slots)?;
+    Ok(())
 }

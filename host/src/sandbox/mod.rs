@@ -36,8 +36,9 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
 pub(crate) use about::About;
+pub(crate) use artefacts::check_private;
 pub use attempt::{Assignment, Ended, Stop};
-pub(crate) use engine::code_config;
+pub(crate) use engine::{check_pool, code_config};
 
 pub use compiler::{Bounds as CompilerBounds, CHILD_CPU_S, compile_from_stdin};
 pub use component::Prepared;

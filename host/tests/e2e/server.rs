@@ -34,7 +34,11 @@ pub(crate) fn guest_bytes(name: &str) -> Vec<u8> {
 /// The `skep` binary.
 pub(crate) fn skep() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    command.kill_on_drop(true).env("NO_COLOR", "1");
+    command
+        .kill_on_drop(true)
+        .env("NO_COLOR", "1")
+        // Not that of whoever runs the tests.
+        .env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

@@ -83,7 +83,10 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        let papers = Papers::new();
+        Self::of(Papers::new()).await
+    }
+
+    async fn of(papers: Papers) -> Self {
         let (certificate, key) = (papers.text("tls.crt"), papers.text("tls.key"));
         let process = serve(&papers, &certificate, &key);
         let line = process.until_said("https://127.0.0.1:").await;
@@ -170,7 +173,11 @@ async fn the_command_line_speaks_tls_with_whom_it_trusts() {
 
     let refused = server.skep(&["queue", "status"]).await;
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused).contains("--ca"), "{}", said(&refused));
+    let why = said(&refused);
+    assert!(
+        why.contains("--ca") && why.contains("not trusted here"),
+        "{why}"
+    );
 
     for (file, content, word) in [
         ("none.pem", None, "No such file"),
@@ -190,6 +197,54 @@ async fn the_command_line_speaks_tls_with_whom_it_trusts() {
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         assert!(said(&output).contains(word), "{}", said(&output));
     }
+}
+
+/// The one that the README makes: signed by its own key.
+#[tokio::test]
+async fn a_self_made_certificate_is_called_so() {
+    let papers = Papers::new();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let own = params.self_signed(&key).unwrap().pem();
+    std::fs::write(papers.file("tls.crt"), own).unwrap();
+    std::fs::write(papers.file("tls.key"), key.serialize_pem()).unwrap();
+    let server = Server::of(papers).await;
+    let refused = server.skep(&["queue", "status"]).await;
+    let why = said(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{why}");
+    assert!(why.contains("self-made") && why.contains("--ca"), "{why}");
+    assert!(!why.contains("Context"), "{why}");
+    let own = server.papers.text("tls.crt");
+    let taken = server.skep(&["--ca", &own, "queue", "status"]).await;
+    assert!(taken.status.success(), "{}", said(&taken));
+    let wrong = server.url.replace("127.0.0.1", "localhost");
+    let mut elsewhere = skep();
+    elsewhere.args(["--url", &wrong, "--ca", &own, "queue", "status"]);
+    let refused = elsewhere.output().await.unwrap();
+    assert!(
+        said(&refused).contains("other names: "),
+        "{}",
+        said(&refused)
+    );
+}
+
+#[tokio::test]
+async fn http_where_https_is_spoken_and_the_other_way_round_is_told() {
+    let server = Server::start().await;
+    let plain = server.url.replace("https://", "http://");
+    let output = skep().args(["--url", &plain, "queue", "status"]).output();
+    let output = output.await.unwrap();
+    assert_ne!(output.status.code(), Some(0), "{}", said(&output));
+    let plain = crate::server::Server::start().await;
+    let url = plain.url.replace("http://", "https://");
+    let output = skep().args(["--url", &url, "queue", "status"]).output();
+    let output = output.await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("does not speak TLS"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[tokio::test]

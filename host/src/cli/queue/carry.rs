@@ -92,6 +92,7 @@ fn opened(
         StoreError::InUse(_) => Failure::failed(format!(
             "{url} is in use by another skep process; stop its server first (its jobs wait meanwhile), then run this again"
         )),
+        StoreError::Unavailable(_) => Failure::away(format!("{url}: {error}")),
         other => Failure::failed(format!("{url}: {other}")),
     })
 }

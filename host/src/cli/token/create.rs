@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::{Global, duration, failure::Failure, output};
-use super::{Place, failed, owner};
+use super::{Place, owner};
 use crate::access::{AccessToken, Issued, Label, Reach, Scope, Scopes, StoredToken, no_room};
 use crate::store::Store;
 use crate::time::now_ms;
@@ -14,7 +14,7 @@ use crate::time::now_ms;
 /// Make a token; it is shown this once, on stdout, and kept as a hash
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep token create --scopes admin --store embedded:skep-data\n  SHOP=$(skep token create --scopes post,read --label 'web shop' --expires-in 90d)\n  skep token create --scopes admin --all-namespaces"
+    after_help = "Examples:\n  skep token create --scopes admin --store embedded:skep-data\n  SHOP=$(skep token create --scopes post,read --label 'web shop' --expires-in 90d)\n  skep token create --scopes admin --all-namespaces\n\nWith --json: {\"token\": \"skep_…\", \"id\", \"scopes\", \"label\", \"expires_at_ms\", …}."
 )]
 pub(super) struct Args {
     /// What it is for: post, read, deploy, admin (which is all of them)
@@ -95,7 +95,7 @@ async fn keep(
     let issued = StoredToken::issue(reach, scopes, args.label, now_ms(), lifetime);
     let (stored, secret) = issued.map_err(Failure::failed)?;
     let about = &stored.token;
-    match store.put_token(&stored).await.map_err(failed)? {
+    match store.put_token(&stored).await? {
         true => Ok(json!(Issued::new(about, &secret))),
         false => Err(Failure::failed(no_room(&about.reach))),
     }

@@ -24,11 +24,7 @@ pub(super) fn check(shown: &str, mut answer: Reply) -> Result<u64> {
             "a newer skep has written to {shown} (layout {layout}; this one knows {LAYOUT}): use that version, or another database or prefix"
         )));
     }
-    let field = |name: &str| {
-        info.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
-    };
+    let field = |name: &str| field(&info, name);
     if let Some(version) = field("redis_version")
         && parse(version).is_some_and(|version| version < OLDEST)
     {
@@ -37,12 +33,7 @@ pub(super) fn check(shown: &str, mut answer: Reply) -> Result<u64> {
             "{shown} is Redis {version}, and skep needs {major}.{minor} or newer (or Valkey)"
         )));
     }
-    warn_once(
-        shown,
-        field("maxmemory"),
-        field("maxmemory_policy"),
-        field("aof_enabled"),
-    );
+    warn_once(shown, &info);
     Ok(now_ms)
 }
 
@@ -51,28 +42,40 @@ fn parse(version: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// A field of `INFO`.
+pub(super) fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
+}
+
 /// Says what a Redis may do to jobs, when it is first met.
-fn warn_once(shown: &str, maxmemory: Option<&str>, policy: Option<&str>, aof: Option<&str>) {
+fn warn_once(shown: &str, info: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    if WARNED.swap(true, Ordering::Relaxed) {
-        return;
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        for warning in warnings(info) {
+            tracing::warn!("{shown} {warning}");
+        }
     }
-    if let Some(policy) = policy.filter(|policy| *policy != "noeviction") {
-        let bounded = maxmemory.is_some_and(|bytes| bytes != "0");
-        tracing::warn!(
-            "{shown} evicts keys when it is full (maxmemory-policy {policy}{}): it may drop jobs that were accepted; set maxmemory-policy noeviction",
-            if bounded {
-                ""
-            } else {
-                ", though no maxmemory is set yet"
-            }
-        );
+}
+
+/// What a Redis may do to jobs, each with what mends it.
+pub(super) fn warnings(info: &str) -> Vec<String> {
+    let field = |name: &str| field(info, name);
+    let mut warnings = Vec::new();
+    if let Some(policy) = field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
+        let unbounded = match field("maxmemory") {
+            None | Some("0") => ", though no maxmemory is set yet",
+            Some(_) => "",
+        };
+        warnings.push(format!(
+            "evicts keys when it is full (maxmemory-policy {policy}{unbounded}): it may drop jobs that were accepted; set maxmemory-policy noeviction"
+        ));
     }
-    if aof == Some("0") {
-        tracing::warn!(
-            "{shown} keeps no append-only file: when it is killed, the jobs accepted since its last snapshot are lost; set appendonly yes"
-        );
+    if field("aof_enabled") == Some("0") {
+        warnings.push("keeps no append-only file: when it is killed, the jobs accepted since its last snapshot are lost; set appendonly yes".to_owned());
     }
+    warnings
 }
 
 #[cfg(test)]
@@ -100,6 +103,20 @@ mod tests {
         for good in ["redis_version:6.2.0\r\n", "redis_version:10.0.1\r\n", ""] {
             assert_eq!(greeted(good, "1").unwrap(), 7);
         }
+    }
+
+    #[test]
+    fn what_may_lose_jobs_is_told_with_its_remedy() {
+        let careless = "maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\naof_enabled:0\r\n";
+        let told = warnings(careless).join("\n");
+        assert!(told.contains("no maxmemory is set yet"), "{told}");
+        assert!(
+            told.contains("noeviction") && told.contains("appendonly yes"),
+            "{told}"
+        );
+        let careful = "maxmemory:9\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n";
+        assert_eq!(warnings(careful), Vec::<String>::new());
+        assert_eq!(warnings(""), Vec::<String>::new());
     }
 
     #[test]

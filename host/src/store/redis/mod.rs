@@ -21,6 +21,7 @@ mod gather;
 mod greeting;
 mod link;
 mod listing;
+mod look;
 mod outbox;
 mod parking;
 mod posted;
@@ -48,7 +49,11 @@ use crate::store::{CALLBACK_TAKEN, LEASE, Result};
 pub use address::{Address, AddressError};
 use gather::Gatherer;
 use link::Link;
+pub use look::{Look, look};
 use shared::Shared;
+
+/// What all keys begin with, unless several stores share a database.
+const PREFIX: &str = "skep";
 
 /// How to open a [`RedisStore`].
 #[derive(Clone, Debug)]
@@ -127,7 +132,7 @@ impl RedisStore {
         Options {
             lease: LEASE,
             callback_taken: CALLBACK_TAKEN,
-            prefix: "skep".to_owned(),
+            prefix: PREFIX.to_owned(),
         }
     }
 }
