@@ -136,24 +136,26 @@ impl Scraper {
 
     fn show(&self, overview: &Overview, to: &mut Registry) {
         // Those without a label of their own are one.
-        let mut spaces: BTreeMap<Arc<str>, QueueStatus> = BTreeMap::new();
-        for (namespace, status) in &overview.queues {
-            let label = self.metrics.namespace_label(namespace);
-            let sum = spaces.entry(label).or_default();
-            *sum = and(sum, status);
+        let mut spaces: BTreeMap<Arc<str>, (QueueStatus, u64)> = BTreeMap::new();
+        for one in &overview.queues {
+            let label = self.metrics.namespace_label(&one.namespace);
+            let (status, dead) = spaces.entry(label).or_default();
+            *status = and(status, &one.status);
+            *dead += one.dead;
         }
         let jobs = Family::<SpaceState, Gauge>::default();
         let posted = Family::<Space, Counter>::default();
         let ended = Family::<SpaceOutcome, Counter>::default();
         let paused = Family::<Space, Gauge>::default();
         let oldest = Family::<Space, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
-        for (namespace, status) in spaces {
+        for (namespace, (status, dead)) in spaces {
             for (state, count) in [
                 ("queued", status.queued),
                 ("scheduled", status.scheduled),
                 ("running", status.running),
                 ("parked", status.parked),
                 ("moving", status.moving),
+                ("failed", dead),
             ] {
                 let namespace = namespace.clone();
                 let labels = SpaceState { namespace, state };
@@ -177,7 +179,7 @@ impl Scraper {
         }
         to.register(
             "jobs",
-            "Jobs in the store by state; the same on every host that shares it",
+            "Jobs in the store by state, of which failed is the dead letter; the same on every host that shares it",
             jobs,
         );
         to.register(

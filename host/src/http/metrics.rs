@@ -23,7 +23,7 @@ use crate::traces::PostSpan;
 #[derive(Clone, Default)]
 pub(super) struct Matched(pub(super) Arc<OnceLock<&'static str>>);
 
-/// The page of numbers. Those of all namespaces are on it, so that it is for whoever may
+/// `GET /metrics`: the page of numbers. Those of all namespaces are on it, so that it is for whoever may
 /// read in all of them.
 pub(super) async fn page(
     State(app): State<App>,

@@ -7,27 +7,26 @@
 
 mod operation;
 mod page;
+mod problems;
 mod reference;
 mod schemas;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::openapi::path::{
     Operation as Described, OperationBuilder, ParameterBuilder, ParameterIn,
 };
-use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::server::Server;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    AllOfBuilder, ComponentsBuilder, HttpMethod, InfoBuilder, License, ObjectBuilder, OpenApi,
-    OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required, Response as Answer, Schema,
-    SecurityRequirement,
+    ComponentsBuilder, HttpMethod, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem,
+    PathsBuilder, RefOr, Required, Schema, SecurityRequirement,
 };
 use utoipa::{PartialSchema as _, openapi};
 
@@ -35,14 +34,10 @@ pub(super) use operation::{JSON, Operation, TEXT, Tag};
 pub(super) use page::docs;
 pub(super) use schemas::{boolean, bytes, integer, limits, or_null, text, text_like, text_of};
 
-use super::code::{Code, URN};
 use super::problem::Problem;
 use super::representation::Wanted;
 use super::routes::{Method, Route};
 use crate::job::{FunctionName, JobId, Namespace};
-
-/// What problem documents are called.
-const PROBLEM_JSON: &str = "application/problem+json";
 
 /// The name of the security scheme.
 const TOKEN: &str = "token";
@@ -87,7 +82,7 @@ fn document() -> OpenApi {
             PathItem::new(method, described(route, path, operation)),
         );
     }
-    schemas.insert("Problem".to_owned(), problem());
+    schemas.insert("Problem".to_owned(), problems::schema());
     let token = Http::new(HttpAuthScheme::Bearer);
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas)
@@ -118,7 +113,7 @@ fn document() -> OpenApi {
 
 /// An operation, with what goes for all of its kind.
 fn described(route: &Route, path: &str, operation: Operation) -> Described {
-    let problems = problems(route, &operation);
+    let problems = problems::of(route, &operation);
     let needs = route.needs.map_or_else(
         || "\n\nOpen to everybody.".to_owned(),
         |scope| format!("\n\nNeeds the scope `{scope}`."),
@@ -152,7 +147,7 @@ fn described(route: &Route, path: &str, operation: Operation) -> Described {
         described = described.response(status.to_string(), answer);
     }
     for (status, codes) in problems {
-        described = described.response(status.as_str(), failed(status, &codes));
+        described = described.response(status.as_str(), problems::answer(status, &codes));
     }
     described.build()
 }
@@ -183,128 +178,6 @@ fn path_parameters(path: &str) -> impl Iterator<Item = openapi::path::Parameter>
             .description(Some(description))
             .build()
     })
-}
-
-/// The problems that a route may answer, by their statuses.
-fn problems(route: &Route, operation: &Operation) -> BTreeMap<StatusCode, BTreeSet<Code>> {
-    let mut codes = vec![
-        Code::BadRequest,
-        Code::NoServiceWorker,
-        Code::UnknownHost,
-        Code::Internal,
-    ];
-    if route.method != Method::Get {
-        codes.push(Code::CrossSite);
-    }
-    if route.needs.is_some() {
-        codes.extend([
-            Code::Unauthorized,
-            Code::InsufficientScope,
-            Code::OtherNamespace,
-            Code::StoreUnavailable,
-            Code::StoreUnreadable,
-        ]);
-        if route.method != Method::Get {
-            codes.push(Code::StoreFull);
-        }
-    }
-    if route.path.contains("{name}") || route.path.contains("{id}") {
-        codes.push(Code::NoSuchName);
-    }
-    if operation.body.is_some() {
-        codes.extend([Code::TooLarge, Code::Stalled, Code::Busy]);
-    }
-    codes.extend(&operation.problems);
-    let mut by_status: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for code in codes {
-        by_status.entry(code.status()).or_default().insert(code);
-    }
-    by_status
-}
-
-/// The answer with one of these problems, which have the same status.
-fn failed(status: StatusCode, codes: &BTreeSet<Code>) -> Answer {
-    let told: Vec<_> = codes
-        .iter()
-        .map(|code| format!("`{}`: {}", code.name(), code.meaning()))
-        .collect();
-    let types = codes.iter().map(|code| format!("{URN}{}", code.name()));
-    let first = codes.first();
-    let example = json!({
-        "type": format!("{URN}{}", first.map_or("", |code| code.name())),
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": first.map_or("", |code| code.meaning()),
-    });
-    let types = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(types));
-    let narrowed = AllOfBuilder::new()
-        .item(Ref::from_schema_name("Problem"))
-        .item(ObjectBuilder::new().property("type", types))
-        .build();
-    let mut answer = Answer::new(told.join("\n\n"));
-    let document = operation::content(Schema::AllOf(narrowed), Some(example));
-    let line = operation::content(text(), first.map(|code| code.meaning().into()));
-    answer
-        .content
-        .insert(PROBLEM_JSON.to_owned(), document.into());
-    answer.content.insert(TEXT.to_owned(), line.into());
-    let header = match status {
-        StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "`Bearer`, and why not.")),
-        StatusCode::SERVICE_UNAVAILABLE => Some(("Retry-After", "Seconds to wait.")),
-        StatusCode::RANGE_NOT_SATISFIABLE => Some(("Content-Range", "How many bytes there are.")),
-        _ => None,
-    };
-    if let Some((name, description)) = header {
-        answer
-            .headers
-            .insert(name.to_owned(), operation::header(description).into());
-    }
-    answer
-}
-
-/// What every problem document has, by RFC 9457.
-fn problem() -> RefOr<Schema> {
-    let types = Code::ALL.iter().map(|code| format!("{URN}{}", code.name()));
-    let types = types.chain(["about:blank".to_owned()]);
-    let problem = ObjectBuilder::new()
-        .description(Some("What is wrong, and how to mend it (RFC 9457)."))
-        .property(
-            "type",
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .enum_values(Some(types))
-                .description(Some("The kind of problem; stable.")),
-        )
-        .property("title", described_text("The status in words."))
-        .property(
-            "status",
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .description(Some("The status of the answer.")),
-        )
-        .property(
-            "detail",
-            described_text("What is wrong here, and how to mend it."),
-        )
-        .property(
-            "incident",
-            described_text("What the host's log has the cause under."),
-        )
-        .required("type")
-        .required("title")
-        .required("status")
-        .required("detail")
-        .additional_properties(Some(AdditionalProperties::FreeForm(true)))
-        .build();
-    Schema::Object(problem).into()
-}
-
-fn described_text(description: &str) -> ObjectBuilder {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some(description))
 }
 
 /// The document, to be walked, in words that mean something outside of the code.
@@ -338,6 +211,8 @@ fn plain(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

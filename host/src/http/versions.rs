@@ -66,6 +66,7 @@ pub(super) struct Versions<'d> {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Rollback {
     /// The version; the one before the newest if it is left out.
+    #[schema(maximum = 4_294_967_295_u32)]
     version: Option<u32>,
 }
 

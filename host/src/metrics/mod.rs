@@ -13,7 +13,7 @@ mod labels;
 mod page;
 mod process;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -205,7 +205,7 @@ impl Metrics {
         );
         to.register(
             "store_errors",
-            "Calls that the store answered with an error, or not at all",
+            "Calls that the store failed at: it was away, full, or could not read what it holds",
             self.call_errors.clone(),
         );
         to.register(
@@ -259,10 +259,11 @@ impl Metrics {
 
     /// The meter of a call of the store.
     pub(crate) fn call(&self, call: &'static str) -> CallMeter {
-        let labels = CallLabels { call };
         CallMeter {
-            seconds: self.calls.get_or_create_owned(&labels),
-            errors: self.call_errors.get_or_create_owned(&labels),
+            labels: CallLabels { call },
+            all: self.calls.clone(),
+            errors: self.call_errors.clone(),
+            seconds: OnceLock::new(),
         }
     }
 
@@ -295,16 +296,20 @@ impl Metrics {
 /// Measures one kind of call of the store.
 #[derive(Clone, Debug)]
 pub(crate) struct CallMeter {
-    seconds: Histogram,
-    errors: Counter,
+    labels: CallLabels,
+    all: Histograms<CallLabels>,
+    errors: Family<CallLabels, Counter>,
+    /// Made by the first call: most kinds are never made on most hosts.
+    seconds: OnceLock<Histogram>,
 }
 
 impl CallMeter {
     /// Notes how long one took, and whether it was answered.
     pub(crate) fn called(&self, took: Duration, succeeded: bool) {
-        self.seconds.observe(took.as_secs_f64());
+        let make = || self.all.get_or_create_owned(&self.labels);
+        self.seconds.get_or_init(make).observe(took.as_secs_f64());
         if !succeeded {
-            self.errors.inc();
+            self.errors.get_or_create(&self.labels).inc();
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod callback;
 mod dead;
+mod deployment;
 pub mod embedded;
 mod fair;
 #[cfg(fuzzing)]
@@ -43,11 +44,12 @@ use crate::job::{
 
 pub use callback::{CALLBACK_TAKEN, Callback};
 pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
+pub use deployment::{Deployment, Functions, NewDeployment};
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use metered::Metered;
 pub use news::{News, Report, Watch};
 pub use parking::{Outcome, Parked};
-pub use queue::{MAX_NAMESPACES_SEEN, Overview, QueueStatus};
+pub use queue::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Standing};
 pub use transfer::{MAX_PARCELS_BYTES, Origin, Parcel, mover};
 pub use url::StoreUrl;
 
@@ -219,47 +221,6 @@ pub struct Cycle {
     /// Jobs of this host that somebody wants stopped.
     pub cancelled: Vec<Token>,
 }
-
-/// A function about to be bound to a component.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewDeployment {
-    /// The function's name.
-    pub function: FunctionName,
-    /// The component that serves it.
-    pub component: Digest,
-    /// One line for people.
-    pub summary: String,
-    /// A JSON Schema that messages must fit.
-    pub message_schema: Option<String>,
-    /// The bounds on each attempt.
-    pub limits: Limits,
-    /// How many jobs of it may run at once, on all hosts together.
-    pub concurrency: Option<NonZeroU32>,
-}
-
-/// A function bound to a component.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployment {
-    /// The function's name.
-    pub function: FunctionName,
-    /// From 1, counted per name.
-    pub version: u32,
-    /// The component that serves it.
-    pub component: Digest,
-    /// One line for people.
-    pub summary: String,
-    /// A JSON Schema that messages must fit.
-    pub message_schema: Option<String>,
-    /// The bounds on each attempt.
-    pub limits: Limits,
-    /// How many jobs of it may run at once, on all hosts together.
-    pub concurrency: Option<NonZeroU32>,
-    /// When, in ms since the Unix epoch.
-    pub deployed_at_ms: u64,
-}
-
-/// The functions of a namespace in the order of their first deployment.
-pub type Functions = Vec<Arc<Deployment>>;
 
 /// What came of a wish to cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,11 +59,22 @@ impl QueueStatus {
     }
 }
 
+/// How one namespace of a store stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which.
+    pub namespace: Namespace,
+    /// Its queue.
+    pub status: QueueStatus,
+    /// How many jobs are in the dead letter, whenever they failed.
+    pub dead: u64,
+}
+
 /// How a whole store stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
-    /// The queues of the namespaces, of [`MAX_NAMESPACES_SEEN`] at most.
-    pub queues: Vec<(Namespace, QueueStatus)>,
+    /// The namespaces, of [`MAX_NAMESPACES_SEEN`] at most.
+    pub queues: Vec<Standing>,
     /// How many namespaces there are.
     pub namespaces: u64,
     /// How many hosts hold a lease.

@@ -495,6 +495,14 @@ mod tests {
         job.root = Some(JobId(1));
         let child = encode(&Head::of(&job)).unwrap();
         assert_eq!(child.len(), older.len() + 3, "a root of one byte");
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        job.trace = Some(trace.parse().unwrap());
+        let traced = encode(&Head::of(&job)).unwrap();
+        assert_eq!(
+            traced.len() - child.len(),
+            1 + 3 * 9 + 1,
+            "a list of numbers"
+        );
     }
 
     #[test]

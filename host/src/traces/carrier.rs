@@ -61,12 +61,13 @@ impl Carrier {
 impl HttpClient for Carrier {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (head, body) = request.into_parts();
-        let sending = self
+        let request = self
             .client
             .request(head.method, head.uri.to_string())
             .headers(head.headers)
-            .body(body)
-            .send();
+            .body(body);
+        // Its timers are the runtime's, too.
+        let sending = async move { request.send().await };
         let answer = match self.runtime.spawn(sending).await? {
             Ok(answer) => answer,
             Err(error) => {

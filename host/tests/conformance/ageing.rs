@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use skep::job::{JobId, NewJob};
-use skep::store::{Completion, NewDeployment, Overview};
+use skep::store::{Completion, NewDeployment, Overview, Retriable, Retried, Standing, Verdict};
 
-use crate::support::{World, completed, done, eventually, job, namespace, ns, retry};
+use crate::support::{World, completed, done, eventually, job, namespace, ns, retry, trap};
 
 conformance!(
     the_oldest_job_is_the_one_that_was_accepted_first,
@@ -16,6 +16,7 @@ conformance!(
     a_job_at_a_gate_waits_too,
     what_does_not_wait_has_no_age,
     an_overview_has_every_namespace_and_the_hosts_that_live,
+    the_dead_letter_is_counted_whatever_the_totals_say,
 );
 
 /// When the oldest job that waits became due.
@@ -154,10 +155,40 @@ async fn an_overview_has_every_namespace_and_the_hosts_that_live(world: World) {
     let overview = world.store().overview().await.unwrap();
     assert_eq!((overview.namespaces, overview.hosts), (2, 2));
     assert_eq!(overview.queues.len(), 2);
-    for (namespace, status) in &overview.queues {
+    for one in &overview.queues {
+        let Standing {
+            namespace,
+            status,
+            dead,
+        } = one;
         let alone = world.store().status(namespace).await.unwrap();
         assert_eq!(status, &alone, "{namespace}");
-        assert_eq!(status.paused, *namespace == other);
+        assert_eq!((status.paused, *dead), (*namespace == other, 0));
         assert!(status.oldest_queued_at_ms <= Some(overview.now_ms));
     }
+}
+
+async fn the_dead_letter_is_counted_whatever_the_totals_say(mut world: World) {
+    world.submit_some(4).await;
+    let lease = world.host().await;
+    for claim in world.claim(lease, 4).await {
+        world.finish(lease, &claim, Verdict::Failed(trap())).await;
+    }
+    world.store().rezero(&ns()).await.unwrap();
+    assert_eq!(dead(&world).await, 4);
+    let (retried, forgotten) = ([JobId(1)], [JobId(2)]);
+    let retry = world.store().retry(&ns(), &retried, Retriable::Failed);
+    assert_eq!(retry.await.unwrap(), [Retried::Done]);
+    assert_eq!(world.store().forget(&ns(), &forgotten).await.unwrap(), 1);
+    assert_eq!(dead(&world).await, 2);
+    // What runs again has waited since then, and not since it was posted.
+    let ended = world.job(1).await.attempts[0].ended_at_ms;
+    assert!(oldest(&world).await >= ended);
+    world.crash().await;
+    assert_eq!(dead(&world).await, 2);
+}
+
+async fn dead(world: &World) -> u64 {
+    let overview = world.store().overview().await.unwrap();
+    overview.queues.iter().map(|one| one.dead).sum()
 }

@@ -351,11 +351,8 @@ async fn a_page_looks_at_a_bounded_number_of_jobs(world: World) {
         let states = filter.states.clone();
         let (jobs, pages) = walk_in(world.store(), &ns(), filter, 10).await;
         assert_eq!(jobs, []);
-        let bounded = states == [State::Completed] || matches!(pages, 1) || pages > 3;
-        assert!(bounded && pages < 100, "{pages} pages for {states:?}");
+        assert!((4..100).contains(&pages), "{pages} pages for {states:?}");
     }
-    let (_, pages) = walk_in(world.store(), &ns(), of(&[State::Completed]), 10).await;
-    assert!(pages > 3, "{JOBS} jobs at {pages} looks");
 }
 
 /// Completes many jobs.

@@ -136,7 +136,10 @@ async fn no_line_has_a_secret() {
     .expect(401);
     server.process.until_said("does not count").await;
     redis.kill();
-    server.process.until_said("Redis is away").await;
+    server
+        .process
+        .until_said("listening for events was cut short")
+        .await;
     let said = server.process.said();
     for secret in [
         "tr0ub4dor",

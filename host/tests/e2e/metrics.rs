@@ -10,12 +10,13 @@ use skep_testkit::RedisServer;
 use crate::exposition::Exposition;
 use crate::place::{Place, on_both_stores};
 use crate::receiver::Receiver;
-use crate::server::{PATIENCE, Server, guest_bytes, send};
+use crate::server::{PATIENCE, Server, guest_bytes, run, send, skep};
 
 on_both_stores! {
     the_numbers_are_those_of_what_was_done,
     the_age_of_the_oldest_job_grows_and_is_gone_with_it,
     namespaces_have_labels_up_to_a_bound,
+    a_reader_of_all_namespaces_may_look,
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
@@ -94,6 +95,7 @@ async fn the_numbers_are_those_of_what_was_done(mut place: Place) {
     let posted = status["posted"].as_f64().unwrap();
     assert_eq!(page.sum("skep_job_wait_seconds_count", &[]), posted);
     assert_eq!(page.sum("skep_jobs_posted_total", &[]), posted);
+    assert_eq!(page.sum("skep_jobs", &[("state", "failed")]), 2.0);
     for outcome in ["completed", "failed", "cancelled"] {
         let ended = page.sum("skep_jobs_ended_total", &[("outcome", outcome)]);
         assert_eq!(status[outcome], ended as u64, "{outcome}");
@@ -182,6 +184,21 @@ async fn namespaces_have_labels_up_to_a_bound(mut place: Place) {
     assert_eq!(shown.len(), MAX_NAMESPACES_SHOWN + 1);
     let other = page.sum("skep_jobs", &[("namespace", OTHER), ("state", "queued")]);
     assert_eq!(other, 20.0);
+}
+
+/// Whoever may read in all namespaces may read what is of all.
+async fn a_reader_of_all_namespaces_may_look(mut place: Place) {
+    let token = ["token", "create", "--scopes", "read", "--all-namespaces"];
+    let made = run(skep().args(token).args(["--store", &place.store()])).await;
+    assert_eq!(made.0, Some(0), "{made:?}");
+    let server = place.server(&["--require-token"]).await;
+    let look = || server.request(Method::GET, "/metrics");
+    send(look()).await.expect(401);
+    let answer = send(look().bearer_auth(&made.1)).await.expect(200);
+    assert_eq!(
+        Exposition::text(&answer.text()).sum("skep_store_up", &[]),
+        1.0
+    );
 }
 
 #[tokio::test]

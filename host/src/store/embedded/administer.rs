@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use crate::job::Namespace;
 use crate::store::queue::LOOKED_AT;
-use crate::store::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Result, StoreError};
+use crate::store::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Result, Standing, StoreError};
 
 use super::committer::Action;
 use super::key::Key;
@@ -59,7 +59,11 @@ impl Action for Overlook {
         let seen = writer.index.names(MAX_NAMESPACES_SEEN);
         let queues = seen.into_iter().map(|(number, name)| {
             let status = writer.status(number, held.get(&number))?;
-            Ok((name, status))
+            Ok(Standing {
+                namespace: name,
+                status,
+                dead: writer.index.queue(number).map_or(0, |queue| queue.dead),
+            })
         });
         let queues = queues.collect::<Result<_>>()?;
         let now = Instant::now();

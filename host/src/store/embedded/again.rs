@@ -90,12 +90,9 @@ impl Writer {
             [] => None,
             attempts => Some(encode(&attempts)?),
         };
-        for delete in [
-            "DELETE FROM ended WHERE key = ?",
-            "DELETE FROM dead WHERE key = ?",
-        ] {
-            self.statement(delete)?.execute([key.row()])?;
-        }
+        self.statement("DELETE FROM ended WHERE key = ?")?
+            .execute([key.row()])?;
+        self.leave_dead(key)?;
         // A try of the old end that is on its way is not one of the new end.
         self.statement(
             "UPDATE callbacks SET due = NULL, number = number + 1, deliveries = NULL WHERE key = ?",
@@ -103,9 +100,17 @@ impl Writer {
         .execute([key.row()])?;
         self.statement(
             "INSERT INTO open (key, rank, due, attempts, cancel, history, log)
-             VALUES (?, ?, 0, ?, 0, ?, ?)",
+             VALUES (?, ?, ?, ?, 0, ?, ?)",
         )?
-        .execute(params![key.row(), rank.to_byte(), attempts, history, log])?;
+        .execute(params![
+            key.row(),
+            rank.to_byte(),
+            // It is due at once, and was not before.
+            to_sql(self.now_ms),
+            attempts,
+            history,
+            log
+        ])?;
         self.index.change(key.namespace(), |saved| {
             let total = match ended.fate {
                 Fate::Cancelled => &mut saved.cancelled,
@@ -151,8 +156,8 @@ impl Writer {
             }
             Err(error) => return Err(error),
         }
+        self.leave_dead(key)?;
         for delete in [
-            "DELETE FROM dead WHERE key = ?",
             "DELETE FROM ended WHERE key = ?",
             "DELETE FROM posted WHERE key = ?",
             "DELETE FROM callbacks WHERE key = ?",
@@ -162,6 +167,17 @@ impl Writer {
         self.forget_children(key)?;
         self.effects.callbacks = true;
         Ok(true)
+    }
+
+    /// Takes a job out of the dead letter, if it is there.
+    fn leave_dead(&mut self, key: Key) -> Result<()> {
+        let left = self
+            .statement("DELETE FROM dead WHERE key = ?")?
+            .execute([key.row()])?;
+        if let Some(queue) = self.index.queue(key.namespace()) {
+            queue.dead = queue.dead.saturating_sub(left as u64);
+        }
+        Ok(())
     }
 
     fn head(&self, key: Key) -> Result<Head<'static>> {

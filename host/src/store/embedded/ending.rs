@@ -92,6 +92,11 @@ impl Writer {
             Fate::Failed => saved.failed += 1,
             Fate::Cancelled => saved.cancelled += 1,
         });
+        if end.fate == Fate::Failed
+            && let Some(queue) = self.index.queue(key.namespace())
+        {
+            queue.dead += 1;
+        }
         self.ends.push(EndRow {
             key,
             expires_at_ms,

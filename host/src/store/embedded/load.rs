@@ -74,6 +74,10 @@ impl Writer {
             };
             self.index
                 .add_namespace(info.clone(), saved(&self.db, number)?);
+            let dead = dead(&self.db, number)?;
+            if let Some(queue) = self.index.queue(number) {
+                queue.dead = dead;
+            }
             self.effects.namespaces.push(info);
         }
         Ok(())
@@ -171,6 +175,14 @@ impl Writer {
 }
 
 /// What is kept of a namespace beside its jobs.
+/// How many jobs of a namespace are in the dead letter.
+fn dead(db: &Connection, namespace: u32) -> Result<u64> {
+    let dead = db
+        .prepare_cached("SELECT count(*) FROM dead WHERE key BETWEEN ? AND ?")?
+        .query_row(Key::rows_of(namespace), |row| row.get::<_, i64>(0))?;
+    Ok(dead.unsigned_abs())
+}
+
 fn saved(db: &Connection, namespace: u32) -> Result<Saved> {
     let number = |row: &Row<'_>, n| row.get(n).map(from_sql);
     let saved = db

@@ -123,6 +123,8 @@ pub(super) struct Queue {
     pub(super) held: BTreeMap<JobId, Uuid>,
     /// How many jobs wait for their time.
     pub(super) scheduled: u64,
+    /// How many jobs are in the dead letter.
+    pub(super) dead: u64,
     pub(super) has_functions: bool,
     /// What it has had of the slots.
     pub(super) share: Share,
@@ -144,6 +146,7 @@ impl Queue {
             unsaved: false,
             held: BTreeMap::new(),
             scheduled: 0,
+            dead: 0,
             share: Share::default(),
             in_turn: None,
             lanes: Default::default(),

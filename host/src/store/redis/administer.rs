@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::job::{Cause, CauseKind, JobId, Namespace};
 use crate::store::queue::LOOKED_AT;
 use crate::store::record::{Head, decode};
-use crate::store::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Result, StoreError};
+use crate::store::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Result, Standing, StoreError};
 
 use super::RedisStore;
 use super::posted::decode_head;
@@ -24,7 +24,7 @@ const BATCH: usize = 500;
 const NAMESPACES: usize = 100;
 
 /// A queue's status, as the script has it.
-fn status_of(mut answer: Reply) -> Result<QueueStatus> {
+fn status_of(answer: &mut Reply) -> Result<QueueStatus> {
     Ok(QueueStatus {
         queued: answer.number()?,
         scheduled: answer.number()?,
@@ -47,11 +47,11 @@ impl RedisStore {
     pub(super) async fn read_status(&self, namespace: &Namespace) -> Result<QueueStatus> {
         let statuses = self.statuses([namespace.clone()].into()).await?;
         let status = statuses.into_iter().next();
-        Ok(status.map(|(_, status)| status).unwrap_or_default())
+        Ok(status.map(|standing| standing.status).unwrap_or_default())
     }
 
     /// How the queues of these namespaces stand.
-    async fn statuses(&self, namespaces: Vec<Namespace>) -> Result<Vec<(Namespace, QueueStatus)>> {
+    async fn statuses(&self, namespaces: Vec<Namespace>) -> Result<Vec<Standing>> {
         let mut statuses = Vec::with_capacity(namespaces.len());
         for some in namespaces.chunks(NAMESPACES) {
             let mut command = self.link.command(script::STATUS);
@@ -61,7 +61,12 @@ impl RedisStore {
             }
             let mut answer = Reply::new(self.link.run(script::STATUS, &command).await?)?;
             for namespace in some {
-                statuses.push((namespace.clone(), status_of(answer.list()?)?));
+                let mut found = answer.list()?;
+                statuses.push(Standing {
+                    namespace: namespace.clone(),
+                    status: status_of(&mut found)?,
+                    dead: found.number()?,
+                });
             }
         }
         Ok(statuses)

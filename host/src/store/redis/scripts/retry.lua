@@ -8,6 +8,7 @@
 local ns = ARGV[1]
 local N, slash = space(ns), ARGV[1] .. '/'
 local answer, ready, news = {}, {}, {}
+local since, now = {}, now_ms()
 for i = 2, #ARGV, 5 do
   local id, total = ARGV[i], ARGV[i + 2]
   local field = slash .. id
@@ -40,10 +41,13 @@ for i = 2, #ARGV, 5 do
       end
     end
     ready[#ready + 1] = id .. ':' .. rank
+    since[#since + 1] = id
+    since[#since + 1] = now
     news[#news + 1] = { field, ARGV[i + 3], 'q' }
     answer[#answer + 1] = 1
   end
 end
+many('HSET', N .. 'since', since)
 enqueue(ns, ready)
 tell_all(news)
 return answer

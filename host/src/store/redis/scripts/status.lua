@@ -4,7 +4,8 @@
 -- then the namespaces
 --
 -- Returns for each {queued, scheduled, running, parked, moving, posted, completed, failed,
--- cancelled, paused, limit or 0, when the oldest that is queued became due in ms or 0}.
+-- cancelled, paused, limit or 0, when the oldest that is queued became due in ms or 0, jobs in the
+-- dead letter}.
 -- What runs is what is nowhere else.
 local now = now_ms()
 
@@ -48,7 +49,7 @@ local function status_of(ns)
     oldest = oldest > 0 and math.min(oldest, first) or first
   end
   return { queued, scheduled, running, parked, moving, m[1] - m[7], m[2] - m[8], m[3] - m[9], m[4] - m[10],
-    m[6], m[11], oldest }
+    m[6], m[11], oldest, call('ZCARD', N .. 'dead') }
 end
 
 local answer = {}
