@@ -81,7 +81,7 @@ const MAX_HELP_COLUMNS: usize = 100;
     version,
     about,
     max_term_width = MAX_HELP_COLUMNS,
-    after_help = "Start with:\n  skep serve &\n  skep deploy multiply.wasm\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n\nExit codes: 0 done, 1 a job or an operation failed, 2 the command makes no sense,\n3 the server or the store is away or too busy, 130 Ctrl-C, 141 nobody reads the output."
+    after_help = "Start with:\n  skep serve &\n  skep deploy multiply.wasm\n  skep post '{\"arg1\": 6, \"arg2\": 3}' --function multiply --wait\n\nExit codes: 0 done, 1 a job or an operation failed, 2 the command makes no sense, 3 the server or the store is away or too busy, 130 Ctrl-C, 141 nobody reads the output."
 )]
 struct Cli {
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::job::JobId;
 /// Stop jobs, and the jobs that they posted
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep cancel 12\n  skep cancel 12 13 --tree=false\n\nA job that waits is cancelled at once; one that runs is told, and has a few seconds to\nend by itself: `skep wait` follows it. The exit code is 1 if one had ended before.\nWith --json: {\"id\": \"12\", \"state\": \"cancelled\"} for each, on a line."
+    after_help = "Examples:\n  skep cancel 12\n  skep cancel 12 13 --tree=false\n\nA job that waits is cancelled at once; one that runs is told, and has a few seconds to end by itself: `skep wait` follows it. The exit code is 1 if one had ended before. With --json: {\"id\": \"12\", \"state\": \"cancelled\"} for each, on a line."
 )]
 pub(super) struct Args {
     /// The jobs

@@ -32,17 +32,17 @@ enum Verb {
     List(Listing),
     /// Count failed jobs by function and cause
     #[command(
-        after_help = "Example:\n  skep dead causes\n\nWith --json: {\"causes\": [{\"function\", \"cause\", \"count\", \"newest_id\", \"newest_at_ms\",\n\"example\"}], \"complete\": true}. `complete` is false if there are more failed jobs than the\nserver looks at for this."
+        after_help = "Example:\n  skep dead causes\n\nWith --json: {\"causes\": [{\"function\", \"cause\", \"count\", \"newest_id\", \"newest_at_ms\", \"example\"}], \"complete\": true}. `complete` is false if there are more failed jobs than the server looks at for this."
     )]
     Causes,
     /// Run failed jobs again
     #[command(
-        after_help = "Examples:\n  skep dead requeue 12 13\n  skep dead requeue --function thumbnail --cause timed-out\n  skep dead requeue\n\nWithout ids and filters: all of them. They keep their ids and their earlier attempts.\nWith --json: {\"requeued\": 2}."
+        after_help = "Examples:\n  skep dead requeue 12 13\n  skep dead requeue --function thumbnail --cause timed-out\n  skep dead requeue\n\nWithout ids and filters: all of them. They keep their ids and their earlier attempts. With --json: {\"requeued\": 2}."
     )]
     Requeue(Chosen),
     /// Delete failed jobs: their records, results, logs and idempotency keys
     #[command(
-        after_help = "Examples:\n  skep dead purge 12 13\n  skep dead purge --cause invalid --yes\n\nWithout ids and filters: all of them. Asks before it deletes, unless --yes is given.\nWith --json: {\"deleted\": 2}."
+        after_help = "Examples:\n  skep dead purge 12 13\n  skep dead purge --cause invalid --yes\n\nWithout ids and filters: all of them. Asks before it deletes, unless --yes is given. With --json: {\"deleted\": 2}."
     )]
     Purge(Purge),
 }
@@ -196,7 +196,7 @@ async fn purge(args: &Purge, global: &Global) -> Result<(), Failure> {
     if !yes {
         let whose = global.whose();
         confirm(&match (chosen.ids.len(), chosen.filter.is_none()) {
-            (0, true) => format!("delete all {}of {whose}?", all(&client).await?),
+            (0, true) => format!("delete the {}of {whose}?", all(&client).await?),
             (0, false) => format!("delete the failed jobs of {whose} that these filters choose?"),
             (1, _) => format!("delete 1 failed job of {whose}?"),
             (ids, _) => format!("delete {ids} failed jobs of {whose}?"),
@@ -228,8 +228,9 @@ async fn all(client: &Client) -> Result<String, Failure> {
         .await?;
     let count: u64 = answer.causes.iter().map(|group| group.count).sum();
     Ok(match answer.complete {
+        true if count == 1 => "1 failed job ".to_owned(),
         true => format!("{count} failed jobs "),
-        false => format!("failed jobs (more than {count}) "),
+        false => format!("failed jobs, more than {count}, "),
     })
 }
 

@@ -13,7 +13,7 @@ use super::{Global, colors::paint, config, failure::Failure, output};
 /// Check that skep can work here, and say what to mend
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep doctor\n  skep doctor --store redis://127.0.0.1:6379/0 --url https://skep.example.com\n\nLooks at the server (--url), the store that a server here would use (--store), this\nmachine, and a guest of its own. The exit code is 1 if a check fails; a warning is none.\nWith --json: {\"ok\": true, \"checks\": [{\"name\", \"status\", \"said\", \"mend\"}]}, where the\nstatus is ok, warn or fail."
+    after_help = "Examples:\n  skep doctor\n  skep doctor --store redis://127.0.0.1:6379/0 --url https://skep.example.com\n\nLooks at the server (--url), the store that a server here would use (--store), this machine, and a guest of its own. The exit code is 1 if a check fails; a warning is none. With --json: {\"ok\": true, \"checks\": [{\"name\", \"status\", \"said\", \"mend\"}]}, where the status is ok, warn or fail."
 )]
 pub(super) struct Args {
     #[command(flatten)]

@@ -21,7 +21,7 @@ const DIGEST_CHARS: usize = 12;
 /// List the functions that are deployed, or show one with its limits
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep functions\n  skep functions multiply\n  skep functions multiply --versions\n\nWith --json: an object for each function (name, version, component, summary,\nmessage_schema, limits, concurrency, deployed_at_ms), or version, on a line."
+    after_help = "Examples:\n  skep functions\n  skep functions multiply\n  skep functions multiply --versions\n\nWith --json: an object for each function (name, version, component, summary, message_schema, limits, concurrency, deployed_at_ms), or version, on a line."
 )]
 pub(super) struct Args {
     /// Show only this one, with all its limits

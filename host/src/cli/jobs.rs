@@ -20,7 +20,7 @@ const STATES: [&str; 7] = [
 /// List jobs, newest first
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep jobs\n  skep jobs --state running,parked\n  skep jobs --function multiply --since 1h --limit 1000\n  skep jobs --all --json | jq -r 'select(.attempt > 1) | .id'\n\nThe filters given must all hold. With --json: an object for each job on a line (id, state,\nfunctions, priority, posted_at_ms, attempt, short_result, cause, …), as `skep get` has\nthem; with --all they are printed while they come, however many they are."
+    after_help = "Examples:\n  skep jobs\n  skep jobs --state running,parked\n  skep jobs --function multiply --since 1h --limit 1000\n  skep jobs --all --json | jq -r 'select(.attempt > 1) | .id'\n\nThe filters given must all hold. With --json: an object for each job on a line (id, state, functions, priority, posted_at_ms, attempt, short_result, cause, …), as `skep get` has them; with --all they are printed while they come, however many they are."
 )]
 pub(super) struct Args {
     /// Only jobs in these states; several with commas

@@ -1,5 +1,6 @@
 //! Lists of jobs, as `skep jobs` and `skep dead list` show them.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -73,8 +74,8 @@ pub(super) struct Listing {
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     until: Option<Duration>,
     /// At most so many, the newest
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
+    #[arg(long, value_name = "N", default_value = "100")]
+    limit: NonZeroU64,
     /// All of them
     #[arg(long, conflicts_with = "limit")]
     all: bool,
@@ -127,7 +128,11 @@ pub(super) async fn list(
         return stream(&client, path, &query).await;
     }
     let mut table = Table::new(columns.heads, columns.spare);
-    let mut left = if listing.all { u64::MAX } else { listing.limit };
+    let mut left = if listing.all {
+        u64::MAX
+    } else {
+        listing.limit.get()
+    };
     let mut cursor: Option<String> = None;
     let mut found = false;
     loop {

@@ -14,7 +14,7 @@ use crate::job::{JobId, LogLevel, LogLine, State};
 /// Show what a job has logged
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep logs 12\n  skep logs 12 --follow && echo completed\n  skep logs 12 --json | jq -r .text\n\nWithout --follow: the lines of the attempt that runs, or of the last one, with the\nseconds since it began. With --json, a JSON object for each line.\nWith --follow, the exit code is 1 if the job failed or was cancelled."
+    after_help = "Examples:\n  skep logs 12\n  skep logs 12 --follow && echo completed\n  skep logs 12 --json | jq -r .text\n\nWithout --follow: the lines of the attempt that runs, or of the last one, with the seconds since it began. With --json, a JSON object for each line. With --follow, the exit code is 1 if the job failed or was cancelled."
 )]
 pub(super) struct Args {
     /// The job

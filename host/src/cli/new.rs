@@ -38,7 +38,7 @@ const FILES: [(&str, &str); 6] = [
 /// Make a directory with a handler to begin from, in Rust
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep new words\n  skep new ~/handlers/words --sdk ~/src/skep/sdk\n\nThe project's README.md says how it is built, run and deployed. Nothing that is there is\nwritten over. With --json: {\"directory\": \"…\", \"function\": \"words\"}."
+    after_help = "Examples:\n  skep new words\n  skep new ~/handlers/words --sdk ~/src/skep/sdk\n\nThe project's README.md says how it is built, run and deployed. Nothing that is there is written over. With --json: {\"directory\": \"…\", \"function\": \"words\"}."
 )]
 pub(super) struct Args {
     /// The directory to make; the function is called as its last part

@@ -45,7 +45,7 @@ enum Verb {
     Limit(Limit),
     /// Take all running jobs back from their hosts, and from moves that were cut off
     #[command(
-        after_help = "For hosts and moves that are gone for good: a job whose host still runs it will run twice,\nand one that a move has delivered already runs in both stores.\n\nExample:\n  skep queue release"
+        after_help = "For hosts and moves that are gone for good: a job whose host still runs it will run twice, and one that a move has delivered already runs in both stores.\n\nExample:\n  skep queue release"
     )]
     Release,
     /// Start the totals of `queue status` again at 0
@@ -61,7 +61,7 @@ enum Verb {
     Cp(carry::Args),
     /// Move the waiting jobs of a store to another one, with their functions
     #[command(
-        after_help = "If it is cut off, run it again: nothing is lost and nothing doubled. Servers on either\ndirectory must be stopped.\n\nExample:\n  skep queue mv embedded:skep-data embedded:/mnt/new"
+        after_help = "If it is cut off, run it again: nothing is lost and nothing doubled. Servers on either directory must be stopped.\n\nExample:\n  skep queue mv embedded:skep-data embedded:/mnt/new"
     )]
     Mv(carry::Args),
 }

@@ -12,7 +12,7 @@ use crate::job::JobId;
 /// Run failed or cancelled jobs again
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep retry 12\n  skep retry 12 13 && skep wait 12 13\n\nA job keeps its id and its earlier attempts, and may take as many as before once more.\nThe exit code is 1 if one waits, runs or has completed. `skep dead requeue` runs many.\nWith --json: {\"id\": \"12\", \"state\": \"queued\"} for each, on a line."
+    after_help = "Examples:\n  skep retry 12\n  skep retry 12 13 && skep wait 12 13\n\nA job keeps its id and its earlier attempts, and may take as many as before once more. The exit code is 1 if one waits, runs or has completed. `skep dead requeue` runs many. With --json: {\"id\": \"12\", \"state\": \"queued\"} for each, on a line."
 )]
 pub(super) struct Args {
     /// The jobs

@@ -12,7 +12,7 @@ use crate::job::FunctionName;
 /// Bring an earlier version of a function back
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep rollback multiply\n  skep functions multiply --versions\n  skep rollback multiply --to 3\n\nThat version's component, limits and concurrency become the newest version; jobs that run\ngo on with the one that they began with. With --json: the function, as\n`skep functions NAME --json` shows it."
+    after_help = "Examples:\n  skep rollback multiply\n  skep functions multiply --versions\n  skep rollback multiply --to 3\n\nThat version's component, limits and concurrency become the newest version; jobs that run go on with the one that they began with. With --json: the function, as `skep functions NAME --json` shows it."
 )]
 pub(super) struct Args {
     /// The function

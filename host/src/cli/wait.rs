@@ -18,7 +18,7 @@ const AT_ONCE: usize = 16;
 /// Follow jobs to their end
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep wait 12\n  skep wait 12 13 14 && echo all completed\n\nThe exit code is 1 if any of them failed or was cancelled. With --json, prints the\nrecord of each job on a line."
+    after_help = "Examples:\n  skep wait 12\n  skep wait 12 13 14 && echo all completed\n\nThe exit code is 1 if any of them failed or was cancelled. With --json, prints the record of each job on a line."
 )]
 pub(super) struct Args {
     /// The jobs

@@ -76,10 +76,9 @@ pub(super) struct Posted {
 /// `POST /jobs`.
 pub(super) async fn post(
     State(app): State<App>,
-    Tenant(namespace): Tenant,
+    (Tenant(namespace), Traced(trace)): (Tenant, Traced),
     format: Format,
     Params(options): Params<Options>,
-    Traced(trace): Traced,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

@@ -59,11 +59,11 @@ impl StoreUrl {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open), and `Unavailable` if there is none.
+    /// Those of [`open`](Self::open), and `Refused` if there is none.
     pub async fn open_existing(&self) -> Result<Arc<dyn Store>> {
         match self {
             Self::Embedded(directory) if !EmbeddedStore::is_in(directory) => {
-                Err(StoreError::Unavailable(format!(
+                Err(StoreError::Refused(format!(
                     "there is no store in the directory {}; check the path",
                     directory.display()
                 )))

@@ -81,7 +81,10 @@ impl Poster {
             let refusal = self.shared.refusal.lock().unwrap();
             panic!("a poster gets no answer but: {refusal}");
         });
-        self.person.await.unwrap();
+        let person = tokio::time::timeout(LAST_PATIENCE, self.person).await;
+        person
+            .expect("nothing trapped that could run again")
+            .unwrap();
         let posted = posted.concat();
         let count = posted.len();
         let posted: Posted = posted.into_iter().collect();
@@ -120,11 +123,12 @@ impl Shared {
 
     /// Lets jobs run again that trapped, and will trap again.
     async fn requeue(self: Arc<Self>, mut dice: fastrand::Rng) {
-        while !self.stop.load(Ordering::SeqCst) {
+        let mut requeued = 0;
+        while requeued == 0 || !self.stop.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(dice.u64(..REQUEUED_AFTER_MS))).await;
             let trapped = Some(json!({"cause": "trap"}).to_string());
-            let requeued = self.ask(Method::POST, "/dead/requeue", trapped, &mut dice);
-            requeued.await.parse::<u64>().expect("a number");
+            let answer = self.ask(Method::POST, "/dead/requeue", trapped, &mut dice);
+            requeued += answer.await.parse::<u64>().expect("a number");
             let path = "/dead?cause=trap&limit=1000";
             let dead = self.ask(Method::GET, path, None, &mut dice).await;
             let dead: Value = serde_json::from_str(&dead).expect("a list");

@@ -43,10 +43,7 @@ fn told(rest: &Rest) -> Vec<Value> {
 async fn each_line_is_answered_in_its_place() {
     let lines = "\u{feff}{\"arg1\": 6, \"arg2\": 7}\r\nnope\n\n{\"arg1\": 1}\n{\"arg1\": 4611686018427387904, \"arg2\": 2}\n{\"arg1\": 2, \"arg2\": 3}";
     let rest = run("multiply", "multiply", &[], lines).await;
-    rest.expect(
-        1,
-        &["1 jobs failed and 2 lines were refused; the other 2 completed"],
-    );
+    rest.expect(1, &["of 5 lines with a job, 1 failed and 2 were refused"]);
     assert!(!rest.err.contains('\x1b'), "no terminal codes in a pipe");
     let told = told(&rest);
     let states: Vec<_> = told

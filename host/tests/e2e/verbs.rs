@@ -132,7 +132,7 @@ async fn the_dead_letter_is_counted_requeued_and_purged() {
     let (code, out, err) = cli(&server, &["dead", "purge"]).await;
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(
-        err.contains("all 2 failed jobs") && err.contains("--yes"),
+        err.contains("the 2 failed jobs") && err.contains("--yes"),
         "{err}"
     );
     let purged = done(&server, &["dead", "purge", "--yes", "--cause", "trap"]).await;

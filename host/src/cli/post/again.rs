@@ -68,7 +68,10 @@ mod tests {
             "--file=-",
             "--limit=fuel=1e9",
         ]);
-        assert_eq!(text, "skep post --file=- --limit=fuel=1e9 --from-line 812");
+        assert_eq!(
+            text,
+            "skep post '--file=-' '--limit=fuel=1e9' --from-line 812"
+        );
     }
 
     #[test]

@@ -78,8 +78,8 @@ pub(super) async fn run(here: &Here, lines: Lines) -> Result<(), Failure> {
     match (many.failed, many.refused) {
         (0, 0) => Ok(()),
         (failed, refused) => Err(Failure::failed(format!(
-            "{failed} jobs failed and {refused} lines were refused; the other {} completed",
-            many.completed
+            "of {} lines with a job, {failed} failed and {refused} were refused",
+            many.completed + failed + refused
         ))),
     }
 }
