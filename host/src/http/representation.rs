@@ -230,7 +230,7 @@ mod tests {
         ] {
             assert_eq!(ranged(whole), Ok((200, String::new())), "{whole}");
         }
-        for beyond in ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=4-2"] {
+        for beyond in ["bytes=10-", "bytes=10-20", "bytes=4-2"] {
             assert_eq!(ranged(beyond), Err(416), "{beyond}");
         }
         let empty = answer(Method::GET, &[(RANGE, "bytes=0-")], "");

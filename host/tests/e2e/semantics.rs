@@ -295,7 +295,7 @@ async fn head_is_get_without_the_body() {
 async fn what_a_path_cannot_do_it_says() {
     let server = Server::with("probe").await;
     for (path, methods) in [
-        ("/jobs", "POST"),
+        ("/jobs", "GET,HEAD,POST"),
         ("/jobs/count", "GET,HEAD"),
         ("/jobs/1", "GET,HEAD,DELETE"),
         ("/queue/pause", "POST"),

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 use utoipa::ToSchema as _;
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Schema};
-use utoipa::openapi::{ObjectBuilder, Ref};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{Object, ObjectBuilder, OneOfBuilder, Ref};
 
 use super::super::code::Code;
 use super::super::dead::{Again, Causes, Deleted, MAX_JOBS, Requeued};
 use super::super::openapi::{JSON, Operation, Tag, integer, or_null, text_like, text_of};
-use super::lists::filtered;
+use super::lists::{filtered, id};
 use crate::job::{CauseKind, FunctionName, JobId};
 use crate::store::MAX_TEXT_BYTES;
 
@@ -36,18 +36,22 @@ pub(in crate::http) fn causes() -> Operation {
 fn choice() -> Schema {
     let ids = ArrayBuilder::new()
         .items(Ref::from_schema_name(JobId::name()))
-        .max_items(Some(MAX_JOBS));
+        .max_items(Some(MAX_JOBS))
+        .schema_type(SchemaType::Array(vec![Type::Array, Type::Null]));
     let function = or_null(text_like("^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", "divide"));
+    let cause = OneOfBuilder::new()
+        .item(Object::with_type(Type::Null))
+        .item(Ref::from_schema_name(CauseKind::name()));
     let choice = ObjectBuilder::new()
         .description(Some(
             "Which jobs of the dead letter: those that fit all that is said; all of them without.",
         ))
         .property("ids", ids)
         .property("function", function)
-        .property("cause", Ref::from_schema_name(CauseKind::name()))
+        .property("cause", cause)
         .property("posted_before_ms", or_null(integer(0, u64::MAX)))
         .property("text", or_null(text_of(1, MAX_TEXT_BYTES)))
-        .property("cursor", or_null(text_like("^[1-9][0-9]{0,17}$", "53")))
+        .property("cursor", or_null(id()))
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     Schema::Object(choice.build())
 }
@@ -79,7 +83,7 @@ pub(in crate::http) fn delete() -> Operation {
     filtered(operation)
         .query(
             "ids",
-            text_like("^[1-9][0-9]{0,17}(,[1-9][0-9]{0,17})*$", "53,54"),
+            text_like("^(0|[1-9][0-9]{0,18})(,(0|[1-9][0-9]{0,18}))*$", "53,54"),
             "Only these jobs, separated by commas.",
         )
         .told::<Deleted>(200, "How many.", "3", json!({"deleted": 3, "next": null}))

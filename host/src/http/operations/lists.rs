@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use utoipa::PartialSchema as _;
+use utoipa::openapi::Object;
 
 use super::super::code::Code;
 use super::super::lists::{MAX_PAGE_JOBS, Page};
@@ -53,6 +54,11 @@ fn listed(operation: Operation) -> Operation {
         .fails(&[Code::Busy, Code::Stopping])
 }
 
+/// A job's id, or a cursor.
+pub(super) fn id() -> Object {
+    text_like("^(0|[1-9][0-9]{0,18})$", "53")
+}
+
 /// The filter that lists and the dead letter have in common.
 pub(super) fn filtered(operation: Operation) -> Operation {
     operation
@@ -60,5 +66,5 @@ pub(super) fn filtered(operation: Operation) -> Operation {
         .query("cause", CauseKind::schema(), "Only jobs that failed of this kind of cause.")
         .query("posted_before_ms", integer(0, u64::MAX), "Only jobs posted before then, in ms since the Unix epoch.")
         .query("text", text_of(1, MAX_TEXT_BYTES), "Only jobs with this text, whatever its case, in the first 64 KiB of the message, the short result, the cause or the idempotency key. Up to 256 bytes.")
-        .query("cursor", text_like("^[1-9][0-9]{0,17}$", "53"), "Where to go on: `next` of the answer before.")
+        .query("cursor", id(), "Where to go on: `next` of the answer before.")
 }
