@@ -183,7 +183,7 @@ async fn killed_and_gone_on(mut place: Place) {
     posting.write(lines(701..=900)).await;
     let rest = posting.end().await;
     rest.expect(
-        1,
+        3,
         &["700 jobs were queued", "the same input from its beginning"],
     );
     let from = goes_on_from(&rest.err);
@@ -221,7 +221,7 @@ async fn without_a_key_it_is_said_what_may_be_posted_twice() {
     posting.write(lines(3..=3)).await;
     let rest = posting.end().await;
     rest.expect(
-        1,
+        3,
         &[
             "--from-line 3",
             "from line 3 on",

@@ -77,7 +77,7 @@ async fn every_line_is_json_and_those_about_a_job_name_it() {
     );
     // What is asked is logged by its route.
     let answered = lines.iter().find(|line| line["status"] == 422).unwrap();
-    assert_eq!(answered["route"], "/jobs/{id}/{view}");
+    assert_eq!(answered["route"], "/jobs/{id}/result");
     assert!(!answered.to_string().contains("wait_ms"), "{answered}");
     find("skep listens on http://");
     find("stopping");

@@ -65,7 +65,7 @@ async fn a_program_gets_objects_with_rates() {
 #[tokio::test]
 async fn a_server_that_was_never_there_is_an_error() {
     let watching = Stream::start(&[&["--url", "http://127.0.0.1:9"], &WATCH[..]].concat());
-    watching.rest().await.expect(1, &["skep serve"]);
+    watching.rest().await.expect(3, &["skep serve"]);
 }
 
 /// A command on a terminal of its own.

@@ -142,7 +142,7 @@ async fn converse(
     stop: &Stop,
 ) -> Result<Option<Cut>, Failure> {
     let away = |error: &reqwest::Error| match client.away(error) {
-        Failure::Failed(text) => Ok(Some(Cut::Away(text))),
+        Failure::Away(text) => Ok(Some(Cut::Away(text))),
         other => Err(other),
     };
     let response = match request.send().await {
@@ -256,6 +256,7 @@ fn told(cut: Cut, answers: &Answers, args: &Args, next: u64) -> Failure {
             output::note(&text);
             Failure::Unread
         }
+        Cut::Away(_) => Failure::away(text),
         _ => Failure::failed(text),
     }
 }

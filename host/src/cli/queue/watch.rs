@@ -83,7 +83,7 @@ async fn watch(client: &Client, screen: &Screen) -> Failure {
                 screen.show(&looks)
             }
             // It was there, and may come back.
-            Err(Failure::Failed(text)) if !looks.0.is_empty() => {
+            Err(Failure::Away(text) | Failure::Failed(text)) if !looks.0.is_empty() => {
                 let first = !std::mem::replace(&mut is_away, true);
                 screen.away(&looks, &text, first)
             }
