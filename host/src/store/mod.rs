@@ -401,7 +401,8 @@ pub trait Store: Send + Sync + 'static {
     /// Begins to watch a job. What happens from now on is told within 100 ms.
     async fn watch(&self, namespace: &Namespace, id: JobId) -> Result<Watch>;
 
-    /// Resolves once the job has ended; at once if it has, or is unknown.
+    /// Resolves once the job has ended; at once if it has, or is unknown. It may do so early
+    /// for a job that was let run again a moment ago: the news of its last end may be late.
     async fn ended(&self, namespace: &Namespace, id: JobId) -> Result<()>;
 
     /// Takes callbacks of jobs that have ended and that are due, up to `want`: for

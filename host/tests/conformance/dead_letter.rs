@@ -336,7 +336,10 @@ async fn a_retry_wakes_a_sleeping_host(world: World) {
 
 async fn who_waits_for_a_retried_job_waits_for_its_new_end(world: World) {
     world.submit_some(1).await;
+    let mut watch = world.store().watch(&ns(), JobId(1)).await.unwrap();
     fail(&world, 1).await;
+    // The news of the old end is the old end for whoever waits while it comes.
+    while soon("news of the old end", watch.next()).await != News::Ended {}
     again(&world, &[1]).await;
     let ns = ns();
     let mut ended = std::pin::pin!(world.store().ended(&ns, JobId(1)));
