@@ -21,7 +21,7 @@ trap finish EXIT
 # The URL that a program says it serves on, once it does: started NAME PID
 started() {
     local deadline=$((SECONDS + patience)) url
-    until url=$(grep -om1 'http://127.0.0.1:[0-9]*' "$scratch/$1.log"); do
+    until url=$(grep -som1 'http://127.0.0.1:[0-9]*' "$scratch/$1.log"); do
         kill -0 "$2" 2>/dev/null || die "$1 has ended: $(cat "$scratch/$1.log")"
         ((SECONDS < deadline)) || die "$1 does not start: $(cat "$scratch/$1.log")"
         sleep 0.05
