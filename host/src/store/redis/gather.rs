@@ -17,10 +17,6 @@ use crate::store::{Result, StoreError};
 use super::link::{Link, same};
 use super::submit::accept_all;
 
-/// Calls of a namespace under way at once: while Redis works at one, the next is made
-/// ready.
-const UNDER_WAY: usize = 1;
-
 /// What is larger goes alone: a call already costs little beside so many jobs or bytes.
 const SMALL_JOBS: usize = 64;
 /// See [`SMALL_JOBS`].
@@ -39,17 +35,12 @@ struct Post {
     answer: oneshot::Sender<Result<Vec<JobId>>>,
 }
 
-/// The posts of a namespace.
-#[derive(Default)]
-struct Lane {
-    under_way: usize,
-    waiting: Vec<Post>,
-}
-
 /// See the module.
 pub(super) struct Gatherer {
     link: Arc<Link>,
-    lanes: Mutex<HashMap<Namespace, Lane>>,
+    /// What waits in each namespace that has a call under way. With two at once, each was
+    /// half as large, and a post cost Redis half as much again.
+    waiting: Mutex<HashMap<Namespace, Vec<Post>>>,
 }
 
 impl Gatherer {
@@ -57,7 +48,7 @@ impl Gatherer {
     pub(super) fn new(link: Arc<Link>) -> Self {
         Self {
             link,
-            lanes: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -73,14 +64,13 @@ impl Gatherer {
             return accept_all(&self.link, namespace, &jobs).await;
         }
         let (answer, answered) = oneshot::channel();
-        let goes = {
-            let mut lanes = self.lanes();
-            let lane = lanes.entry(namespace.clone()).or_default();
-            if lane.under_way < UNDER_WAY {
-                lane.under_way += 1;
+        let goes = match self.waiting().entry(namespace.clone()) {
+            Entry::Vacant(idle) => {
+                idle.insert(Vec::new());
                 Some(jobs)
-            } else {
-                lane.waiting.push(Post {
+            }
+            Entry::Occupied(mut waiting) => {
+                waiting.get_mut().push(Post {
                     jobs,
                     bytes,
                     answer,
@@ -96,32 +86,28 @@ impl Gatherer {
         answered.await.map_err(gone)?
     }
 
-    fn lanes(&self) -> MutexGuard<'_, HashMap<Namespace, Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Namespace, Vec<Post>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What goes next; if there is nothing, one less is under way.
+    /// What goes next; if there is nothing, none is under way any more.
     fn next(&self, namespace: &Namespace) -> Vec<Post> {
-        let mut lanes = self.lanes();
-        let Entry::Occupied(mut lane) = lanes.entry(namespace.clone()) else {
+        let mut all = self.waiting();
+        let Entry::Occupied(mut waiting) = all.entry(namespace.clone()) else {
             return Vec::new();
         };
-        let waiting = &mut lane.get_mut().waiting;
         let (mut jobs, mut bytes) = (0, 0);
         let fits = |post: &&Post| {
             jobs += post.jobs.len();
             bytes += post.bytes;
             jobs <= MOST_JOBS && bytes <= MOST_BYTES
         };
-        let count = waiting.iter().take_while(fits).count();
-        let posts: Vec<_> = waiting.drain(..count).collect();
-        if posts.is_empty() {
-            lane.get_mut().under_way -= 1;
-            if lane.get().under_way == 0 {
-                lane.remove();
-            }
+        let count = waiting.get().iter().take_while(fits).count();
+        if count == 0 {
+            waiting.remove();
+            return Vec::new();
         }
-        posts
+        waiting.get_mut().drain(..count).collect()
     }
 
     /// Sends posts as one, and tells each what became of it.
