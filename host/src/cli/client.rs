@@ -18,6 +18,10 @@ use crate::job::{JobId, JobRecord, Payload};
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a connection is kept for the next request: less than a server keeps it (75 s),
+/// or a post may meet the end of its connection on the way.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// How long a server may be silent within an answer; longer than any long poll.
 const SILENCE: Duration = Duration::from_secs(120);
 
@@ -114,6 +118,7 @@ impl Client {
             .default_headers(headers)
             .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
             .read_timeout(silence);
         // A proxy for the world cannot reach this machine's own loopback.
         if matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {

@@ -305,7 +305,9 @@ impl Server {
 fn client() -> reqwest::Client {
     // It fails only if there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    // A server hangs up after 75 s, and a request on its way then would be lost.
+    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(30));
+    client.build().expect("a client of the default kind")
 }
 
 /// Runs a command to its end; answers its exit code, stdout and stderr.
