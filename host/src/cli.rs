@@ -19,6 +19,7 @@ mod dead;
 mod deploy;
 mod doctor;
 mod duration;
+mod each;
 mod events;
 mod failure;
 mod files;

@@ -1,12 +1,9 @@
 //! `skep cancel`: stops jobs.
 
 use reqwest::Method;
-use serde::Deserialize;
-use serde_json::json;
 
-use super::failure::{Causes, Failure};
-use super::output::one_line;
-use super::{Global, output};
+use super::client::Client;
+use super::{Global, each, failure::Failure};
 use crate::job::JobId;
 
 /// Stop jobs, and the jobs that they posted
@@ -23,26 +20,11 @@ pub(super) struct Args {
     tree: bool,
 }
 
-/// What the server made of it.
-#[derive(Deserialize)]
-struct Stopped {
-    id: String,
-    state: String,
-}
-
 /// Stops the jobs; prints what became of each.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let client = global.client()?;
-    let mut causes = Causes::default();
-    for id in args.ids {
+    let cancel = |client: &Client, id| {
         let request = client.request(Method::DELETE, &format!("jobs/{id}"))?;
-        let stopped = client.json(request.query(&[("tree", args.tree)])).await;
-        if let Some(Stopped { id, state }) = causes.take(stopped)? {
-            match global.json {
-                true => output::json(&json!({"id": id, "state": state}))?,
-                false => output::line(&one_line(&format!("{id} {state}")))?,
-            }
-        }
-    }
-    causes.end()
+        Ok(request.query(&[("tree", args.tree)]))
+    };
+    each::ask(&args.ids, global, cancel).await
 }

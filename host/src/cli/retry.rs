@@ -1,12 +1,9 @@
 //! `skep retry`: runs failed or cancelled jobs again.
 
 use reqwest::Method;
-use serde::Deserialize;
-use serde_json::json;
 
-use super::failure::{Causes, Failure};
-use super::output::one_line;
-use super::{Global, output};
+use super::client::Client;
+use super::{Global, each, failure::Failure};
 use crate::job::JobId;
 
 /// Run failed or cancelled jobs again
@@ -20,25 +17,8 @@ pub(super) struct Args {
     ids: Vec<JobId>,
 }
 
-/// What the server made of it.
-#[derive(Deserialize)]
-struct Retried {
-    id: String,
-    state: String,
-}
-
 /// Queues each again, and says so.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let client = global.client()?;
-    let mut causes = Causes::default();
-    for id in args.ids {
-        let request = client.request(Method::POST, &format!("jobs/{id}/retry"))?;
-        if let Some(Retried { id, state }) = causes.take(client.json(request).await)? {
-            match global.json {
-                true => output::json(&json!({"id": id, "state": state}))?,
-                false => output::line(&one_line(&format!("{id} {state}")))?,
-            }
-        }
-    }
-    causes.end()
+    let retry = |client: &Client, id| client.request(Method::POST, &format!("jobs/{id}/retry"));
+    each::ask(&args.ids, global, retry).await
 }

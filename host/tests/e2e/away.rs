@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use skep_testkit::{Fsync, RedisServer};
 
 use crate::process::Process;
-use crate::server::{Answer, PATIENCE, Server, guest_bytes, send};
+use crate::server::{Answer, PATIENCE, Server, eventually, guest_bytes, send};
 
 fn job(function: &str, msg: &Value) -> String {
     json!({"msg": msg, "functions": [function]}).to_string()
@@ -16,15 +16,7 @@ fn job(function: &str, msg: &Value) -> String {
 
 /// Asks until this is answered.
 async fn until(server: &Server, path: &str, status: u16) -> Answer {
-    let begun = Instant::now();
-    loop {
-        let answer = server.get(path).await;
-        if answer.status == status {
-            return answer;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{path}: {}", answer.text());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(PATIENCE, || server.get(path), |answer| answer.status == status).await
 }
 
 #[tokio::test]

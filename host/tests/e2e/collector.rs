@@ -1,7 +1,6 @@
 //! An OTLP collector on loopback: takes what is exported, and keeps the spans.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,7 +11,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message as _;
 
-use crate::server::PATIENCE;
+use crate::server::{PATIENCE, eventually};
 
 /// A span as it came, and from which service instance.
 #[derive(Clone, Debug)]
@@ -78,15 +77,7 @@ impl Collector {
 
     /// Waits until this holds for the spans so far, and answers them.
     pub(crate) async fn until(&self, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
-        let begun = Instant::now();
-        loop {
-            let spans = self.spans();
-            if enough(&spans) {
-                return spans;
-            }
-            assert!(begun.elapsed() < PATIENCE, "not enough: {spans:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually(PATIENCE, async || self.spans(), |spans| enough(spans)).await
     }
 }
 

@@ -1,7 +1,5 @@
 //! `GET /metrics`: what it says is what was done, in a form that Prometheus reads.
 
-use std::time::{Duration, Instant};
-
 use reqwest::Method;
 use serde_json::json;
 use skep::metrics::{MAX_NAMESPACES_SHOWN, OTHER};
@@ -10,7 +8,7 @@ use skep_testkit::RedisServer;
 use crate::exposition::Exposition;
 use crate::place::{Place, on_both_stores};
 use crate::receiver::Receiver;
-use crate::server::{PATIENCE, Server, guest_bytes, run, send, skep};
+use crate::server::{PATIENCE, Server, eventually, guest_bytes, run, send, skep};
 
 on_both_stores! {
     the_numbers_are_those_of_what_was_done,
@@ -33,15 +31,7 @@ async fn scrape(server: &Server) -> Exposition {
 /// Scrapes until this holds: the page may show the store as it was a second ago, and what
 /// a job used comes a moment after its result.
 async fn scraped(server: &Server, done: impl Fn(&Exposition) -> bool) -> Exposition {
-    let begun = Instant::now();
-    loop {
-        let page = scrape(server).await;
-        if done(&page) {
-            return page;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it does not happen: {page:#?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually(PATIENCE, || scrape(server), done).await
 }
 
 async fn the_numbers_are_those_of_what_was_done(mut place: Place) {

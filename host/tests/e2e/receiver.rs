@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::server::eventually;
 
 /// What a receiver does with a request.
 #[derive(Clone, Debug)]
@@ -66,15 +68,7 @@ impl Receiver {
         patience: Duration,
         enough: impl Fn(&[Called]) -> bool,
     ) -> Vec<Called> {
-        let begun = Instant::now();
-        loop {
-            let calls = self.calls();
-            if enough(&calls) {
-                return calls;
-            }
-            assert!(begun.elapsed() < patience, "not enough calls: {calls:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually(patience, async || self.calls(), |calls| enough(calls)).await
     }
 }
 

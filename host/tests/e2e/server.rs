@@ -1,6 +1,7 @@
 //! A server process under test, and a client that speaks to it.
 
 use std::borrow::BorrowMut;
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -271,33 +272,39 @@ impl Server {
 
     /// Waits until `done` holds for the job's record.
     pub(crate) async fn until(&self, id: &str, done: impl Fn(&Value) -> bool) -> Value {
-        let begun = Instant::now();
-        loop {
-            let record = self.json(&format!("/jobs/{id}")).await;
-            if done(&record) {
-                return record;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not happen: {record}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let path = format!("/jobs/{id}");
+        eventually(PATIENCE, || self.json(&path), done).await
     }
 
     /// Waits until `done` holds for the queue.
     pub(crate) async fn until_queue(&self, done: impl Fn(&Value) -> bool) {
-        let begun = Instant::now();
-        loop {
-            let queue = self.json("/queue").await;
-            if done(&queue) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not happen: {queue}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually(PATIENCE, || self.json("/queue"), done).await;
     }
 
     /// Fails the test unless the server still does its work.
     pub(crate) async fn still_serves(&self) {
         self.get("/healthz").await.expect(200).naming(&["ok"]);
+    }
+}
+
+/// Looks until what there is to see is enough, and answers that.
+pub(crate) async fn eventually<T, F>(
+    patience: Duration,
+    look: impl Fn() -> F,
+    enough: impl Fn(&T) -> bool,
+) -> T
+where
+    T: Debug,
+    F: Future<Output = T>,
+{
+    let begun = Instant::now();
+    loop {
+        let seen = look().await;
+        if enough(&seen) {
+            return seen;
+        }
+        assert!(begun.elapsed() < patience, "it does not happen: {seen:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
