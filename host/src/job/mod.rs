@@ -21,7 +21,7 @@ pub use child::ChildKey;
 pub use limits::{
     LIMITS, Limit, Limits, MAX_LOG_LINE_BYTES, MAX_MEMORY_BYTES, MAX_MESSAGE_BYTES, MAX_NOTE_BYTES,
 };
-pub use name::{Digest, FunctionName, JobId, NameError, Namespace};
+pub use name::{Digest, FunctionName, JobId, ModelName, NameError, Namespace};
 pub use quantity::Unit;
 pub use record::{
     AttemptRecord, CallbackRecord, Delivery, JobRecord, LogLevel, LogLine, MAX_CHILDREN_LISTED,

@@ -9,18 +9,18 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// The longest function name or namespace, in bytes: it is part of every key.
+/// The longest function name, model name or namespace, in bytes: it is part of every key.
 const MAX_NAME_BYTES: usize = 64;
 
 /// Why a name, id or digest was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// A function name or namespace breaks the rule.
+    /// A function name, model name or namespace breaks the rule.
     #[error(
         "{what} {given:?} is not valid: use 1 to {MAX_NAME_BYTES} of a-z A-Z 0-9 _ - . and begin with a letter or digit"
     )]
     Name {
-        /// `function name` or `namespace`.
+        /// `function name`, `model name` or `namespace`.
         what: &'static str,
         /// What was given, cut to a readable length.
         given: String,
@@ -99,6 +99,11 @@ macro_rules! name {
 name! {
     /// A listener function's name within its namespace.
     FunctionName, "function name"
+}
+
+name! {
+    /// A model's name within its namespace.
+    ModelName, "model name"
 }
 
 name! {

@@ -16,7 +16,12 @@ fn job(function: &str, msg: &Value) -> String {
 
 /// Asks until this is answered.
 async fn until(server: &Server, path: &str, status: u16) -> Answer {
-    eventually(PATIENCE, || server.get(path), |answer| answer.status == status).await
+    eventually(
+        PATIENCE,
+        || server.get(path),
+        |answer| answer.status == status,
+    )
+    .await
 }
 
 #[tokio::test]

@@ -1,0 +1,13 @@
+//! Models that run natively on this host: loaded once, kept warm, and shared by all sandboxes,
+//! whose calls meet in batches.
+//!
+//! Not here: what a model is (`model`), where its bytes are kept (`store`), and how a guest calls
+//! it (`sandbox::host::inference`).
+
+mod engine;
+mod error;
+mod tensor;
+
+pub use engine::{Engine, EngineError, LoadedModel};
+pub use error::InferError;
+pub use tensor::{MAX_RANK, NamedTensor, Tensor, TensorError};
