@@ -76,20 +76,26 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What a body says that may be left out; `such_as` shows one that is right. It is an
-/// object: what is derived by serde would also be read from a list, and then an empty one
-/// says nothing and so asks for everything.
+/// What a body says that may be left out; `such_as` shows one that is right.
 pub(super) fn options<T: DeserializeOwned + Default>(
     body: &[u8],
     such_as: &str,
 ) -> Result<T, Problem> {
-    let body = body.trim_ascii();
-    let read = match body.first() {
-        None => return Ok(T::default()),
+    match body.trim_ascii() {
+        b"" => Ok(T::default()),
+        body => object(body, &format!("nothing, or {such_as}")),
+    }
+}
+
+/// What a body says that has to be there; `such_as` shows one that is right. It is an
+/// object: what is derived by serde would also be read from a list, and then an empty one
+/// may say nothing and so ask for everything.
+pub(super) fn object<T: DeserializeOwned>(body: &[u8], such_as: &str) -> Result<T, Problem> {
+    let read = match body.trim_ascii_start().first() {
         Some(b'{') => serde_json::from_slice(body).map_err(|error| error.to_string()),
-        Some(_) => Err("the body is no JSON object".to_owned()),
+        _ => Err("the body is no JSON object".to_owned()),
     };
-    read.map_err(|error| Problem::bad_request(format!("{error}; send nothing, or {such_as}")))
+    read.map_err(|error| Problem::bad_request(format!("{error}; send {such_as}")))
 }
 
 /// The content type of a request as sent; empty if there is none.

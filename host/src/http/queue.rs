@@ -131,11 +131,10 @@ pub(super) async fn limit(
     body: Body,
 ) -> Result<Response, Problem> {
     let body = body::read(&app.requests, &headers, body, MAX_LIMIT_BYTES, "a limit").await?;
-    let Limit { limit } = serde_json::from_slice(&body.bytes).map_err(|error| {
-        Problem::bad_request(format!(
-            "{error}; send {{\"limit\": N}} with N from 1, or {{\"limit\": null}} for no bound; to let nothing run, pause the queue"
-        ))
-    })?;
+    let Limit { limit } = body::object(
+        &body.bytes,
+        "{\"limit\": N} with N from 1, or {\"limit\": null} for no bound; to let nothing run, pause the queue",
+    )?;
     app.store.set_concurrency(&namespace, limit).await?;
     Ok(match (format, limit) {
         (Format::Text, Some(limit)) => limit.to_string().into_response(),

@@ -231,6 +231,7 @@ async fn a_cap_that_is_none_is_refused() {
         r#"{"limit":1,"x":1}"#,
         "",
         "3",
+        "[3]",
     ] {
         let request = server.request(Method::PUT, "/queue/concurrency");
         let refused = send(request.body(body)).await;

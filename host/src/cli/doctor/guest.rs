@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::Check;
+use crate::bench;
 use crate::callback::CallbackOptions;
 use crate::cli::failure::Failure;
 use crate::cli::hosting::this_binary;
@@ -16,13 +17,10 @@ use crate::host::{Host, HostOptions};
 use crate::intake::PostRequest;
 use crate::job::{JobId, Limits, Namespace, Payload, State};
 use crate::sandbox::CHILD_CPU_S;
-use crate::store::StoreUrl;
+use crate::store::embedded::EmbeddedStore;
 use crate::traces::Traces;
 
 const NAME: &str = "guest";
-
-/// The smallest guest.
-const GUEST: &str = include_str!("guest.wat");
 
 /// How long all of it may take: it takes a tenth of a second, on a machine that is fit.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,7 +63,9 @@ pub(super) async fn run() -> Check {
 async fn in_a_host() -> Result<Standing, Failure> {
     let directory = tempfile::tempdir()
         .map_err(|error| Failure::failed(format!("no directory for a trial: {error}")))?;
-    let store = StoreUrl::Embedded(directory.path().join("store"));
+    let store = EmbeddedStore::options()
+        .in_memory()
+        .map_err(|error| Failure::failed(error.to_string()))?;
     let options = HostOptions {
         cache_dir: directory.path().to_owned(),
         workers: 1,
@@ -78,7 +78,7 @@ async fn in_a_host() -> Result<Standing, Failure> {
         },
         traces: Traces::default(),
     };
-    let host = Host::start(store.open().await?, options)?;
+    let host = Host::start(Arc::new(store), options)?;
     let ended = job(&host).await;
     host.stop(GRACE).await;
     ended
@@ -87,7 +87,7 @@ async fn in_a_host() -> Result<Standing, Failure> {
 async fn job(host: &Host) -> Result<Standing, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     let namespace = Namespace::default();
-    let guest = Bytes::from(wat::parse_str(GUEST).map_err(|error| failed(&error))?);
+    let guest = Bytes::from(bench::noop().map_err(|error| failed(&error))?);
     let (limits, grant) = (Limits::default(), Grant::Narrower);
     let deployed = host.deployer.deploy(&namespace, guest, None, limits, grant);
     deployed.await.map_err(|error| failed(&error))?;
