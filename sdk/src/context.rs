@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::bindings::skep::jobs::inference;
-use crate::host::queue;
+use crate::host::{inference, queue};
+use crate::inference::Infer;
 use crate::post::{self, Post};
 use crate::stored::Store;
 use crate::wait;
 use crate::{
-    Error, FromOutput, FromPayload, Job, JobId, ModelInfo, NamedTensor, Payload, ToPayload, millis,
+    Error, FromOutput, FromPayload, Job, JobId, ModelInfo, Payload, ToPayload, millis,
 };
 
 /// The longest note of a progress update, in bytes; a host refuses longer ones.
@@ -223,7 +223,7 @@ impl Context {
         queue::is_cancelled()
     }
 
-    /// The names of the models that this job may use.
+    /// The names of the models that this job may use, sorted.
     pub fn models(&self) -> Result<Vec<String>, Error> {
         Ok(inference::models()?)
     }
@@ -233,9 +233,18 @@ impl Context {
         Ok(inference::describe(model)?)
     }
 
-    /// Runs a model. Calls from many sandboxes may share one batch.
-    pub fn infer(&self, model: &str, inputs: &[NamedTensor]) -> Result<Vec<NamedTensor>, Error> {
-        Ok(inference::infer(model, inputs)?)
+    /// Begins to call a model, which the host runs natively. Calls of many jobs may share
+    /// one batch; this job takes no worker while it waits.
+    ///
+    /// ```
+    /// # use skep_sdk::{Context, Failure};
+    /// # fn f(ctx: &Context, flowers: Vec<[f32; 4]>) -> Result<Vec<f32>, Failure> {
+    /// let out = ctx.infer("iris").input("x", &flowers)?.run()?;
+    /// Ok(out.get::<f32>("probabilities")?.to_vec())
+    /// # }
+    /// ```
+    pub fn infer(&self, model: &str) -> Infer {
+        Infer::new(model)
     }
 
     /// Hands the message over for reading; see [`FromPayload::from_payload`].

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bindings::skep::jobs::types;
+use crate::bindings::skep::jobs::{inference, types};
 
 /// Why a call of a [`Context`](crate::Context) method was refused. Each text
 /// names the limit or the fix.
@@ -26,6 +26,8 @@ pub enum Error {
     InvalidArgument(String),
     /// The host cannot do this now, or cannot do it at all.
     Unavailable(String),
+    /// The model cannot be run on the host, or failed on these inputs.
+    Engine(String),
     /// A payload is not the JSON that was expected, or a value cannot be
     /// written as JSON.
     Json(String),
@@ -41,6 +43,7 @@ impl fmt::Display for Error {
             Error::JobFailed(text) => ("job failed", text),
             Error::InvalidArgument(text) => ("invalid argument", text),
             Error::Unavailable(text) => ("unavailable", text),
+            Error::Engine(text) => ("engine", text),
             // What serde says needs no heading.
             Error::Json(text) => return f.write_str(text),
         };
@@ -51,6 +54,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
+    /// Tells which input is no tensor.
+    pub(crate) fn within_input(self, name: &str) -> Self {
+        match self {
+            Error::InvalidArgument(text) => Error::InvalidArgument(format!("{name:?}: {text}")),
+            other => other,
+        }
+    }
+
     /// Tells which payload is not what was expected; other errors tell by themselves.
     pub(crate) fn within(self, what: fmt::Arguments<'_>) -> Self {
         match self {
@@ -70,6 +81,21 @@ impl From<types::Error> for Error {
             types::Error::JobFailed(text) => Error::JobFailed(text),
             types::Error::InvalidArgument(text) => Error::InvalidArgument(text),
             types::Error::Unavailable(text) => Error::Unavailable(text),
+        }
+    }
+}
+
+impl From<inference::InferError> for Error {
+    fn from(error: inference::InferError) -> Self {
+        use inference::InferError as E;
+        match error {
+            E::NotFound(text) => Error::NotFound(text),
+            E::Denied(text) => Error::Denied(text),
+            E::InvalidInput(text) => Error::InvalidArgument(text),
+            E::TooLarge(text) => Error::LimitExceeded(text),
+            // Both may go well another time, which is what `?` makes of it.
+            E::Busy(text) | E::TimedOut(text) => Error::Unavailable(text),
+            E::Engine(text) => Error::Engine(text),
         }
     }
 }

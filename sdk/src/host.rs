@@ -3,6 +3,6 @@
 //! [`TestHost`](crate::TestHost).
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use crate::bindings::skep::jobs::{log, queue};
+pub(crate) use crate::bindings::skep::jobs::{inference, log, queue};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::test_host::{log, queue};
+pub(crate) use crate::test_host::{inference, log, queue};

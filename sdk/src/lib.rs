@@ -69,7 +69,9 @@ pub use bindings::skep::jobs::types::Job;
 pub use context::Context;
 pub use error::Error;
 pub use failure::Failure;
-pub use inference::{DataType, ModelInfo, NamedTensor, Tensor, TensorSpec};
+pub use inference::{
+    DataType, Element, Infer, ModelInfo, NamedTensor, Outputs, Tensor, TensorSpec, ToTensor, Values,
+};
 pub use job_id::JobId;
 pub use listener::Listener;
 pub use output::{FromOutput, IntoOutput, Output};

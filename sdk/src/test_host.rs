@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::bindings::skep::jobs::types::{self, Error};
 use crate::listener::{self, Entry, Listener};
 use crate::post::no_options;
-use crate::{Failure, FromOutput, Job, Payload, ToPayload};
+use crate::{Failure, FromOutput, Job, NamedTensor, Payload, ToPayload};
 use queue::PostOptions;
 
 /// Runs listener functions natively, for tests, with all that they ask of a host.
@@ -41,6 +41,7 @@ use queue::PostOptions;
 #[derive(Clone, Default)]
 pub struct TestHost {
     functions: Vec<Entry>,
+    models: BTreeMap<String, Model>,
     state: Rc<RefCell<State>>,
 }
 
@@ -54,6 +55,9 @@ struct State {
     data: BTreeMap<String, Vec<u8>>,
     progress: Vec<(u8, String)>,
 }
+
+/// What stands for a model.
+type Model = Rc<dyn Fn(&[NamedTensor]) -> Vec<NamedTensor>>;
 
 type Outcome = Result<types::Output, types::Failure>;
 
@@ -79,6 +83,35 @@ impl TestHost {
     /// Serves one more function.
     pub fn with<L: Listener>(mut self) -> Self {
         self.functions.push(L::ENTRY);
+        self
+    }
+
+    /// Has a model of this name, which answers what `run` makes of its inputs.
+    ///
+    /// ```
+    /// use skep_sdk::{Context, Failure, NamedTensor, Tensor, TestHost};
+    ///
+    /// #[skep_sdk::listener]
+    /// /// Doubles a number with a model.
+    /// fn double(n: f32, ctx: &Context) -> Result<f32, Failure> {
+    ///     let out = ctx.infer("twice").input("x", &[n])?.run()?;
+    ///     Ok(out.first::<f32>()?[0])
+    /// }
+    ///
+    /// # fn main() {
+    /// let host = TestHost::new().with::<double>().model("twice", |inputs| {
+    ///     let x = inputs[0].value.to_f32().unwrap();
+    ///     vec![NamedTensor::new("y", Tensor::f32(&[1], &[2.0 * x[0]]))]
+    /// });
+    /// assert_eq!(host.run("double", &21.0_f32), Ok(42.0_f32));
+    /// # }
+    /// ```
+    pub fn model(
+        mut self,
+        name: impl Into<String>,
+        run: impl Fn(&[NamedTensor]) -> Vec<NamedTensor> + 'static,
+    ) -> Self {
+        self.models.insert(name.into(), Rc::new(run));
         self
     }
 
@@ -220,7 +253,7 @@ pub(crate) mod queue {
     use crate::bindings::skep::jobs::types::{Error, Failure, Output};
 
     /// The job that asks.
-    fn asking() -> Running {
+    pub(super) fn asking() -> Running {
         RUNNING
             .with_borrow(|jobs| jobs.last().cloned())
             .expect("there is no host here; run the handler with skep_sdk::TestHost")
@@ -294,6 +327,42 @@ pub(crate) mod queue {
 
     pub(crate) fn is_cancelled() -> bool {
         false
+    }
+}
+
+/// What `inference` is in a component.
+pub(crate) mod inference {
+    use super::Model;
+    use super::queue::asking;
+    use crate::bindings::skep::jobs::inference::{InferError, ModelInfo, NamedTensor};
+
+    pub(crate) fn models() -> Result<Vec<String>, InferError> {
+        Ok(asking().host.models.into_keys().collect())
+    }
+
+    fn find(name: &str) -> Result<Model, InferError> {
+        let model = asking().host.models.get(name).cloned();
+        model.ok_or_else(|| InferError::NotFound(format!("there is no model {name:?}")))
+    }
+
+    /// Of a function in a test nobody knows what it takes and gives.
+    pub(crate) fn describe(name: &str) -> Result<ModelInfo, InferError> {
+        find(name)?;
+        Ok(ModelInfo {
+            name: name.to_owned(),
+            digest: String::new(),
+            device: "cpu".to_owned(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        })
+    }
+
+    pub(crate) fn infer(
+        name: &str,
+        inputs: &[NamedTensor],
+    ) -> Result<Vec<NamedTensor>, InferError> {
+        let model = find(name)?;
+        Ok(model(inputs))
     }
 }
 

@@ -16,6 +16,9 @@ pub enum InferError {
     /// Too many calls wait already, or the device is out of memory; another time it may go well.
     #[error("{0}")]
     Busy(String),
+    /// The model was not loaded in time; another time it may go well.
+    #[error("{0}")]
+    TimedOut(String),
     /// The model cannot be run here, or failed on these inputs.
     #[error("{0}")]
     Engine(String),

@@ -91,6 +91,11 @@ impl Tensor {
     pub fn data(&self) -> &Bytes {
         &self.data
     }
+
+    /// The type of its elements, its shape and its bytes.
+    pub fn into_parts(self) -> (DataType, Vec<u64>, Bytes) {
+        (self.dtype, self.shape, self.data)
+    }
 }
 
 /// A tensor and its name in the model.

@@ -68,6 +68,11 @@ pub struct Limits {
     /// How many jobs the whole tree may have: the job that nobody posted, and all that
     /// came of it.
     pub tree_jobs: u64,
+    /// How many times an attempt may call models.
+    pub inferences: u64,
+    /// How much time of the engines that run models an attempt may use, in ms: of a batch,
+    /// the share of its rows.
+    pub inference_ms: u64,
 }
 
 impl Default for Limits {
@@ -106,6 +111,10 @@ impl Default for Limits {
             // Ten jobs for each of the largest fan-out, some 400 MiB of records. Without
             // it, two posts a job make 2^64 jobs within the depth.
             tree_jobs: 1_000_000,
+            // The rows of a large file, each a call: some seconds of a small model's.
+            inferences: 100_000,
+            // As much of a core as `fuel` grants to the guest itself.
+            inference_ms: 60_000,
         }
     }
 }
@@ -170,7 +179,7 @@ const WEEK_MS: u64 = 7 * 24 * HOUR_MS;
 
 /// All bounds, in the order in which they are shown, each with its least value and its
 /// ceiling.
-pub static LIMITS: [Limit; 14] = [
+pub static LIMITS: [Limit; 16] = [
     // A week of one core.
     limit!(fuel, Count, 1, 2_500_000_000_000_000, |u| Some(u.fuel)),
     limit!(timeout_ms, Milliseconds, 1, WEEK_MS, |u| Some(
@@ -211,6 +220,12 @@ pub static LIMITS: [Limit; 14] = [
     limit!(tree_depth, Count, 0, MAX_DEPTH as u64, |_| None),
     // Some 40 GiB of records.
     limit!(tree_jobs, Count, 1, 100_000_000, |_| None),
+    // A day of the smallest models, one call after the other.
+    limit!(inferences, Count, 0, 1_000_000_000, |u| Some(u.inferences)),
+    // A day: who needs more of one device needs a place of its own.
+    limit!(inference_ms, Milliseconds, 0, 24 * HOUR_MS, |u| Some(
+        u.inference_us / 1000
+    )),
 ];
 
 impl Limits {

@@ -32,9 +32,22 @@ pub struct Usage {
     /// Of the data stored, what was not there before, in bytes; in a first attempt all
     /// of it.
     pub new_data_bytes: u64,
+    /// Calls of models.
+    pub inferences: u64,
+    /// Time of the engines that run models, in µs: of a batch, the share of its rows.
+    pub inference_us: u64,
+    /// How long it waited for models without a worker, in µs; a part of `run_us`.
+    pub inference_wait_us: u64,
 }
 
 impl Usage {
+    /// How long it has had a worker, in µs.
+    pub fn slot_us(&self) -> u64 {
+        // What ran at all has had one for a moment.
+        let least = self.run_us.min(1);
+        self.run_us.saturating_sub(self.inference_wait_us).max(least)
+    }
+
     /// The use of two functions of one attempt, one after the other.
     pub fn and(self, next: Self) -> Self {
         let add = u64::saturating_add;
@@ -52,6 +65,9 @@ impl Usage {
             host_calls: add(self.host_calls, next.host_calls),
             parked_ms: add(self.parked_ms, next.parked_ms),
             new_data_bytes: add(self.new_data_bytes, next.new_data_bytes),
+            inferences: add(self.inferences, next.inferences),
+            inference_us: add(self.inference_us, next.inference_us),
+            inference_wait_us: add(self.inference_wait_us, next.inference_wait_us),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::bindings::{Listener, types};
 use super::ending::broken;
 use super::host::{Guest, Ordinals, RunningJob, Tree};
 use super::slot::Slot;
+use crate::inference::Joined;
 use super::{About, AdmitError, Prepared, Sandbox, Voice, offer_limits};
 use crate::job::{Cause, CauseKind, FunctionName, Limits, Output, Payload, TraceContext, Usage};
 use crate::store::{Claim, Lease};
@@ -114,6 +115,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
             data_bytes: claim.data_bytes,
             trace,
             ordinals: Ordinals::default(),
+            joined: Joined::default(),
             voice: voice.clone(),
         }),
     );
@@ -189,6 +191,7 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
         short_result_bytes: short_result.map_or(0, |text| text.len() as u64),
         log_bytes: voice.log_bytes() - logged,
         parked_ms: slot.parked_for().as_millis() as u64,
+        inference_wait_us: slot.lent_for().as_micros() as u64,
         ..store.data().asked()
     };
     Ended { outcome, usage }

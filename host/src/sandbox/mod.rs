@@ -46,6 +46,7 @@ pub use fixed::{FIXED, FixedLimit};
 pub use reports::{ReportBoard, Voice};
 pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 
+use crate::inference::Inference;
 use crate::intake::Intake;
 use crate::job::{Digest, Limits, Namespace};
 use crate::metrics::Metrics;
@@ -85,6 +86,8 @@ pub struct Services {
     pub store: Arc<dyn store::Store>,
     /// For posting jobs.
     pub intake: Arc<Intake>,
+    /// For running models.
+    pub inference: Arc<Inference>,
     /// Where what happens here is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -220,6 +223,16 @@ impl Sandbox {
     /// Resolves when that has changed since this was last asked.
     pub async fn parked_changed(&self) {
         self.slots.parked_changed().await;
+    }
+
+    /// How many guests wait for an inference, and have lent their slots meanwhile.
+    pub fn lent(&self) -> usize {
+        self.slots.lent()
+    }
+
+    /// Resolves when there are more of them than when this was last asked.
+    pub async fn lent_more(&self) {
+        self.slots.lent_more().await;
     }
 
     async fn compile(

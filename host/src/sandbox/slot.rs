@@ -1,5 +1,6 @@
 //! Where a guest is: in a worker's slot while it runs, in a parking place while it
-//! waits for other jobs; and its clock, which stands still meanwhile.
+//! waits for other jobs; and its clock, which stands still meanwhile. While it waits for
+//! an inference it lends its slot to others, and its clock goes on.
 //!
 //! A pool has an instance for each slot and each place, so that whoever holds one of
 //! them gets its instance, and whoever waits in line for one holds none.
@@ -16,6 +17,15 @@ use tokio::time::{Instant, sleep_until};
 /// Ordinary ones hold some 60 KiB, so that their number is the bound.
 const MAX_PARKED_BYTES: usize = 1 << 30;
 
+/// How many guests may have lent their slots: four of the largest batches, so that one is
+/// ready while another runs. Beyond that a host would take jobs that wait here for what
+/// another host could do now.
+const MAX_LENT: usize = 256;
+
+/// What those may hold of memory, all together, in bytes: half of what parked ones may,
+/// since they wait for less long.
+const MAX_LENT_BYTES: usize = MAX_PARKED_BYTES / 2;
+
 /// The unit in which that is counted, in bytes: a page of WASM's.
 const PAGE_BYTES: usize = 64 << 10;
 
@@ -28,6 +38,10 @@ pub(super) struct Slots {
     parked_pages: Arc<Semaphore>,
     parked: AtomicUsize,
     changed: Notify,
+    may_lend: Arc<Semaphore>,
+    lent_pages: Arc<Semaphore>,
+    lent: AtomicUsize,
+    lent_changed: Notify,
 }
 
 impl Slots {
@@ -40,6 +54,11 @@ impl Slots {
             parked_pages: Arc::new(Semaphore::new(MAX_PARKED_BYTES / PAGE_BYTES)),
             parked: AtomicUsize::new(0),
             changed: Notify::new(),
+            // They take parking places, of which half are left to those that wait for jobs.
+            may_lend: Arc::new(Semaphore::new((parked / 2).min(MAX_LENT))),
+            lent_pages: Arc::new(Semaphore::new(MAX_LENT_BYTES / PAGE_BYTES)),
+            lent: AtomicUsize::new(0),
+            lent_changed: Notify::new(),
         })
     }
 
@@ -60,6 +79,8 @@ impl Slots {
                 begun: Instant::now(),
                 stood: Duration::ZERO,
                 stopped: None,
+                away: Duration::ZERO,
+                left: None,
             }),
             resumed: Notify::new(),
             no_place: Notify::new(),
@@ -80,6 +101,16 @@ impl Slots {
     pub(super) async fn parked_changed(&self) {
         self.changed.notified().await;
     }
+
+    /// How many guests have lent their slots, and do not want them back yet.
+    pub(super) fn lent(&self) -> usize {
+        self.lent.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when there are more of them than when this was last asked.
+    pub(super) async fn lent_more(&self) {
+        self.lent_changed.notified().await;
+    }
 }
 
 /// What a guest holds of the host.
@@ -87,7 +118,13 @@ impl Slots {
 enum Place {
     Running(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
     Parked(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]),
+    Lent(Away),
+    /// It waits for a slot to go on in.
+    Returning(#[expect(dead_code, reason = "held")] Away),
 }
+
+/// What a guest takes that has lent its slot.
+type Away = [OwnedSemaphorePermit; 3];
 
 /// When a guest has run, and for how long.
 #[derive(Debug)]
@@ -96,6 +133,9 @@ struct Clock {
     /// How long it stood still, up to the last time it was stopped.
     stood: Duration,
     stopped: Option<Instant>,
+    /// How long its slot was lent, up to the last time.
+    away: Duration,
+    left: Option<Instant>,
 }
 
 /// A guest's place, from its first moment until its instance is gone.
@@ -146,6 +186,44 @@ impl Slot {
         self.resumed.notify_one();
     }
 
+    /// Lends the slot to the next job; answers whether there was room to wait for a guest
+    /// of `bytes`. If there was not, it keeps its slot.
+    pub(super) fn lend(&self, bytes: usize) -> bool {
+        let slots = &self.slots;
+        let pages = u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX);
+        let one = |of: &Arc<Semaphore>| of.clone().try_acquire_owned();
+        let memory = slots.lent_pages.clone().try_acquire_many_owned(pages);
+        let (Ok(may), Ok(place), Ok(memory)) = (one(&slots.may_lend), one(&slots.places), memory)
+        else {
+            return false;
+        };
+        lock(&self.clock).left = Some(Instant::now());
+        slots.lent.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.place) = Some(Place::Lent([may, place, memory]));
+        slots.lent_changed.notify_one();
+        true
+    }
+
+    /// Gets a guest that has lent its slot one again.
+    pub(super) async fn take_back(&self) {
+        // Also while it waits for a slot, so that no job is taken ahead of it.
+        {
+            let mut place = lock(&self.place);
+            *place = match place.take() {
+                Some(Place::Lent(away)) => {
+                    self.slots.lent.fetch_sub(1, Ordering::SeqCst);
+                    Some(Place::Returning(away))
+                }
+                other => other,
+            };
+        }
+        // The semaphore is never closed.
+        if let Ok(permit) = self.slots.running.clone().acquire_owned().await {
+            self.leave_place(Some(Place::Running(permit)));
+        }
+        lock(&self.clock).come_back();
+    }
+
     /// Whether the guest is parked.
     pub(super) fn is_parked(&self) -> bool {
         matches!(*lock(&self.place), Some(Place::Parked(_)))
@@ -153,9 +231,15 @@ impl Slot {
 
     fn leave_place(&self, next: Option<Place>) {
         let left = std::mem::replace(&mut *lock(&self.place), next);
-        if let Some(Place::Parked(_)) = left {
-            self.slots.parked.fetch_sub(1, Ordering::SeqCst);
-            self.slots.changed.notify_one();
+        match left {
+            Some(Place::Parked(_)) => {
+                self.slots.parked.fetch_sub(1, Ordering::SeqCst);
+                self.slots.changed.notify_one();
+            }
+            Some(Place::Lent(_)) => {
+                self.slots.lent.fetch_sub(1, Ordering::SeqCst);
+            }
+            _ => {}
         }
     }
 
@@ -194,6 +278,22 @@ impl Slot {
         let begun = lock(&self.clock).begun;
         begun.elapsed().saturating_sub(self.parked_for())
     }
+
+    /// How long its slot was lent, in all.
+    pub(super) fn lent_for(&self) -> Duration {
+        let mut clock = lock(&self.clock);
+        clock.come_back();
+        clock.away
+    }
+}
+
+impl Clock {
+    /// Counts the time that the slot was lent up to now.
+    fn come_back(&mut self) {
+        if let Some(left) = self.left.take() {
+            self.away += left.elapsed();
+        }
+    }
 }
 
 impl Drop for Slot {
@@ -227,6 +327,47 @@ mod tests {
         assert!(parent.parked_for() >= long);
         parent.has_run_for(limit).await;
         assert!(parent.run_for() >= limit);
+    }
+
+    #[tokio::test]
+    async fn a_lent_slot_is_anothers_and_the_clock_goes_on() {
+        let slots = Slots::new(1, 2);
+        let waits = slots.take().await;
+        assert!(waits.lend(PAGE_BYTES));
+        assert_eq!((slots.lent(), slots.parked()), (1, 0));
+        slots.lent_more().await;
+        let other = slots.take().await;
+        assert!(!other.lend(PAGE_BYTES), "half of the places are for others");
+        let limit = Duration::from_millis(50);
+        waits.has_run_for(limit).await;
+        let mut back = Box::pin(waits.take_back());
+        let early = tokio::time::timeout(limit, &mut back).await;
+        assert!(early.is_err(), "the other one has the slot");
+        assert_eq!(slots.lent(), 0, "it wants its slot back");
+        drop(other);
+        back.await;
+        assert_eq!(slots.running(), 1);
+        assert!(waits.lent_for() >= 2 * limit);
+        assert!(waits.run_for() >= waits.lent_for());
+        assert_eq!(waits.parked_for(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn who_ends_away_from_its_slot_leaves_nothing_behind() {
+        let slots = Slots::new(1, 2);
+        for comes_back in [false, true] {
+            let waits = slots.take().await;
+            assert!(waits.lend(0));
+            let other = slots.take().await;
+            if comes_back {
+                let cut = tokio::time::timeout(Duration::from_millis(5), waits.take_back());
+                assert!(cut.await.is_err());
+            }
+            drop(waits);
+            assert_eq!(slots.lent(), 0);
+            drop(other);
+            assert_eq!(slots.running(), 0);
+        }
     }
 
     #[tokio::test]

@@ -196,7 +196,7 @@ impl Completion {
     /// run or was given back.
     fn charged_us(&self) -> Option<u64> {
         let is_released = matches!(self.verdict, Verdict::Release { .. });
-        Some(self.usage.run_us).filter(|us| *us > 0 && !is_released)
+        Some(self.usage.slot_us()).filter(|us| *us > 0 && !is_released)
     }
 }
 

@@ -174,7 +174,7 @@ impl Dispatcher {
         }
         for completion in &ended {
             self.held.remove(&completion.token);
-            let run_us = completion.usage.run_us as f64;
+            let run_us = completion.usage.slot_us() as f64;
             if matches!(completion.verdict, Verdict::Release { .. }) {
                 // Whatever was expected, nothing is to be taken ahead of what runs now.
                 self.job_us = self.job_us.max(TAKE_AHEAD.as_micros() as f64);
@@ -189,7 +189,9 @@ impl Dispatcher {
 
     /// How many jobs run here, or will as soon as there is a slot.
     fn running(&self) -> usize {
-        self.held.len().saturating_sub(self.tools.sandbox.parked())
+        let sandbox = &self.tools.sandbox;
+        let away = sandbox.parked() + sandbox.lent();
+        self.held.len().saturating_sub(away)
     }
 
     /// How many more jobs this host wants.
@@ -220,6 +222,7 @@ impl Dispatcher {
         tokio::select! {
             () = self.outbox.changed.notified() => {}
             () = self.tools.sandbox.parked_changed() => {}
+            () = self.lent_more(), if want == 0 => {}
             woken = woken => {
                 if let Err(error) = woken {
                     tracing::debug!(%error, "waiting for work was cut short");
@@ -227,6 +230,13 @@ impl Dispatcher {
                 }
             }
         }
+    }
+
+    /// Resolves when slots were lent, which is worth a round trip if the host wanted no jobs
+    /// before: guests lend theirs with each inference, thousands of times a second perhaps.
+    async fn lent_more(&self) {
+        self.tools.sandbox.lent_more().await;
+        sleep_until(self.last_cycle + GATHER).await;
     }
 
     async fn lease(&self) -> Result<Lease, StoreError> {

@@ -27,6 +27,9 @@ const USAGE: Usage = Usage {
     host_calls: 1_000_000,
     parked_ms: 86_400_000,
     new_data_bytes: 4_000,
+    inferences: 6,
+    inference_us: 7_000,
+    inference_wait_us: 8_000,
 };
 
 fn narrow() -> Limits {

@@ -11,6 +11,9 @@ pub(super) struct Budget {
     stored_bytes: Allowance,
     fetched_bytes: Allowance,
     new_data_bytes: Allowance,
+    inferences: Allowance,
+    /// In µs. What the last call took may be beyond the limit: it is known when it is over.
+    inference: Allowance,
 }
 
 #[derive(Debug)]
@@ -36,15 +39,29 @@ impl Allowance {
     }
 
     fn take(&mut self, amount: u64) -> Result<(), Error> {
-        let left = self.left();
-        if amount > left {
-            return Err(Error::LimitExceeded(format!(
-                "{} at most {}; {left} are left (the limit `{}`)",
-                self.what, self.limit, self.name
-            )));
+        if amount > self.left() {
+            return Err(self.exceeded());
         }
         self.used += amount;
         Ok(())
+    }
+
+    /// Whether there is any left.
+    fn some(&self) -> Result<(), Error> {
+        match self.left() {
+            0 => Err(self.exceeded()),
+            _ => Ok(()),
+        }
+    }
+
+    fn exceeded(&self) -> Error {
+        Error::LimitExceeded(format!(
+            "{} at most {}; {} are left (the limit `{}`)",
+            self.what,
+            self.limit,
+            self.left(),
+            self.name
+        ))
     }
 
     /// An earlier function of the attempt may have had a wider limit.
@@ -87,6 +104,18 @@ impl Budget {
                 used.fetched_bytes,
             ),
             new_data_bytes: Allowance::new("stored_bytes", data, limits.stored_bytes, before),
+            inferences: Allowance::new(
+                "inferences",
+                "an attempt may call models:",
+                limits.inferences,
+                used.inferences,
+            ),
+            inference: Allowance::new(
+                "inference_ms",
+                "an attempt may use engine time, in µs:",
+                limits.inference_ms.saturating_mul(1000),
+                used.inference_us,
+            ),
         }
     }
 
@@ -113,6 +142,17 @@ impl Budget {
         self.fetched_bytes.take(bytes as u64)
     }
 
+    /// Takes a call of a model, if there is engine time left for it.
+    pub(super) fn infer(&mut self) -> Result<(), Error> {
+        self.inference.some()?;
+        self.inferences.take(1)
+    }
+
+    /// Notes the engine time that a call of a model took.
+    pub(super) fn inferred(&mut self, engine_us: u64) {
+        self.inference.used = self.inference.used.saturating_add(engine_us);
+    }
+
     /// What the function at hand has used.
     pub(super) fn used(&self) -> Usage {
         Usage {
@@ -121,6 +161,8 @@ impl Budget {
             stored_bytes: self.stored_bytes.used,
             fetched_bytes: self.fetched_bytes.used,
             new_data_bytes: self.new_data_bytes.used,
+            inferences: self.inferences.used,
+            inference_us: self.inference.used,
             ..Usage::default()
         }
     }
@@ -171,6 +213,31 @@ mod tests {
         assert!(refusal(budget.post(1, 0)).contains("0 are left"));
         assert!(refusal(budget.fetch(1)).contains("at most 10; 0 are left"));
         assert_eq!(before.and(budget.used()).posts, 3);
+    }
+
+    #[test]
+    fn models_are_called_while_there_are_calls_and_engine_time_left() {
+        let limits = Limits {
+            inferences: 3,
+            inference_ms: 1,
+            ..Limits::default()
+        };
+        let mut budget = Budget::new(&limits, &Usage::default(), 0);
+        assert!(budget.infer().is_ok());
+        budget.inferred(999);
+        assert!(budget.infer().is_ok(), "1 µs is left");
+        budget.inferred(500);
+        assert!(refusal(budget.infer()).contains("`inference_ms`"));
+        let used = budget.used();
+        assert_eq!((used.inferences, used.inference_us), (2, 1499));
+        let mut next = Budget::new(&limits, &used, 0);
+        assert!(refusal(next.infer()).contains("at most 1000; 0 are left"));
+        let calls = Usage {
+            inferences: 3,
+            ..Usage::default()
+        };
+        let mut next = Budget::new(&limits, &calls, 0);
+        assert!(refusal(next.infer()).contains("`inferences`"));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use super::bindings::{Listener, types};
 use super::memory::MemoryLimiter;
 use super::slot::Slot;
 use super::{Services, Voice, about};
+use crate::inference::Joined;
 use crate::job::{JobId, Limits, SomeLimits, TraceContext, Usage};
 use crate::store::{Lease, Token};
 
@@ -50,6 +51,8 @@ pub(super) struct RunningJob {
     /// What its posts come from, if that is traced.
     pub(super) trace: Option<TraceContext>,
     pub(super) ordinals: Ordinals,
+    /// The models that it has called, and may call again.
+    pub(super) joined: Joined,
     pub(super) voice: Voice,
 }
 

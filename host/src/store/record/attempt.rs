@@ -24,6 +24,29 @@ pub(in crate::store) struct Attempt {
     /// Of an attempt that made no host call, under the default limits, it takes no byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     more: Option<Box<MoreOfAttempt>>,
+    /// Of an attempt that called no model it takes no byte. One that did has called the
+    /// host, so that `more` is there: only the last fields of a record can be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inference: Option<Box<Inference>>,
+}
+
+/// What an attempt used of models.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Inference {
+    calls: u64,
+    engine_us: u64,
+    wait_us: u64,
+}
+
+impl Inference {
+    fn of(usage: &Usage) -> Option<Box<Self>> {
+        let used = Self {
+            calls: usage.inferences,
+            engine_us: usage.inference_us,
+            wait_us: usage.inference_wait_us,
+        };
+        (used != Self::default()).then(|| Box::new(used))
+    }
 }
 
 /// What an attempt used beside CPU, memory and time, and the limits that held where they
@@ -58,7 +81,8 @@ impl MoreOfAttempt {
             limits: apart.map(|(limit, n)| (limit.name.into(), n)).collect(),
             was_last: false,
         };
-        (more != Self::default()).then(|| Box::new(more))
+        let is_any = more != Self::default() || Inference::of(usage).is_some();
+        is_any.then(|| Box::new(more))
     }
 }
 
@@ -87,6 +111,7 @@ impl Attempt {
                 .map(|c| ByteArray::new(*c.as_bytes()))
                 .collect(),
             more: MoreOfAttempt::of(&done.usage, done.limits.as_ref()),
+            inference: Inference::of(&done.usage),
         }
     }
 
@@ -117,6 +142,7 @@ impl Attempt {
             run_us: 0,
             components: Vec::new(),
             more: None,
+            inference: None,
         }
     }
 
@@ -133,12 +159,14 @@ impl Attempt {
             run_us: record.usage.run_us,
             components: digests.map(|c| ByteArray::new(*c.as_bytes())).collect(),
             more: MoreOfAttempt::of(&record.usage, record.limits.as_ref()),
+            inference: Inference::of(&record.usage),
         }
     }
 
     /// As the API shows it.
     pub(in crate::store) fn into_record(self) -> AttemptRecord {
         let more = self.more.map(|more| *more).unwrap_or_default();
+        let inference = self.inference.map(|used| *used).unwrap_or_default();
         let said = more.limits.iter().map(|(name, value)| (&**name, *value));
         // A limit that only a newer skep knows is none that this one could show.
         let limits = some_limits(said).map(|limits| limits.and_default());
@@ -158,6 +186,9 @@ impl Attempt {
                 host_calls: more.host_calls,
                 parked_ms: more.parked_ms,
                 new_data_bytes: more.new_data_bytes,
+                inferences: inference.calls,
+                inference_us: inference.engine_us,
+                inference_wait_us: inference.wait_us,
                 ..Usage::default()
             },
             // Nothing held an attempt that did not run, or that nobody reported on.
@@ -207,6 +238,9 @@ mod tests {
         host_calls: 0,
         parked_ms: 0,
         new_data_bytes: 0,
+        inferences: 0,
+        inference_us: 0,
+        inference_wait_us: 0,
     };
 
     #[test]
@@ -264,6 +298,27 @@ mod tests {
         assert_eq!((record.usage, record.limits), (usage, Some(limits)));
         let again = Attempt::from_record(&record).into_record();
         assert_eq!(again, record);
+    }
+
+    #[test]
+    fn what_was_used_of_models_survives_by_itself_and_beside_the_rest() {
+        for host_calls in [0, 9] {
+            let usage = Usage {
+                host_calls,
+                inferences: 9,
+                inference_us: 10,
+                inference_wait_us: 11,
+                result_bytes: 0,
+                short_result_bytes: 0,
+                ..PLAIN
+            };
+            let attempt = Attempt::of(&done(usage, Limits::default()), None);
+            let mut read: Attempt = decode("attempt", &encode(&attempt).unwrap()).unwrap();
+            assert_eq!(read.clone().into_record().usage, usage);
+            read.was_last();
+            let read: Attempt = decode("attempt", &encode(&read).unwrap()).unwrap();
+            assert_eq!(read.into_record().usage, usage);
+        }
     }
 
     #[test]
