@@ -34,3 +34,16 @@ fails_with() {
     [[ $code -eq 1 ]] || die "skep run $*: exit code $code instead of 1: $stdout $stderr"
     [[ $stdout$stderr == *"$text"* ]] || die "skep run $*: no '$text' in: $stdout $stderr"
 }
+
+# on_each_engine COMMAND: runs it with models on the built-in engine, and where ORT_DYLIB_PATH names ONNX Runtime's
+# library, on that as well. Leaves which in `engine`.
+on_each_engine() {
+    local library=${ORT_DYLIB_PATH:-}
+    unset ORT_DYLIB_PATH
+    engine=rten
+    "$1"
+    [[ -n $library ]] || return 0
+    export ORT_DYLIB_PATH=$library
+    engine=onnxruntime
+    "$1"
+}

@@ -1,5 +1,4 @@
-//! Batch prediction with progress: a table of thousands of rows in, a table of
-//! predictions out.
+//! A model served: which iris it is, for one flower or for a table of thousands.
 
 mod model;
 mod table;
@@ -8,124 +7,161 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skep_sdk::{Context, Failure, Output, Payload};
 
-/// Rows of a table.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-struct Rows {
-    /// The number of the first one's line, from 1.
-    first_line: usize,
-    /// Lines of CSV: the sepal's length and width, the petal's length and width, in
-    /// cm; what follows is left alone.
-    lines: Vec<String>,
-}
+use model::{Measurements, Probabilities};
 
-/// What came of a row.
-#[derive(Debug, Serialize, Deserialize)]
-struct Row {
-    /// The number of its line, from 1.
-    line: usize,
-    /// The prediction, or what is wrong with the row.
-    outcome: Result<Prediction, String>,
+/// How many rows go to the model at once. A call costs some µs beside its rows, and between two of them there is news of
+/// the progress.
+const CHUNK: usize = 1000;
+
+/// A flower, in cm.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Flower {
+    #[schemars(range(min = 0.0, max = 100.0))]
+    sepal_length: f32,
+    #[schemars(range(min = 0.0, max = 100.0))]
+    sepal_width: f32,
+    #[schemars(range(min = 0.0, max = 100.0))]
+    petal_length: f32,
+    #[schemars(range(min = 0.0, max = 100.0))]
+    petal_width: f32,
 }
 
 /// What a flower most likely is.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Prediction {
-    /// Its species.
-    species: String,
-    /// How likely, from 0 to 1.
-    probability: f64,
+    species: &'static str,
+    probabilities: Probabilities,
 }
 
-/// Predicts the species of each row of a CSV table, chunk by chunk; the result is
-/// CSV, and names bad rows by their lines.
-#[skep_sdk::listener(name = "iris-batch")]
-fn iris_batch(csv: Vec<u8>, ctx: &Context) -> Result<Output, Failure> {
+/// Predicts the species of a flower.
+#[skep_sdk::listener]
+fn predict(flower: Flower, ctx: &Context) -> Result<Prediction, Failure> {
+    let measurements = [
+        flower.sepal_length,
+        flower.sepal_width,
+        flower.petal_length,
+        flower.petal_width,
+    ];
+    let probabilities = model::predict(ctx, &[measurements])?;
+    let first = probabilities.into_iter().next();
+    let probabilities = first.ok_or_else(|| Failure::failed("the model gave no row"))?;
+    Ok(Prediction {
+        species: probabilities.best().0,
+        probabilities,
+    })
+}
+
+/// Predicts the species of each row of a CSV table; the result is CSV, and names bad rows by
+/// their lines.
+#[skep_sdk::listener(name = "predict-csv")]
+fn predict_csv(csv: Vec<u8>, ctx: &Context) -> Result<Output, Failure> {
     let csv = String::from_utf8(csv).map_err(|error| {
         Failure::invalid(format_args!("the table must be CSV in UTF-8: {error}"))
     })?;
-    let chunks = table::chunks(&csv);
-    let posts = chunks
+    let rows: Vec<_> = table::rows(&csv).collect();
+    let good: Vec<Measurements> = rows
         .iter()
-        .map(|rows| ctx.post(rows).functions(["iris-predict"]));
-    let ids = ctx.post_many(posts)?;
-
-    let mut rows = Vec::new();
-    for (done, id) in ids.iter().enumerate() {
-        let percent = 100 * done / ids.len();
-        ctx.progress(percent as u8, &format!("{} rows", rows.len()))?;
-        rows.append(&mut ctx.wait::<Vec<Row>>(id)?);
-    }
-    if rows.iter().all(|row| row.outcome.is_err()) {
-        let first = rows.first().and_then(|row| row.outcome.as_ref().err());
+        .filter_map(|row| row.flower.clone().ok())
+        .collect();
+    if good.is_empty() {
+        let first = rows.iter().find_map(|row| row.flower.as_ref().err());
         return Err(Failure::invalid(format_args!(
             "the table has no good row; in the first one, {}",
             first.map_or("there is nothing", String::as_str)
         )));
     }
-    let result = Payload::new("text/csv", table::csv(&rows));
-    Ok(Output::new(table::summary(&rows), result))
+
+    let mut predictions = Vec::with_capacity(good.len());
+    for chunk in good.chunks(CHUNK) {
+        let percent = 100 * predictions.len() / good.len();
+        ctx.progress(percent as u8, &format!("{} rows", predictions.len()))?;
+        predictions.append(&mut model::predict(ctx, chunk)?);
+    }
+    let result = Payload::new("text/csv", table::csv(&rows, &predictions));
+    Ok(Output::new(table::summary(&rows, &predictions), result))
 }
 
-/// Predicts the species of each of some rows.
-#[skep_sdk::listener(name = "iris-predict")]
-fn iris_predict(rows: Rows, ctx: &Context) -> Result<Vec<Row>, Failure> {
-    let numbered = (rows.first_line..).zip(&rows.lines);
-    Ok(numbered
-        .filter(|(_, text)| !text.trim().is_empty())
-        .map(|(line, text)| Row {
-            line,
-            outcome: table::flower(text).map(|flower| {
-                let (species, probability) = model::predict(&flower);
-                Prediction {
-                    species: species.to_owned(),
-                    probability,
-                }
-            }),
-        })
-        .collect())
-}
-
-skep_sdk::export!(iris_batch, iris_predict);
+skep_sdk::export!(predict, predict_csv);
 
 #[cfg(test)]
 mod tests {
-    use skep_sdk::TestHost;
+    use skep_sdk::{NamedTensor, Tensor, TestHost};
 
     use super::*;
 
     const IRIS: &str = include_str!("../iris.csv");
 
-    fn run(table: &str) -> (Result<Output, Failure>, TestHost) {
-        let host = TestHost::new().with::<iris_batch>().with::<iris_predict>();
-        let output = host.run("iris-batch", &Payload::new("text/csv", table));
-        (output, host)
+    /// Serves with a rule of thumb in place of the model, which `test.sh` runs: by the petal's length.
+    fn host() -> TestHost {
+        let rule = |inputs: &[NamedTensor]| {
+            assert_eq!(inputs[0].name, "measurements");
+            let flowers = inputs[0].value.to_f32().unwrap();
+            let probabilities: Vec<f32> = flowers
+                .chunks(4)
+                .flat_map(|flower| match flower[2] {
+                    ..2.5 => [0.9, 0.1, 0.0],
+                    ..4.9 => [0.0, 0.75, 0.25],
+                    _ => [0.0, 0.25, 0.75],
+                })
+                .collect();
+            let rows = inputs[0].value.shape[0];
+            vec![NamedTensor::new(
+                "probabilities",
+                Tensor::f32(&[rows, 3], &probabilities),
+            )]
+        };
+        TestHost::new()
+            .with::<predict>()
+            .with::<predict_csv>()
+            .model("iris", rule)
+    }
+
+    #[test]
+    fn a_flower_gets_its_species_and_the_probability_of_each() {
+        let flower =
+            r#"{"sepal_length": 5, "sepal_width": 3, "petal_length": 5, "petal_width": 2}"#;
+        let output: Payload = host()
+            .run("predict", &Payload::new("application/json", flower))
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(output.data).unwrap(),
+            r#"{"species":"virginica","probabilities":{"setosa":0.0,"versicolor":0.25,"virginica":0.75}}"#
+        );
+        let asdfg = Payload::new("application/json", r#""asdfg""#);
+        assert!(host().run::<Payload>("predict", &asdfg).is_err());
     }
 
     #[test]
     fn a_table_is_predicted_in_chunks_and_bad_rows_are_named() {
         let (heading, rows) = IRIS.split_once('\n').unwrap();
-        let table = format!("{heading}\n{}5.1,?,1.4,0.2\n\n5.1\n", rows.repeat(10));
-        let (output, host) = run(&table);
-        let output = output.unwrap();
+        let table = format!("{heading}\n5.1\n{}5.1,?,1.4,0.2\n\n", rows.repeat(10));
+        let host = host();
+        let output: Output = host
+            .run("predict-csv", &Payload::new("text/csv", table))
+            .unwrap();
         assert_eq!(
             output.short_result.unwrap(),
-            "1502 rows: 500 setosa, 490 versicolor, 510 virginica; 2 bad, the first in line 1502"
+            "1502 rows: 500 setosa, 490 versicolor, 510 virginica; 2 bad, the first in line 2"
         );
         let csv = String::from_utf8(output.result.data).unwrap();
         let lines: Vec<_> = csv.lines().collect();
         assert_eq!(
-            lines[..2],
-            ["line,species,probability,error", "2,setosa,1.0000,"]
-        );
-        assert_eq!(
-            lines[1501..],
+            lines[..3],
             [
-                r#"1502,,,"sepal_width is not a number: ""?""""#,
-                r#"1504,,,"there is no sepal_width""#
+                "line,species,probability,error",
+                r#"2,,,"there is no sepal_width""#,
+                "3,setosa,0.9000,"
             ]
         );
-        assert_eq!(host.jobs(), 1 + 4);
-        assert_eq!(host.progress()[2], (50, "1000 rows".to_owned()));
+        assert_eq!(
+            lines[1502..],
+            [r#"1503,,,"sepal_width is not a number: ""?""""#]
+        );
+        assert_eq!(
+            host.progress(),
+            [(0, "0 rows".to_owned()), (66, "1000 rows".to_owned())]
+        );
     }
 
     #[test]
@@ -134,7 +170,8 @@ mod tests {
             ("", "there is nothing"),
             ("a,b,c,d\n", "sepal_length is not a number"),
         ] {
-            let Failure::Invalid(text) = run(table).0.unwrap_err() else {
+            let ended = host().run::<Output>("predict-csv", &Payload::new("text/csv", table));
+            let Failure::Invalid(text) = ended.unwrap_err() else {
                 panic!("not invalid");
             };
             assert!(text.contains(why), "{text}");

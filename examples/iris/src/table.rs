@@ -3,35 +3,38 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::model::Flower;
-use crate::{Prediction, Row, Rows};
-
-/// How many rows a job predicts: one takes some microseconds, and a job a hundred.
-const CHUNK: usize = 500;
+use crate::model::{Measurements, Probabilities};
 
 /// The columns, in order; a table may have more.
 const COLUMNS: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
 
 /// No iris measures as much, in cm.
-const LONGEST: f64 = 100.0;
+const LONGEST: f32 = 100.0;
 
-/// The table in chunks of whole lines, without its heading, if it has one.
-pub(crate) fn chunks(table: &str) -> Vec<Rows> {
+/// A row of a table.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Row {
+    /// The number of its line, from 1.
+    pub(crate) line: usize,
+    /// What it says, or what is wrong with it.
+    pub(crate) flower: Result<Measurements, String>,
+}
+
+/// The rows of a table, without its heading, if it has one, and without empty lines.
+pub(crate) fn rows(table: &str) -> impl Iterator<Item = Row> {
     let heading = usize::from(table.starts_with(COLUMNS[0]));
-    let lines: Vec<_> = table.lines().skip(heading).collect();
-    let numbered = lines.chunks(CHUNK).enumerate();
-    numbered
-        .map(|(nth, lines)| Rows {
-            first_line: 1 + heading + nth * CHUNK,
-            lines: lines.iter().map(|&line| line.to_owned()).collect(),
-        })
-        .collect()
+    let numbered = (1..).zip(table.lines()).skip(heading);
+    let filled = numbered.filter(|(_, text)| !text.trim().is_empty());
+    filled.map(|(line, text)| Row {
+        line,
+        flower: flower(text),
+    })
 }
 
 /// The measurements in a line. What else it has is left alone.
-pub(crate) fn flower(line: &str) -> Result<Flower, String> {
+fn flower(line: &str) -> Result<Measurements, String> {
     let mut fields = line.split(',');
-    let mut flower = Flower::default();
+    let mut flower = Measurements::default();
     for (name, value) in COLUMNS.iter().zip(&mut flower) {
         let field = fields.next().ok_or_else(|| format!("there is no {name}"))?;
         *value = (field.trim().parse())
@@ -48,16 +51,17 @@ fn shortened(field: &str) -> &str {
     field.get(..field.floor_char_boundary(40)).unwrap_or(field)
 }
 
-/// A line for each row: a prediction, or what is wrong with the row.
-pub(crate) fn csv(rows: &[Row]) -> String {
+/// A line for each row: a prediction, in the order of the good rows, or what is wrong with it.
+pub(crate) fn csv(rows: &[Row], predictions: &[Probabilities]) -> String {
     let mut csv = String::from("line,species,probability,error\n");
+    let mut predictions = predictions.iter();
     for row in rows {
         // Writing to a `String` cannot fail.
-        let _ = match &row.outcome {
-            Ok(Prediction {
-                species,
-                probability,
-            }) => writeln!(csv, "{},{species},{probability:.4},", row.line),
+        let _ = match row.flower.as_ref().map(|_| predictions.next()) {
+            Ok(prediction) => {
+                let (species, probability) = prediction.map_or(("", 0.0), Probabilities::best);
+                writeln!(csv, "{},{species},{probability:.4},", row.line)
+            }
             Err(error) => writeln!(csv, "{},,,\"{}\"", row.line, error.replace('"', "\"\"")),
         };
     }
@@ -65,17 +69,17 @@ pub(crate) fn csv(rows: &[Row]) -> String {
 }
 
 /// One line for people.
-pub(crate) fn summary(rows: &[Row]) -> String {
+pub(crate) fn summary(rows: &[Row], predictions: &[Probabilities]) -> String {
     let mut species = BTreeMap::<_, usize>::new();
-    for prediction in rows.iter().filter_map(|row| row.outcome.as_ref().ok()) {
-        *species.entry(&prediction.species).or_default() += 1;
+    for prediction in predictions {
+        *species.entry(prediction.best().0).or_default() += 1;
     }
     let counts: Vec<_> = species
         .iter()
         .map(|(name, n)| format!("{n} {name}"))
         .collect();
     let mut summary = format!("{} rows: {}", rows.len(), counts.join(", "));
-    let mut bad = rows.iter().filter(|row| row.outcome.is_err());
+    let mut bad = rows.iter().filter(|row| row.flower.is_err());
     if let Some(first) = bad.next() {
         let _ = write!(
             summary,
@@ -93,17 +97,12 @@ mod tests {
 
     #[test]
     fn lines_keep_their_numbers() {
-        let rows = "5.1,3.5,1.4,0.2\r\n".repeat(1200);
-        let chunks_of = |table: &str| -> Vec<_> {
-            let chunks = chunks(table).into_iter();
-            chunks
-                .map(|rows| (rows.first_line, rows.lines.len()))
-                .collect()
-        };
-        assert_eq!(chunks_of(&rows), [(1, 500), (501, 500), (1001, 200)]);
-        let headed = format!("{}\r\n{rows}", COLUMNS.join(","));
-        assert_eq!(chunks_of(&headed), [(2, 500), (502, 500), (1002, 200)]);
-        assert_eq!(chunks_of(""), []);
+        let lines = |table: &str| -> Vec<_> { rows(table).map(|row| row.line).collect() };
+        let rows = "5.1,3.5,1.4,0.2\r\n".repeat(3);
+        assert_eq!(lines(&rows), [1, 2, 3]);
+        let headed = format!("{}\r\n\r\n{rows}", COLUMNS.join(","));
+        assert_eq!(lines(&headed), [3, 4, 5]);
+        assert_eq!(lines(""), [0; 0]);
     }
 
     #[test]
@@ -125,27 +124,16 @@ mod tests {
 
     #[test]
     fn rows_are_told_with_their_lines() {
-        let good = Prediction {
-            species: "setosa".into(),
-            probability: 0.99999,
-        };
-        let rows = [
-            Row {
-                line: 2,
-                outcome: Ok(good),
-            },
-            Row {
-                line: 3,
-                outcome: Err("not a number: \"x\"".into()),
-            },
-        ];
+        let rows: Vec<_> = rows("1,1,1,1\n\"x\"\n2,2,2,2\n").collect();
+        let predictions = [[0.99996, 0.0, 0.0], [0.1, 0.2, 0.7]].map(Probabilities::from);
         assert_eq!(
-            csv(&rows),
-            "line,species,probability,error\n2,setosa,1.0000,\n3,,,\"not a number: \"\"x\"\"\"\n"
+            csv(&rows, &predictions),
+            "line,species,probability,error\n1,setosa,1.0000,\n\
+             2,,,\"sepal_length is not a number: \"\"\\\"\"x\\\"\"\"\"\"\n3,virginica,0.7000,\n"
         );
         assert_eq!(
-            summary(&rows),
-            "2 rows: 1 setosa; 1 bad, the first in line 3"
+            summary(&rows, &predictions),
+            "3 rows: 1 setosa, 1 virginica; 1 bad, the first in line 2"
         );
     }
 }

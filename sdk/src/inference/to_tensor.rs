@@ -102,18 +102,6 @@ macro_rules! as_slice {
 
 as_slice!([T: ToTensor, const N: usize] [T; N], [T: ToTensor] Vec<T>);
 
-impl<T: ToTensor + ?Sized> ToTensor for &T {
-    const DTYPE: DataType = T::DTYPE;
-
-    fn dimensions(&self, to: &mut Vec<u64>) {
-        (**self).dimensions(to);
-    }
-
-    fn write(&self, dimensions: &[u64], to: &mut Vec<u8>) -> bool {
-        (**self).write(dimensions, to)
-    }
-}
-
 #[cfg(feature = "ndarray")]
 impl<T, S, D> ToTensor for ndarray::ArrayBase<S, D>
 where
