@@ -14,10 +14,10 @@ demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
 	@scripts/demo
 
 .PHONY: test
-test: build redis browser ## Run every test, and check the dependencies (installs redis-server and a browser where they are missing)
-	cargo test --release --workspace
+test: build redis browser onnxruntime models ## Run every test, and check the dependencies (installs redis-server and a browser where they are missing)
+	ORT_DYLIB_PATH=$$(scripts/onnxruntime) cargo test --release --workspace
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml --workspace
-	@for example in examples/*/test.sh; do \
+	@export ORT_DYLIB_PATH=$$(scripts/onnxruntime); for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
 	done
 	scripts/docs --test
@@ -41,6 +41,14 @@ redis: ## Make sure that there is a redis-server for the tests
 .PHONY: browser
 browser: ## Make sure that there is a browser for the tests
 	@scripts/browser
+
+.PHONY: onnxruntime
+onnxruntime: ## Make sure that there is ONNX Runtime's library for the tests, and print where
+	@scripts/onnxruntime
+
+.PHONY: models
+models: ## Make sure that the examples' models are there, and print where
+	@scripts/models
 
 .PHONY: lint
 lint: ## Check the formatting, and clippy without warnings
