@@ -5,9 +5,14 @@
 //! it (`sandbox::host::inference`).
 
 mod engine;
+mod engines;
 mod error;
+mod onnx;
+mod roomy;
+mod rten;
 mod tensor;
 
 pub use engine::{Engine, EngineError, LoadedModel};
+pub use engines::{EngineInfo, EngineOptions, Engines};
 pub use error::InferError;
 pub use tensor::{MAX_RANK, NamedTensor, Tensor, TensorError};
