@@ -4,6 +4,7 @@
 //! Not here: what a model is (`model`), where its bytes are kept (`store`), and how a guest calls
 //! it (`sandbox::host::inference`).
 
+pub mod batcher;
 mod engine;
 mod engines;
 mod error;

@@ -9,6 +9,7 @@
 //! Not here: what is asked of the store when somebody looks (`scrape`), and the route.
 
 mod attempt;
+mod inference;
 mod labels;
 mod page;
 mod process;
@@ -25,12 +26,14 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use attempt::{FunctionMeter, Outcome, Running};
+pub use inference::{InferenceMeter, InferenceOutcome, MAX_MODELS_SHOWN};
 pub use labels::{MAX_FUNCTIONS_SHOWN, MAX_NAMESPACES_SHOWN, NONE, OTHER};
 pub use page::{Format, page};
 pub(crate) use process::processes;
 
-use crate::job::{FunctionName, Namespace};
+use crate::job::{FunctionName, ModelName, Namespace};
 use attempt::AttemptLabels;
+use inference::InferenceMeters;
 use labels::{Bounded, FunctionLabels, NamespaceLabels};
 
 /// How long a job waits, in s: from "at once" to the hours of a backlog.
@@ -112,6 +115,7 @@ pub struct Metrics {
     callbacks: Family<OutcomeLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     answers: Histograms<RouteLabels>,
+    inference: InferenceMeters,
 }
 
 impl Default for Metrics {
@@ -143,6 +147,7 @@ impl Metrics {
             callbacks: Family::default(),
             requests: Family::default(),
             answers: Family::new_with_constructor(|| of(ANSWERS)),
+            inference: InferenceMeters::default(),
         };
         metrics.register();
         metrics
@@ -224,6 +229,7 @@ impl Metrics {
             Unit::Seconds,
             self.answers.clone(),
         );
+        self.inference.register(to);
     }
 
     /// The meter of a function, which is deployed.
@@ -237,6 +243,12 @@ impl Metrics {
     pub fn no_function(&self, namespace: &Namespace) -> Arc<FunctionMeter> {
         self.functions
             .of(namespace, None, |labels| FunctionMeter::new(self, labels))
+    }
+
+    /// The meter of a model, which was added.
+    pub fn model(&self, namespace: &Namespace, model: &ModelName) -> Arc<InferenceMeter> {
+        let label = || self.namespace_label(namespace);
+        self.inference.of(namespace, model, label)
     }
 
     /// The label of a namespace.

@@ -8,20 +8,21 @@
 //! measured is carried over, a wrong guess harms nobody once its jobs have ended.
 //!
 //! The built-in store counts with this; the Redis scripts (`scripts/cycle.lua`) do the
-//! same on the fields of a namespace's `meta`. Not here: concurrency caps.
+//! same on the fields of a namespace's `meta`; lanes of inference count batches with it. Not
+//! here: concurrency caps.
 
 /// What a job is taken to use before any of its namespace has ended, in µs: what a host
 /// takes ahead, so that a newcomer's jobs are tried a few at a time.
-pub(super) const UNKNOWN_JOB_US: u64 = 10_000;
+pub(crate) const UNKNOWN_JOB_US: u64 = 10_000;
 
 /// How many runs the average of a namespace remembers, the older half of them less with
 /// each doubling: enough that one odd job does not throw it about, few enough that it
 /// follows a change within a second of work.
-pub(super) const REMEMBERED_RUNS: u64 = 32;
+pub(crate) const REMEMBERED_RUNS: u64 = 32;
 
 /// What a namespace has had of the slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Share {
+pub(crate) struct Share {
     /// How long its jobs have run, in µs, and what it was put forward when it came back.
     used: u64,
     /// How many of its jobs hosts hold.
@@ -33,12 +34,12 @@ pub(super) struct Share {
 
 impl Share {
     /// Use that has been measured; where others begin that come while this one is first.
-    pub(super) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used
     }
 
     /// What decides who is next: the smallest.
-    pub(super) fn virtual_time(&self) -> u64 {
+    pub(crate) fn virtual_time(&self) -> u64 {
         self.used
             .saturating_add(self.held.saturating_mul(self.cost()))
     }
@@ -52,22 +53,22 @@ impl Share {
     }
 
     /// It has jobs to take again, and `first` is the use of the one that is next.
-    pub(super) fn come_back(&mut self, first: u64) {
+    pub(crate) fn come_back(&mut self, first: u64) {
         self.used = self.used.max(first);
     }
 
     /// A host has taken a job.
-    pub(super) fn took(&mut self) {
+    pub(crate) fn took(&mut self) {
         self.held += 1;
     }
 
     /// A host holds a job no longer.
-    pub(super) fn left(&mut self) {
+    pub(crate) fn left(&mut self) {
         self.held = self.held.saturating_sub(1);
     }
 
     /// An attempt has run for so long. One that did not run says nothing of the next.
-    pub(super) fn ran(&mut self, run_us: u64) {
+    pub(crate) fn ran(&mut self, run_us: u64) {
         if run_us == 0 {
             return;
         }

@@ -12,7 +12,7 @@ mod callback;
 mod dead;
 mod deployment;
 pub mod embedded;
-mod fair;
+pub(crate) mod fair;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod list;

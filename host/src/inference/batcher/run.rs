@@ -1,0 +1,142 @@
+//! Runs what a lane has picked: as one batch, or where that fails one by one, so that a bad row
+//! hurts nobody but its own job.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::call::Call;
+use super::{BatchPlan, Inferred, batch};
+use crate::inference::tensor::NamedTensor;
+use crate::inference::{EngineError, InferError, LoadedModel};
+use crate::metrics::InferenceMeter;
+
+/// What runs the calls of one model.
+pub(super) struct Runner {
+    pub(super) model: Arc<dyn LoadedModel>,
+    pub(super) plan: Arc<BatchPlan>,
+    pub(super) meter: Arc<InferenceMeter>,
+}
+
+/// Calls that share a batch.
+pub(super) struct Work {
+    pub(super) runner: Arc<Runner>,
+    pub(super) calls: Vec<Call>,
+}
+
+impl Work {
+    /// Runs them, and answers each.
+    pub(super) fn run(self) {
+        let Self { runner, calls } = self;
+        let now = Instant::now();
+        for call in &calls {
+            runner.meter.waited(now.duration_since(call.since));
+        }
+        // The next batch is the last of these: so they run in their order.
+        let mut batches = vec![calls];
+        while let Some(mut calls) = batches.pop() {
+            calls.retain(|call| !call.is_dropped());
+            batches.extend(runner.run(calls, now));
+        }
+    }
+}
+
+impl Runner {
+    /// Runs one batch, and answers its calls, but for those that are to be tried again in
+    /// smaller batches.
+    fn run(&self, mut calls: Vec<Call>, began: Instant) -> Vec<Vec<Call>> {
+        let rows = calls.iter().map(|call| call.size.rows).sum::<u32>().max(1);
+        let (outputs, took) = match &calls[..] {
+            [] => return Vec::new(),
+            [only] => self.timed(&only.inputs),
+            _ => match batch::join(&self.plan, &calls) {
+                Some(inputs) => self.timed(&inputs),
+                None => return alone(calls),
+            },
+        };
+        self.meter.ran(rows, took);
+        for call in &mut calls {
+            let share = took * call.size.rows.max(1) / rows;
+            call.engine_us += u64::try_from(share.as_micros()).unwrap_or(u64::MAX);
+        }
+        let is_one = calls.len() == 1;
+        let outputs = match outputs {
+            Ok(outputs) if is_one => vec![outputs],
+            Ok(outputs) => match batch::split(&self.plan, &calls, &outputs) {
+                Some(each) => each,
+                None => return alone(calls),
+            },
+            Err(EngineError::Model(_)) if !is_one => return alone(calls),
+            Err(EngineError::OutOfMemory(_)) if !is_one => {
+                let second = calls.split_off(calls.len() / 2);
+                return vec![second, calls];
+            }
+            Err(error) => {
+                let error = refusal(error);
+                for call in calls {
+                    let _ = call.answer.send(Err(error.clone()));
+                }
+                return Vec::new();
+            }
+        };
+        for (call, outputs) in calls.into_iter().zip(outputs) {
+            let queued = began.duration_since(call.since).as_micros();
+            let inferred = self.within_limit(&outputs).map(|()| Inferred {
+                outputs,
+                engine_us: call.engine_us,
+                rows_in_batch: rows,
+                queued_us: u64::try_from(queued).unwrap_or(u64::MAX),
+            });
+            // Whoever asked may have gone meanwhile.
+            let _ = call.answer.send(inferred);
+        }
+        Vec::new()
+    }
+
+    fn timed(&self, inputs: &[NamedTensor]) -> (Result<Vec<NamedTensor>, EngineError>, Duration) {
+        let began = Instant::now();
+        let ran = catch_unwind(AssertUnwindSafe(|| self.model.run(inputs)));
+        let outputs = ran.unwrap_or_else(|panic| Err(EngineError::Model(text(&*panic))));
+        (outputs, began.elapsed())
+    }
+
+    fn within_limit(&self, outputs: &[NamedTensor]) -> Result<(), InferError> {
+        let sizes = outputs
+            .iter()
+            .map(|output| output.value.data().len() as u64);
+        let (bytes, limit) = (sizes.sum::<u64>(), self.plan.max_output_bytes);
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(InferError::TooLarge(format!(
+            "the outputs take {bytes} bytes, and a call may get {limit}: ask for fewer rows at once"
+        )))
+    }
+}
+
+fn alone(calls: Vec<Call>) -> Vec<Vec<Call>> {
+    calls.into_iter().rev().map(|call| vec![call]).collect()
+}
+
+fn refusal(error: EngineError) -> InferError {
+    match error {
+        EngineError::Model(text) => InferError::Engine(text),
+        EngineError::OutOfMemory(text) => InferError::Busy(format!(
+            "the device has no memory for this call now: {text}; try again later, or with fewer rows"
+        )),
+        // Another host, or this one once it is mended, may do it.
+        EngineError::Device(text) => {
+            InferError::Busy(format!("the device failed: {text}; try again later"))
+        }
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "the engine panicked, which is a fault of its own: {}",
+        text.unwrap_or("it does not say why")
+    )
+}
