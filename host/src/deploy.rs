@@ -137,7 +137,7 @@ impl Deployer {
             self.check_capped(namespace, &functions).await?;
         }
         // The component first: no function may ever point at nothing.
-        self.store.put_component(offer.component, component).await?;
+        self.store.put_blob(offer.component, component).await?;
         Ok(self.store.deploy(namespace, functions).await?)
     }
 

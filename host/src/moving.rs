@@ -89,7 +89,7 @@ impl Transfer {
         let lacks = |name| there.iter().all(|other| &other.function != name);
         let mut carried = Vec::new();
         for function in here.iter().filter(|one| lacks(&one.function)) {
-            let component = self.source.component(function.component).await;
+            let component = self.source.blob(function.component).await;
             let component = component.map_err(MoveError::Source)?;
             let component =
                 component.ok_or_else(|| MoveError::NoComponent(function.function.clone()))?;
@@ -103,7 +103,7 @@ impl Transfer {
             };
             // The component first: no function may ever point at nothing.
             self.destination
-                .put_component(function.component, component)
+                .put_blob(function.component, component)
                 .await
                 .map_err(MoveError::Destination)?;
             self.destination

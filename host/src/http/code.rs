@@ -64,6 +64,7 @@ codes! {
     JobMoved "job-moved" CONFLICT "The job went to another store.";
     TooManyAttempts "too-many-attempts" CONFLICT "The job has too many attempts behind it.";
     AlreadyNewest "already-newest" CONFLICT "The function is at this version already.";
+    TooManyModels "too-many-models" CONFLICT "There is no room for another model.";
     TooManyTokens "too-many-tokens" CONFLICT "There is no room for another access token.";
     ResultExpired "result-expired" GONE "The result was kept as long as `retention_s` asked.";
     PreconditionFailed "precondition-failed" PRECONDITION_FAILED "The result is another than `If-Match` names.";

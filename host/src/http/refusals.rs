@@ -27,6 +27,9 @@ impl From<StoreError> for Problem {
                 "the store holds a record that this version of skep cannot read",
                 &error,
             ),
+            StoreError::TooManyModels(_) => Self::new(Code::TooManyModels, error.to_string()),
+            // Who uploads a model stores its content first.
+            StoreError::NoBlob(_) => Self::internal(&error),
             // Nobody who posts over HTTP has a parent.
             StoreError::InUse(_) | StoreError::ParentOver(_) | StoreError::TreeFull { .. } => {
                 Self::internal(&error)

@@ -147,7 +147,7 @@ impl Sandbox {
     pub async fn prepare(&self, digest: Digest) -> Result<Arc<Prepared>, AdmitError> {
         let host = |text: String| AdmitError::Host(text);
         self.prepare_from(digest, async || {
-            let component = (self.services.store.component(digest).await)
+            let component = (self.services.store.blob(digest).await)
                 .map_err(|error| host(error.to_string()))?
                 .ok_or_else(|| host(format!("component {digest} is not in the store")))?;
             match Digest::of(&component) == digest {

@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use super::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    NewDeployment, Outcome, Overview, Parcel, Parked, QueueStatus, Report, Result, Retriable,
-    Retried, Step, Store, StoreError, Token, Watch,
+    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
+    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 use crate::access::{AccessTokens, StoredToken, TokenId};
-use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
+use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob};
 use crate::metrics::{CallMeter, Metrics};
 
 /// What the calls of the trait return.
@@ -97,6 +97,16 @@ macro_rules! metered {
                 self.inner.functions(namespace)
             }
 
+            fn models<'s: 'a, 'n: 'a, 'a>(
+                &'s self,
+                namespace: &'n Namespace,
+            ) -> Answer<'a, Result<Arc<Models>>>
+            where
+                Self: 'a,
+            {
+                self.inner.models(namespace)
+            }
+
             fn tokens<'s: 'a, 'a>(&'s self) -> Answer<'a, Result<Arc<AccessTokens>>>
             where
                 Self: 'a,
@@ -130,8 +140,12 @@ metered! {
     called_back(callback: &Callback, delivery: Delivery, again_in_ms: Option<u64>) -> ();
     put_data(namespace: &Namespace, key: &str, data: Bytes, expires_at_ms: Option<u64>) -> ();
     data(namespace: &Namespace, key: &str) -> Option<Bytes>;
-    put_component(digest: Digest, bytes: Bytes) -> ();
-    component(digest: Digest) -> Option<Bytes>;
+    put_blob(digest: Digest, bytes: Bytes) -> ();
+    blob(digest: Digest) -> Option<Bytes>;
+    put_model(namespace: &Namespace, model: NewModel) -> Arc<Model>;
+    remove_model(namespace: &Namespace, name: &ModelName) -> bool;
+    models_now(namespace: &Namespace) -> Arc<Models>;
+    model_versions(namespace: &Namespace, name: &ModelName) -> Vec<Arc<Model>>;
     deploy(namespace: &Namespace, functions: Vec<NewDeployment>) -> Vec<Arc<Deployment>>;
     undeploy(namespace: &Namespace, functions: &[FunctionName]) -> usize;
     functions_now(namespace: &Namespace) -> Arc<Functions>;

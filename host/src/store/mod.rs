@@ -1,4 +1,4 @@
-//! Where jobs, data, components and deployments live.
+//! Where jobs, data, components, models and deployments live.
 //!
 //! [`Store`] is the only seam between the rest of skep and a database. Every
 //! implementation passes the same conformance suite (`tests/conformance`). The
@@ -8,6 +8,7 @@
 //! Not here: when to run what (`worker`), and whether a message is acceptable
 //! (`intake`).
 
+mod blob;
 mod callback;
 mod dead;
 mod deployment;
@@ -17,6 +18,7 @@ pub(crate) mod fair;
 pub mod fuzzing;
 mod list;
 mod metered;
+mod model;
 mod news;
 mod parking;
 mod queue;
@@ -38,8 +40,8 @@ use uuid::Uuid;
 
 use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{
-    Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Limits, LogLine, Namespace, NewJob,
-    Output, Usage,
+    Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Limits, LogLine, ModelName, Namespace,
+    NewJob, Output, Usage,
 };
 
 pub use callback::{CALLBACK_TAKEN, Callback};
@@ -47,6 +49,7 @@ pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
 pub use deployment::{Deployment, Functions, NewDeployment};
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use metered::Metered;
+pub use model::{MAX_MODEL_VERSIONS, MAX_MODELS, MAX_MODELS_BYTES, Model, Models, NewModel};
 pub use news::{News, Report, Watch};
 pub use parking::{Outcome, Parked};
 pub use queue::{MAX_NAMESPACES_SEEN, Overview, QueueStatus, Standing};
@@ -92,6 +95,13 @@ pub enum StoreError {
         /// How many it may have.
         limit: u64,
     },
+    /// The namespace has as many models as it may, or too many bytes of them. Nothing was
+    /// accepted. The text says which, and what to do.
+    #[error("{0}")]
+    TooManyModels(String),
+    /// The content that a model names is not there, or no more. Nothing was accepted.
+    #[error("the store has no content {0}: upload it again")]
+    NoBlob(Digest),
     /// The store holds something that this version cannot read. It is left
     /// untouched.
     #[error("the store holds a record that this version of skep cannot read: {0}")]
@@ -244,14 +254,14 @@ pub struct AttemptLog {
     pub lines: Vec<LogLine>,
 }
 
-/// Where jobs, data, components and deployments live.
+/// Where jobs, data, components, models and deployments live.
 ///
 /// # Invariants
 ///
 /// 1. What a call has accepted survives `kill -9` of any process, and what
 ///    [`submit`](Store::submit), [`cycle`](Store::cycle) (completions),
 ///    [`cancel`](Store::cancel), [`put_data`](Store::put_data),
-///    [`put_component`](Store::put_component), the deployment calls, and those
+///    [`put_blob`](Store::put_blob), the calls that deploy functions or models, and those
 ///    that administer a queue, move jobs or change access tokens have accepted also
 ///    survives a loss of power.
 /// 2. A job has exactly one outcome: a completion counts only while its lease
@@ -436,11 +446,47 @@ pub trait Store: Send + Sync + 'static {
     /// The data under a key.
     async fn data(&self, namespace: &Namespace, key: &str) -> Result<Option<Bytes>>;
 
-    /// Stores a component. Storing it twice is storing it once.
-    async fn put_component(&self, digest: Digest, bytes: Bytes) -> Result<()>;
+    /// Stores content under its digest: a component, or a model. Storing it twice is storing
+    /// it once, and mends what was damaged. It is there all at once, at the end. Unless a
+    /// function or model names it within the hour it is dropped.
+    ///
+    /// Large content is written in parts, between which the store does other work. What is
+    /// left of a call that was cut off is used by the next, or dropped.
+    async fn put_blob(&self, digest: Digest, bytes: Bytes) -> Result<()>;
 
-    /// A component's bytes.
-    async fn component(&self, digest: Digest) -> Result<Option<Bytes>>;
+    /// The content under a digest, which it is checked against:
+    /// [`Unreadable`](StoreError::Unreadable) if it is damaged.
+    async fn blob(&self, digest: Digest) -> Result<Option<Bytes>>;
+
+    /// Makes a model the newest version of its name, at once for all who look: they find
+    /// this version or the one before. Of older versions [`MAX_MODEL_VERSIONS`] are kept,
+    /// with the new one.
+    ///
+    /// Its content has to be there ([`NoBlob`](StoreError::NoBlob)), and the namespace must
+    /// have room ([`TooManyModels`](StoreError::TooManyModels)).
+    async fn put_model(&self, namespace: &Namespace, model: NewModel) -> Result<Arc<Model>>;
+
+    /// Removes a model with all its versions, and their content after an hour unless another
+    /// model names it; answers whether it was there. A model of that name that comes later
+    /// goes on with the versions.
+    async fn remove_model(&self, namespace: &Namespace, name: &ModelName) -> Result<bool>;
+
+    /// The models of a namespace. What another host has just changed may take up to a
+    /// second to show. Asked for with each inference, so that it must cost nothing most of
+    /// the time.
+    async fn models(&self, namespace: &Namespace) -> Result<Arc<Models>>;
+
+    /// The models of a namespace at this moment, whatever it costs to look.
+    async fn models_now(&self, namespace: &Namespace) -> Result<Arc<Models>> {
+        self.models(namespace).await
+    }
+
+    /// The versions of a model that are kept, from the newest to the oldest.
+    async fn model_versions(
+        &self,
+        namespace: &Namespace,
+        name: &ModelName,
+    ) -> Result<Vec<Arc<Model>>>;
 
     /// Binds functions to components, all or none; each becomes the newest
     /// version of its name.

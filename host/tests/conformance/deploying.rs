@@ -57,16 +57,12 @@ async fn names(world: &World) -> Vec<String> {
 async fn a_component_is_found_under_its_digest(mut world: World) {
     let bytes = Bytes::from(vec![7; 100_000]);
     let digest = Digest::of(&bytes);
-    assert_eq!(world.store().component(digest).await.unwrap(), None);
+    assert_eq!(world.store().blob(digest).await.unwrap(), None);
     for _ in 0..2 {
-        world
-            .store()
-            .put_component(digest, bytes.clone())
-            .await
-            .unwrap();
+        world.store().put_blob(digest, bytes.clone()).await.unwrap();
     }
     world.crash().await;
-    assert_eq!(world.store().component(digest).await.unwrap(), Some(bytes));
+    assert_eq!(world.store().blob(digest).await.unwrap(), Some(bytes));
 }
 
 async fn a_deployment_is_what_was_deployed(mut world: World) {

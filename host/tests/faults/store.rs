@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skep::access::{AccessTokens, StoredToken, TokenId};
-use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
+use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob};
 use skep::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    NewDeployment, Outcome, Overview, Parcel, Parked, QueueStatus, Report, Result, Retriable,
-    Retried, Step, Store, StoreError, Token, Watch,
+    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
+    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 use uuid::Uuid;
 
@@ -163,8 +163,13 @@ all_methods! {
     deliver(namespace: &Namespace, parcels: Vec<Parcel>) -> Vec<JobId>;
     put_data(namespace: &Namespace, key: &str, data: Bytes, expires_at_ms: Option<u64>) -> ();
     data(namespace: &Namespace, key: &str) -> Option<Bytes>;
-    put_component(digest: Digest, bytes: Bytes) -> ();
-    component(digest: Digest) -> Option<Bytes>;
+    put_blob(digest: Digest, bytes: Bytes) -> ();
+    blob(digest: Digest) -> Option<Bytes>;
+    put_model(namespace: &Namespace, model: NewModel) -> Arc<Model>;
+    remove_model(namespace: &Namespace, name: &ModelName) -> bool;
+    models(namespace: &Namespace) -> Arc<Models>;
+    models_now(namespace: &Namespace) -> Arc<Models>;
+    model_versions(namespace: &Namespace, name: &ModelName) -> Vec<Arc<Model>>;
     deploy(namespace: &Namespace, functions: Vec<NewDeployment>) -> Vec<Arc<Deployment>>;
     undeploy(namespace: &Namespace, functions: &[FunctionName]) -> usize;
     functions(namespace: &Namespace) -> Arc<Functions>;

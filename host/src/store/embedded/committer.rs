@@ -71,7 +71,9 @@ impl<A: Action> Call for Pending<A> {
             Err(
                 error @ (StoreError::LeaseLost
                 | StoreError::ParentOver(_)
-                | StoreError::TreeFull { .. }),
+                | StoreError::TreeFull { .. }
+                | StoreError::TooManyModels(_)
+                | StoreError::NoBlob(_)),
             ) => {
                 self.kept = Some(Err(error));
             }

@@ -1,9 +1,9 @@
-//! Stores data and components, and drops what has expired.
+//! Stores data, and drops what has expired.
 
 use bytes::Bytes;
 use rusqlite::params;
 
-use crate::job::{Digest, Namespace};
+use crate::job::Namespace;
 use crate::store::Result;
 
 use super::committer::Action;
@@ -40,25 +40,6 @@ impl Action for PutData {
     }
 }
 
-/// See [`crate::store::Store::put_component`].
-pub(super) struct PutComponent {
-    pub(super) digest: Digest,
-    pub(super) bytes: Bytes,
-}
-
-impl Action for PutComponent {
-    type Answer = ();
-
-    fn apply(&self, writer: &mut Writer) -> Result<()> {
-        writer
-            .statement(
-                "INSERT INTO components (digest, content) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![self.digest.as_bytes(), &*self.bytes])?;
-        Ok(())
-    }
-}
-
 /// See [`crate::store::Store::sweep`].
 pub(super) struct Sweep;
 
@@ -83,6 +64,6 @@ impl Action for Sweep {
                  (SELECT number FROM data WHERE expires <= ? LIMIT ?)",
             )?
             .execute(params![now, SWEEP_ROWS.saturating_sub(results) as i64])?;
-        Ok(results + data)
+        Ok(results + data + writer.sweep_blobs()?)
     }
 }

@@ -83,6 +83,7 @@ fn bind(writer: &mut Writer, namespace: u32, new: &NewDeployment) -> Result<Depl
             "INSERT INTO deployments (namespace, name, version, record) VALUES (?, ?, ?, ?)",
         )?
         .execute(params![namespace, new.function.as_str(), version, record])?;
+    writer.keep_blob(new.component)?;
     Ok(Deployment {
         function: new.function.clone(),
         version,

@@ -14,6 +14,7 @@ use super::claim::unpack;
 use super::deploy::functions;
 use super::index::Index;
 use super::key::Key;
+use super::models::models;
 use super::queue::{Rank, Saved};
 use super::shared::{NamespaceInfo, Running};
 use super::writer::{Writer, from_sql};
@@ -69,7 +70,8 @@ impl Writer {
                 Some(known) => known,
                 None => {
                     let functions = functions(&self.db, number)?;
-                    Arc::new(NamespaceInfo::new(number, name, functions))
+                    let models = models(&self.db, number)?;
+                    Arc::new(NamespaceInfo::new(number, name, functions, models))
                 }
             };
             self.index

@@ -8,6 +8,7 @@
 
 mod administer;
 mod again;
+mod blobs;
 mod bodies;
 mod callbacks;
 mod cancel;
@@ -26,6 +27,7 @@ mod key;
 mod lease;
 mod list;
 mod load;
+mod models;
 mod outcomes;
 mod parking;
 mod queue;

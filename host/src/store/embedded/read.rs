@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::job::{Digest, JobRecord, Namespace, State};
+use crate::job::{JobRecord, Namespace, State};
 use crate::store::{AttemptLog, Result, StoreError};
 
 use super::callbacks::fill_callback;
@@ -167,15 +167,6 @@ pub(super) fn data(db: &Connection, namespace: u32, name: &str) -> Result<Option
         .query_row(params![namespace, name, to_sql(now_ms())], |row| {
             row.get::<_, Vec<u8>>(0)
         })
-        .optional()?;
-    Ok(found.map(Bytes::from))
-}
-
-/// A component's bytes.
-pub(super) fn component(db: &Connection, digest: Digest) -> Result<Option<Bytes>> {
-    let found = db
-        .prepare_cached("SELECT content FROM components WHERE digest = ?")?
-        .query_row([digest.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
         .optional()?;
     Ok(found.map(Bytes::from))
 }

@@ -12,7 +12,7 @@ use crate::store::{Result, StoreError};
 const APPLICATION_ID: i32 = 0x736b_6570;
 
 /// The version of the tables below.
-const SCHEMA_VERSION: i32 = 5;
+const SCHEMA_VERSION: i32 = 6;
 
 /// The name of the database in the store's directory.
 pub(super) const FILE: &str = "skep.db";
@@ -101,6 +101,28 @@ CREATE TABLE dead (key INTEGER PRIMARY KEY);
 INSERT INTO dead SELECT key FROM ended WHERE substr(record, 3, 7) = x'a64661696c6564';
 ";
 
+/// What version 6 added: models. `blobs` were the components alone before, each in one row;
+/// what follows the first chunk of larger content is in `chunks`, and it can be read once it
+/// is `whole`. What nothing names `expires`. A name that was removed stays in `models`, for
+/// its versions to go on.
+const TABLES_6: &str = "
+ALTER TABLE components RENAME TO blobs;
+ALTER TABLE blobs ADD COLUMN expires INTEGER;
+ALTER TABLE blobs ADD COLUMN whole INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX blobs_expires ON blobs (expires) WHERE expires IS NOT NULL;
+CREATE TABLE chunks (number INTEGER PRIMARY KEY, digest BLOB NOT NULL, place INTEGER NOT NULL,
+    content BLOB NOT NULL, UNIQUE (digest, place));
+CREATE TABLE models (namespace INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+    bound INTEGER NOT NULL, PRIMARY KEY (namespace, name)) WITHOUT ROWID;
+CREATE TABLE model_versions (number INTEGER PRIMARY KEY, namespace INTEGER NOT NULL, name TEXT NOT NULL,
+    version INTEGER NOT NULL, digest BLOB NOT NULL, bytes INTEGER NOT NULL, record BLOB NOT NULL,
+    UNIQUE (namespace, name, version));
+CREATE INDEX model_versions_digest ON model_versions (digest);
+";
+
+/// What each version added, in order.
+const ALL_TABLES: [&str; 6] = [TABLES, TABLES_2, TABLES_3, TABLES_4, TABLES_5, TABLES_6];
+
 /// Opens the database for writing, and creates it if it is not there.
 pub(super) fn open_writer(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let path = directory.join(FILE);
@@ -136,10 +158,7 @@ fn prepare(mut db: Connection, path: &Path, max_bytes: Option<u64>) -> Result<Co
     if version < SCHEMA_VERSION {
         let upgrade = db.transaction().map_err(at_path)?;
         let known = usize::try_from(version).unwrap_or_default();
-        for tables in [TABLES, TABLES_2, TABLES_3, TABLES_4, TABLES_5]
-            .into_iter()
-            .skip(known)
-        {
+        for tables in ALL_TABLES.into_iter().skip(known) {
             upgrade.execute_batch(tables).map_err(at_path)?;
         }
         upgrade

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::access::AccessTokens;
 use crate::job::{JobId, LogLine, Namespace, NewJob, Progress};
-use crate::store::Functions;
 use crate::store::news::Newsroom;
 use crate::store::waiters::Waiters;
+use crate::store::{Functions, Models};
 
 use super::key::Key;
 
@@ -26,16 +26,17 @@ pub(super) struct NamespaceInfo {
     /// Its name.
     pub(super) name: Namespace,
     functions: RwLock<Arc<Functions>>,
+    models: RwLock<Arc<Models>>,
 }
 
 impl NamespaceInfo {
     /// A namespace.
-    pub(super) fn new(number: u32, name: Namespace, functions: Functions) -> Self {
-        let functions = RwLock::new(Arc::new(functions));
+    pub(super) fn new(number: u32, name: Namespace, functions: Functions, models: Models) -> Self {
         Self {
             number,
             name,
-            functions,
+            functions: RwLock::new(Arc::new(functions)),
+            models: RwLock::new(Arc::new(models)),
         }
     }
 
@@ -53,6 +54,17 @@ impl NamespaceInfo {
             .functions
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(functions);
+    }
+
+    /// Its models.
+    pub(super) fn models(&self) -> Arc<Models> {
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        models.clone()
+    }
+
+    /// Puts others in their place.
+    pub(super) fn set_models(&self, models: Models) {
+        *self.models.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(models);
     }
 }
 

@@ -10,24 +10,28 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::access::{AccessTokens, StoredToken, TokenId};
-use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
+use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob};
+use crate::store::blob::chunks;
 use crate::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    NewDeployment, Outcome, Overview, Parcel, Parked, QueueStatus, Report, Result, Retriable,
-    Retried, Step, Store, StoreError, Token, Watch,
+    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
+    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 
 use super::administer::{Overlook, Pause, Purge, Release, Rezero, SetConcurrency, Status};
 use super::again::{Forget, Retry};
+use super::blobs::{PutChunk, blob};
 use super::callbacks::{CalledBack, TakeCallbacks};
 use super::cancel::Cancel;
 use super::children::children;
 use super::claim::RunCycle;
-use super::data::{PutComponent, PutData, Sweep};
+use super::data::{PutData, Sweep};
 use super::deploy::{Deploy, Undeploy, versions};
 use super::key::Key;
 use super::lease::{Reap, Register, Renew};
 use super::list::list;
+use super::models;
+use super::models::{PutModel, RemoveModel};
 use super::outcomes::{MAX_BYTES_IN_PLACE, MAX_IN_PLACE, outcomes};
 use super::parking::over;
 use super::read;
@@ -296,13 +300,51 @@ impl Store for EmbeddedStore {
             .await
     }
 
-    async fn put_component(&self, digest: Digest, bytes: Bytes) -> Result<()> {
-        self.write(PutComponent { digest, bytes }).await
+    async fn put_blob(&self, digest: Digest, bytes: Bytes) -> Result<()> {
+        let chunks = chunks(&bytes);
+        let of = chunks.len();
+        for (place, bytes) in chunks.into_iter().enumerate() {
+            let chunk = PutChunk {
+                digest,
+                place,
+                of,
+                bytes,
+            };
+            self.write(chunk).await?;
+        }
+        Ok(())
     }
 
-    async fn component(&self, digest: Digest) -> Result<Option<Bytes>> {
+    async fn blob(&self, digest: Digest) -> Result<Option<Bytes>> {
+        self.readers.read(move |db| blob(db, digest)).await
+    }
+
+    async fn put_model(&self, namespace: &Namespace, model: NewModel) -> Result<Arc<Model>> {
+        let namespace = namespace.clone();
+        self.write(PutModel { namespace, model }).await
+    }
+
+    async fn remove_model(&self, namespace: &Namespace, name: &ModelName) -> Result<bool> {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        self.write(RemoveModel { namespace, name }).await
+    }
+
+    async fn models(&self, namespace: &Namespace) -> Result<Arc<Models>> {
+        let info = self.shared.namespace(namespace);
+        Ok(info.map(|info| info.models()).unwrap_or_default())
+    }
+
+    async fn model_versions(
+        &self,
+        namespace: &Namespace,
+        name: &ModelName,
+    ) -> Result<Vec<Arc<Model>>> {
+        let Some(info) = self.shared.namespace(namespace) else {
+            return Ok(Vec::new());
+        };
+        let name = name.clone();
         self.readers
-            .read(move |db| read::component(db, digest))
+            .read(move |db| models::versions(db, info.number, &name))
             .await
     }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::access::AccessTokens;
 use crate::job::{Namespace, State};
-use crate::store::{Cycle, Functions, News, Result, StoreError, Token};
+use crate::store::{Cycle, Functions, Models, News, Result, StoreError, Token};
 
 use super::bodies::Bodies;
 use super::committer::Call;
@@ -46,6 +46,8 @@ pub(super) struct Effects {
     pub(super) namespaces: Vec<Arc<NamespaceInfo>>,
     /// Namespaces whose functions changed.
     pub(super) functions: Vec<(Arc<NamespaceInfo>, Functions)>,
+    /// Namespaces whose models changed.
+    pub(super) models: Vec<(Arc<NamespaceInfo>, Models)>,
     /// Access tokens came or went.
     pub(super) tokens_changed: bool,
     /// The access tokens, if they changed.
@@ -172,6 +174,9 @@ impl Writer {
         for (info, functions) in effects.functions {
             info.set_functions(functions);
         }
+        for (info, models) in effects.models {
+            info.set_models(models);
+        }
         if let Some(tokens) = effects.tokens {
             self.shared.set_tokens(tokens);
         }
@@ -243,7 +248,8 @@ impl Writer {
             .ok_or_else(|| StoreError::Full("there are too many namespaces".into()))?;
         self.statement("INSERT INTO namespaces (number, name) VALUES (?, ?)")?
             .execute((number, name.as_str()))?;
-        let info = Arc::new(NamespaceInfo::new(number, name.clone(), Functions::new()));
+        let info = NamespaceInfo::new(number, name.clone(), Functions::new(), Models::new());
+        let info = Arc::new(info);
         let saved = Saved {
             next_id: 1,
             ..Saved::default()

@@ -126,11 +126,15 @@ fn take_in(shared: &Arc<Shared>, kind: &str, value: &str) -> Result<()> {
             let (namespace, id) = parse_field(value)?;
             shared.stop(&namespace, id);
         }
-        "f" => {
+        "f" | "m" => {
             let odd = || StoreError::Unreadable(format!("the event {value:?}"));
             let (namespace, version) = value.split_once(' ').ok_or_else(odd)?;
             let namespace = namespace.parse().map_err(|_| odd())?;
-            shared.outdate(&namespace, version.parse().map_err(|_| odd())?);
+            let version = version.parse().map_err(|_| odd())?;
+            match kind {
+                "f" => shared.functions.outdate(&namespace, version),
+                _ => shared.models.outdate(&namespace, version),
+            }
         }
         "l" => {
             if let Ok(incarnation) = value.parse() {

@@ -37,11 +37,15 @@ impl RedisStore {
                 concurrency: new.concurrency,
             })?;
             let cap = new.concurrency.map_or(0, NonZeroU32::get);
-            command.arg(new.function.as_str()).arg(cap).arg(record);
+            command
+                .arg(new.function.as_str())
+                .arg(cap)
+                .arg(record)
+                .arg(new.component.to_string());
         }
         let mut answer = Reply::new(self.link.run(script::DEPLOY, &command).await?)?;
         let deployed_at_ms = answer.number()?;
-        self.shared.outdate(namespace, answer.number()?);
+        self.shared.functions.outdate(namespace, answer.number()?);
         functions
             .into_iter()
             .map(|new| {
@@ -75,13 +79,13 @@ impl RedisStore {
         }
         let mut answer = Reply::new(self.link.run(script::UNDEPLOY, &command).await?)?;
         let unbound = answer.number()?;
-        self.shared.outdate(namespace, answer.number()?);
+        self.shared.functions.outdate(namespace, answer.number()?);
         Ok(usize::try_from(unbound).unwrap_or(usize::MAX))
     }
 
     /// See [`crate::store::Store::functions`].
     pub(super) async fn bound(&self, namespace: &Namespace) -> Result<Arc<Functions>> {
-        match self.shared.functions(namespace) {
+        match self.shared.known(&self.shared.functions, namespace) {
             Some(known) => Ok(known),
             None => self.bound_now(namespace).await,
         }
@@ -94,7 +98,8 @@ impl RedisStore {
         let epoch = self.shared.epoch();
         let (version, functions) = read(self.link.run(script::FUNCTIONS, &command).await?)?;
         let functions = Arc::new(functions);
-        self.shared.know(namespace, version, &functions, epoch);
+        let still = || self.shared.epoch() == epoch;
+        (self.shared.functions).know(namespace, version, &functions, still);
         Ok(functions)
     }
 }

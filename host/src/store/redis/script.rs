@@ -1,5 +1,5 @@
 //! The scripts, each in a file of its own under `scripts/`, behind a common prelude
-//! and, where jobs come and go, what is common to those (`gates.lua`).
+//! and parts that some have in common (`gates.lua`, `blobs.lua`).
 
 use std::sync::LazyLock;
 
@@ -19,11 +19,11 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($const:ident = $name:literal $(with $part:literal)?),+ $(,)?) => {
+    ($($const:ident = $name:literal $(with $part:literal)*),+ $(,)?) => {
         $(pub(super) const $const: Script = {
             const TEXT: &str = concat!(
                 include_str!("scripts/prelude.lua"),
-                $(include_str!(concat!("scripts/", $part, ".lua")),)?
+                $(include_str!(concat!("scripts/", $part, ".lua")),)*
                 include_str!(concat!("scripts/", $name, ".lua")),
             );
             fn hash() -> &'static str {
@@ -41,7 +41,7 @@ scripts! {
     CALLED = "called",
     CANCEL = "cancel",
     CYCLE = "cycle" with "gates",
-    DEPLOY = "deploy" with "gates",
+    DEPLOY = "deploy" with "gates" with "blobs",
     ENDS = "ends",
     FORGET = "forget",
     FUNCTIONS = "functions",
@@ -52,15 +52,20 @@ scripts! {
     LIMIT = "limit",
     LIST = "list",
     LOG = "log",
+    MODELS = "models",
+    MODEL_VERSIONS = "model_versions",
     OUTBOX = "outbox",
     OUTCOMES = "outcomes",
     OVERVIEW = "overview",
     PARK = "park" with "gates",
     PAUSE = "pause",
     PURGE = "purge",
+    PUT_CHUNK = "put_chunk",
+    PUT_MODEL = "put_model" with "blobs",
     PUT_TOKEN = "put_token",
     REAP = "reap",
     REGISTER = "register",
+    REMOVE_MODEL = "remove_model" with "blobs",
     RENEW = "renew",
     REPORT = "report",
     RETRY = "retry",

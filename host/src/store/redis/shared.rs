@@ -14,10 +14,11 @@ use crate::job::{JobId, Namespace, NewJob};
 use crate::store::news::Newsroom;
 use crate::store::record::Attempt;
 use crate::store::waiters::Waiters;
-use crate::store::{Cycle, Functions, Result, StoreError, Token};
+use crate::store::{Cycle, Functions, Models, Result, StoreError, Token};
 use crate::time;
 
 use super::alarm::Alarm;
+use super::known::Known;
 use super::recent::Recent;
 use super::tokens::TokenCache;
 
@@ -95,18 +96,14 @@ pub(super) struct Host {
     pub(super) last_step: (u64, Cycle),
 }
 
-/// The functions of a namespace: which version of the whole is the newest heard of,
-/// and the functions, if that version has been read.
-struct Known {
-    version: u64,
-    functions: Option<Arc<Functions>>,
-}
-
 /// See the module.
 pub(super) struct Shared {
     pub(super) clock: Arc<Clock>,
     hosts: Mutex<HashMap<Uuid, Host>>,
-    functions: Mutex<HashMap<Namespace, Known>>,
+    /// The functions of each namespace.
+    pub(super) functions: Known<Functions>,
+    /// The models of each namespace.
+    pub(super) models: Known<Models>,
     /// The access tokens.
     pub(super) tokens: TokenCache,
     /// Who waits for ends.
@@ -145,7 +142,8 @@ impl Default for Shared {
         Self {
             clock: Arc::default(),
             hosts: Mutex::default(),
-            functions: Mutex::default(),
+            functions: Known::default(),
+            models: Known::default(),
             tokens: TokenCache::default(),
             waiters: Arc::default(),
             recent: Recent::default(),
@@ -310,45 +308,15 @@ impl Shared {
         }
     }
 
-    /// The functions of a namespace, if they are surely still these.
-    pub(super) fn functions(&self, namespace: &Namespace) -> Option<Arc<Functions>> {
-        if !self.listening.load(Ordering::SeqCst) {
-            return None;
-        }
-        lock(&self.functions)
-            .get(namespace)
-            .and_then(|known| known.functions.clone())
+    /// What is known of a namespace, if it is surely still so.
+    pub(super) fn known<T>(&self, of: &Known<T>, namespace: &Namespace) -> Option<Arc<T>> {
+        let listening = self.listening.load(Ordering::SeqCst);
+        listening.then(|| of.get(namespace)).flatten()
     }
 
     /// Changes when events may have been missed.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
-    }
-
-    /// Notes the functions of a namespace as they were read, unless a newer version
-    /// was heard of, or might have been, since the epoch in which the read began.
-    pub(super) fn know(
-        &self,
-        namespace: &Namespace,
-        version: u64,
-        functions: &Arc<Functions>,
-        epoch: u64,
-    ) {
-        let mut all = lock(&self.functions);
-        let newer = (all.get(namespace)).is_some_and(|known| known.version > version);
-        if !newer && self.epoch() == epoch {
-            let functions = Some(functions.clone());
-            all.insert(namespace.clone(), Known { version, functions });
-        }
-    }
-
-    /// Notes that the functions of a namespace are of that version now.
-    pub(super) fn outdate(&self, namespace: &Namespace, version: u64) {
-        let mut all = lock(&self.functions);
-        if (all.get(namespace)).is_none_or(|known| known.version < version) {
-            let functions = None;
-            all.insert(namespace.clone(), Known { version, functions });
-        }
     }
 
     /// Resolves while events are heard.
@@ -369,10 +337,11 @@ impl Shared {
         self.listening.store(listening, Ordering::SeqCst);
         if listening {
             let first = self.epoch() == 0;
-            let mut functions = lock(&self.functions);
+            let (mut functions, mut models) = (self.functions.lock(), self.models.lock());
             self.epoch.fetch_add(1, Ordering::SeqCst);
             functions.clear();
-            drop(functions);
+            models.clear();
+            drop((functions, models));
             self.listens.notify_waiters();
             self.waiters.look_again();
             self.newsroom.missed();

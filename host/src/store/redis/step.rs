@@ -60,7 +60,7 @@ impl RedisStore {
         while !versions.is_empty() {
             let (namespace, version) = (versions.text()?, versions.number()?);
             if let Ok(namespace) = namespace.parse() {
-                self.shared.outdate(&namespace, version);
+                self.shared.functions.outdate(&namespace, version);
             }
         }
         let unreadable = std::mem::take(&mut claims.unreadable);

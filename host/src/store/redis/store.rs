@@ -11,12 +11,14 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::access::{AccessTokens, StoredToken, TokenId};
-use crate::job::{Cause, Delivery, Digest, FunctionName, JobId, JobRecord, Namespace, NewJob};
+use crate::job::{
+    Cause, Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob,
+};
 use crate::store::record::{Ended, Fate};
 use crate::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    NewDeployment, Outcome, Overview, Parcel, Parked, QueueStatus, Report, Result, Retriable,
-    Retried, Step, Store, StoreError, Token, Watch,
+    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
+    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 
 use super::posted::{decode_past, encode_end};
@@ -298,24 +300,36 @@ impl Store for RedisStore {
         Ok(found.map(Bytes::from))
     }
 
-    async fn put_component(&self, digest: Digest, bytes: Bytes) -> Result<()> {
-        let mut command = redis::cmd("SET");
-        command
-            .arg(self.link.key(&format!("c:{digest}")))
-            .arg(&*bytes);
-        self.link.send(&command).await.map(drop)
+    async fn put_blob(&self, digest: Digest, bytes: Bytes) -> Result<()> {
+        self.write_blob(digest, &bytes).await
     }
 
-    async fn component(&self, digest: Digest) -> Result<Option<Bytes>> {
-        let Some(bytes) = self.get(&format!("c:{digest}")).await? else {
-            return Ok(None);
-        };
-        if Digest::of(&bytes) != digest {
-            return Err(StoreError::Unreadable(format!(
-                "the component {digest} in Redis is not what was uploaded: upload it again"
-            )));
-        }
-        Ok(Some(bytes.into()))
+    async fn blob(&self, digest: Digest) -> Result<Option<Bytes>> {
+        self.read_blob(digest).await
+    }
+
+    async fn put_model(&self, namespace: &Namespace, model: NewModel) -> Result<Arc<Model>> {
+        self.add_model(namespace, &model).await
+    }
+
+    async fn remove_model(&self, namespace: &Namespace, name: &ModelName) -> Result<bool> {
+        self.drop_model(namespace, name).await
+    }
+
+    async fn models(&self, namespace: &Namespace) -> Result<Arc<Models>> {
+        self.known_models(namespace).await
+    }
+
+    async fn models_now(&self, namespace: &Namespace) -> Result<Arc<Models>> {
+        self.read_models(namespace).await
+    }
+
+    async fn model_versions(
+        &self,
+        namespace: &Namespace,
+        name: &ModelName,
+    ) -> Result<Vec<Arc<Model>>> {
+        self.read_model_versions(namespace, name).await
     }
 
     async fn deploy(

@@ -1,7 +1,8 @@
 -- Binds functions.
 --
 -- ARGV[1]  namespace
--- then for each function: name; how many jobs of it may run at once, or 0; record
+-- then for each function: name; how many jobs of it may run at once, or 0; record; digest of
+-- its component
 --
 -- Returns {now ms, version of the whole, version, version, ..}
 local ns = ARGV[1]
@@ -10,11 +11,12 @@ local whole = call('HINCRBY', N .. 'meta', 'functions', 1)
 local answer = { now, whole }
 local capped = call('HKEYS', N .. 'caps')
 local changed = false
-for i = 2, #ARGV, 3 do
+for i = 2, #ARGV, 4 do
   local name = ARGV[i]
   local version = call('HINCRBY', N .. 'fl', name, 1)
   -- A function keeps the place of its first deployment.
   call('HSETNX', N .. 'fp', name, call('HLEN', N .. 'fp'))
+  keep_blob(ARGV[i + 3])
   local record = version .. ':' .. now .. ':' .. ARGV[i + 2]
   call('HSET', N .. 'fv', name .. ':' .. version, record)
   call('HSET', N .. 'f', name, call('HGET', N .. 'fp', name) .. ':' .. record)

@@ -24,8 +24,11 @@
 --   events      STREAM  what all hosts want to know at once; entries are numbered n-1
 --   ns          SET     the namespaces
 --   b:<batch>   STRING  the answer to a submit, for some seconds
---   c:<digest>  STRING  a component
---   n:<ns>:meta HASH    last (id), claims, paused, functions (version of the whole); posted,
+--   c:<digest>  STRING  content: a component or a model; what is beyond its first chunk is in
+--                       c:<digest>:1, c:<digest>:2, ..; they expire unless something names it
+--   refs        HASH    digest of a model -> how many namespaces have it
+--   n:<ns>:meta HASH    last (id), claims, paused, functions, models (versions of each whole),
+--                       model_bytes; posted,
 --                       completed, failed, cancelled, purged, and what the first four
 --                       were at the last rezero (0:posted, ..); used, µs; held (by hosts);
 --                       runs and spent, µs, of which cost is the average; limit (of jobs
@@ -54,6 +57,9 @@
 --                       order by `list`
 --   n:<ns>:f    HASH    function -> `place:version:ms:record`, of those that are bound;
 --                       fl: last version; fp: place; fv: `name:version` -> record
+--   n:<ns>:mo   HASH    model -> `version:ms:digest:record` of its newest version; ml: last
+--                       version, also of those that were removed; mv: `name:version` -> the
+--                       same of all that are kept; mb: digest -> `versions:bytes`
 --   n:<ns>:u:<key>, o:<origin>, x:<key>  STRING  the id of an idempotency key; that of a
 --                       job of another store; stored data
 --   j:<ns>/<id>, e:, h:, l:  STRING  a job, its end, its past attempts, its log
