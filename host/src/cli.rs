@@ -36,6 +36,7 @@ mod logs;
 mod man;
 mod message;
 mod meter;
+mod models;
 mod new;
 mod output;
 mod post;
@@ -161,6 +162,7 @@ enum Verb {
     Functions(functions::Args),
     Undeploy(undeploy::Args),
     Rollback(rollback::Args),
+    Models(models::Args),
     Post(post::Args),
     Wait(wait::Args),
     Get(get::Args),
@@ -211,6 +213,7 @@ pub fn main() -> ExitCode {
         Verb::Jobs(args) => block_on(jobs::run(args, &global)),
         Verb::Logs(args) => block_on(logs::run(args, &global)),
         Verb::Man(args) => man::run(&args),
+        Verb::Models(args) => block_on(models::run(args, &global)),
         Verb::New(args) => new::run(&args, &global),
         Verb::Post(args) => block_on(post::run(args, &global)),
         Verb::Queue(args) => block_on(queue::run(args, &global)),

@@ -1,5 +1,6 @@
 //! Everything that one `skep` process runs, put together: the store, the sandbox,
-//! the workers, the callbacks, and the two ways in (`intake` for jobs, `deploy` for components).
+//! the workers, the callbacks, and the ways in (`intake` for jobs, `deploy` for components,
+//! `models` for models).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
+use crate::inference::{EngineOptions, Prober};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
+use crate::models::Modeller;
 use crate::sandbox::{CompilerBounds, ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::scrape::Scraper;
 use crate::store::{Metered, Store};
@@ -48,6 +51,8 @@ pub struct Host {
     pub intake: Arc<Intake>,
     /// Takes components in.
     pub deployer: Arc<Deployer>,
+    /// Takes models in.
+    pub modeller: Arc<Modeller>,
     /// Shows what it does.
     pub scraper: Arc<Scraper>,
     /// Records what happens to jobs.
@@ -76,6 +81,8 @@ impl Host {
         let metrics = Arc::new(Metrics::new());
         let store: Arc<dyn Store> = Arc::new(Metered::new(store, &metrics));
         let intake = Arc::new(Intake::new(store.clone(), policy));
+        let prober = Prober::new(binary.clone(), EngineOptions::default());
+        let modeller = Arc::new(Modeller::new(store.clone(), prober));
         let config = SandboxConfig {
             slots: workers,
             max_parked: if workers == 0 { 0 } else { max_parked.into() },
@@ -114,6 +121,7 @@ impl Host {
             store,
             intake,
             deployer,
+            modeller,
             scraper,
             traces,
             workers,

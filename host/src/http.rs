@@ -29,6 +29,7 @@ mod lines;
 mod listen;
 mod lists;
 mod metrics;
+mod models;
 mod openapi;
 mod operations;
 mod pace;
@@ -64,6 +65,7 @@ use crate::access::Scope;
 use crate::deploy::Deployer;
 use crate::following::Following;
 use crate::intake::Intake;
+use crate::models::Modeller;
 use crate::scrape::Scraper;
 use crate::store::Store;
 use crate::traces::Traces;
@@ -80,14 +82,17 @@ pub struct Parts {
     store: Arc<dyn Store>,
     intake: Arc<Intake>,
     deployer: Arc<Deployer>,
+    modeller: Arc<Modeller>,
     following: Arc<Following>,
     door: Door,
     scraper: Arc<Scraper>,
     traces: Traces,
     /// Ends the long polls and the streams of events when the server stops.
     closing: CancellationToken,
-    /// Room for the bodies of requests, and for results on their way out.
+    /// Room for the bodies of requests, for models on their way in, and for results on their
+    /// way out.
     requests: Room,
+    uploads: Room,
     results: Room,
     /// Who goes through many jobs.
     walks: Arc<Walks>,
@@ -99,6 +104,7 @@ impl App {
         store: Arc<dyn Store>,
         intake: Arc<Intake>,
         deployer: Arc<Deployer>,
+        modeller: Arc<Modeller>,
         scraper: Arc<Scraper>,
         traces: Traces,
         door: Door,
@@ -111,8 +117,10 @@ impl App {
             store,
             intake,
             deployer,
+            modeller,
             closing: CancellationToken::new(),
             requests: Room::for_requests(),
+            uploads: Room::for_models(),
             results: Room::for_results(),
             walks: Walks::new(),
         }))
@@ -313,6 +321,39 @@ fn table() -> Routes {
             "rollback",
             versions::rollback,
             of::functions::rollback,
+        )
+        .route(Get, "/models", Read, models::list, of::models::list)
+        .route(Get, "/models/{name}", Read, models::one, of::models::one)
+        .audited(
+            Put,
+            "/models/{name}",
+            Deploy,
+            "add model",
+            models::add,
+            of::models::add,
+        )
+        .audited(
+            Delete,
+            "/models/{name}",
+            Deploy,
+            "remove model",
+            models::remove,
+            of::models::remove,
+        )
+        .route(
+            Get,
+            "/models/{name}/versions",
+            Read,
+            models::versions,
+            of::models::versions,
+        )
+        .audited(
+            Post,
+            "/models/{name}/rollback",
+            Deploy,
+            "rollback model",
+            models::rollback,
+            of::models::rollback,
         )
         .route(Get, "/queue", Read, queue::status, of::queue::status)
         .audited(

@@ -26,7 +26,7 @@ use crate::store::{Deployment, Store, StoreError};
 use schemas::Schemas;
 
 pub use crate::job::MAX_MESSAGE_BYTES;
-pub(crate) use near::unknown_function;
+pub(crate) use near::{near, unknown_function};
 pub(crate) use options::{MAX_KEY_BYTES, MAX_RETENTION_S};
 
 /// The most functions that one job may name: a job is a short chain of steps,

@@ -20,6 +20,7 @@ pub mod intake;
 pub mod job;
 pub mod metrics;
 pub mod model;
+pub mod models;
 pub mod moving;
 pub mod sandbox;
 pub mod schema;

@@ -1,4 +1,4 @@
-//! Carries a namespace's functions and waiting jobs from one store to another.
+//! Carries a namespace's models, functions and waiting jobs from one store to another.
 //!
 //! A process that does it may be killed at any instant: run again, it goes on
 //! where it stopped, and each job is in one place only ([`store::Parcel`] says
@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::job::{FunctionName, JobId, Namespace};
-use crate::store::{NewDeployment, Parcel, Store, StoreError, mover};
+use crate::job::{FunctionName, JobId, ModelName, Namespace};
+use crate::store::{NewDeployment, NewModel, Parcel, Store, StoreError, mover};
 
 /// Jobs that travel together: enough to share the price of three commits, few
 /// enough that a bar moves and a kill has little to repeat.
@@ -36,6 +36,9 @@ pub enum MoveError {
         "the source has no component for the function {0}; deploy it anew, or undeploy it there"
     )]
     NoComponent(FunctionName),
+    /// A model's content is missing.
+    #[error("the source has no content for the model {0}; add it anew, or remove it there")]
+    NoModel(ModelName),
 }
 
 /// A way from one store to another.
@@ -111,6 +114,40 @@ impl Transfer {
                 .await
                 .map_err(MoveError::Destination)?;
             carried.push(function.function.clone());
+        }
+        Ok(carried)
+    }
+
+    /// Adds the models that the destination lacks, in their newest version, so that the
+    /// functions find them; answers their names. Those that it has stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stores; a model's content may be missing.
+    pub async fn models(&self) -> Result<Vec<ModelName>, MoveError> {
+        let here = self.source.models_now(&self.namespace).await;
+        let here = here.map_err(MoveError::Source)?;
+        let there = self.destination.models_now(&self.namespace).await;
+        let there = there.map_err(MoveError::Destination)?;
+        let lacks = |name| there.iter().all(|other| &other.name != name);
+        let mut carried = Vec::new();
+        for model in here.iter().filter(|one| lacks(&one.name)) {
+            let content = self.source.blob(model.digest).await;
+            let content = content.map_err(MoveError::Source)?;
+            let content = content.ok_or_else(|| MoveError::NoModel(model.name.clone()))?;
+            let new = NewModel {
+                name: model.name.clone(),
+                digest: model.digest,
+                bytes: model.bytes,
+                config: model.config.clone(),
+                findings: model.findings.clone(),
+            };
+            let put = async {
+                self.destination.put_blob(model.digest, content).await?;
+                self.destination.put_model(&self.namespace, new).await
+            };
+            put.await.map_err(MoveError::Destination)?;
+            carried.push(model.name.clone());
         }
         Ok(carried)
     }

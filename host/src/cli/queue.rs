@@ -54,12 +54,12 @@ enum Verb {
     /// Delete all jobs that wait, and start the totals again at 0
     #[command(after_help = "Example:\n  skep queue purge --yes")]
     Purge(Purge),
-    /// Copy the waiting jobs of a store to another one, with their functions
+    /// Copy the waiting jobs of a store to another one, with their functions and models
     #[command(
         after_help = "Copying again doubles nothing. Servers on either directory must be stopped.\n\nExample:\n  skep queue cp embedded:skep-data embedded:/mnt/copy"
     )]
     Cp(carry::Args),
-    /// Move the waiting jobs of a store to another one, with their functions
+    /// Move the waiting jobs of a store to another one, with their functions and models
     #[command(
         after_help = "If it is cut off, run it again: nothing is lost and nothing doubled. Servers on either directory must be stopped.\n\nExample:\n  skep queue mv embedded:skep-data embedded:/mnt/new"
     )]

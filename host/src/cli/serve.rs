@@ -167,6 +167,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         host.store.clone(),
         host.intake.clone(),
         host.deployer.clone(),
+        host.modeller.clone(),
         host.scraper.clone(),
         host.traces.clone(),
         door,

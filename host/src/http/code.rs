@@ -45,14 +45,15 @@ codes! {
     InsufficientScope "insufficient-scope" FORBIDDEN "The access token does not let its holder do this.";
     OtherNamespace "other-namespace" FORBIDDEN "The access token counts in another namespace.";
     InsufficientReach "insufficient-reach" FORBIDDEN "Only a token of all namespaces makes another such one.";
-    LimitsTooWide "limits-too-wide" FORBIDDEN "Only an admin grants more than the default limits.";
+    LimitsTooWide "limits-too-wide" FORBIDDEN "Only an admin grants more than the default limits, or loops in a model.";
     CrossSite "cross-site" FORBIDDEN "A page of another site may not change anything here.";
     NoServiceWorker "no-service-worker" FORBIDDEN "Nothing here is a service worker.";
     AllNamespaces "all-namespaces" FORBIDDEN "What is asked for is of all namespaces, and the access token counts in one.";
     UnknownJob "unknown-job" NOT_FOUND "There is no such job in this namespace.";
     UnknownToken "unknown-token" NOT_FOUND "There is no such access token in this namespace.";
     NoSuchFunction "no-such-function" NOT_FOUND "No function of this name is deployed.";
-    NoSuchVersion "no-such-version" NOT_FOUND "The function has no such version to go back to.";
+    NoSuchModel "no-such-model" NOT_FOUND "There is no model of this name.";
+    NoSuchVersion "no-such-version" NOT_FOUND "The function or model has no such version to go back to.";
     NoSuchName "no-such-name" NOT_FOUND "Nothing can have this name or id.";
     NoSuchRoute "no-such-route" NOT_FOUND "There is nothing at this path.";
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "The path has other methods; `Allow` names them.";
@@ -63,7 +64,7 @@ codes! {
     JobCompleted "job-completed" CONFLICT "The job has completed, and is not to be retried.";
     JobMoved "job-moved" CONFLICT "The job went to another store.";
     TooManyAttempts "too-many-attempts" CONFLICT "The job has too many attempts behind it.";
-    AlreadyNewest "already-newest" CONFLICT "The function is at this version already.";
+    AlreadyNewest "already-newest" CONFLICT "The function or model is at this version already.";
     TooManyModels "too-many-models" CONFLICT "There is no room for another model.";
     TooManyTokens "too-many-tokens" CONFLICT "There is no room for another access token.";
     ResultExpired "result-expired" GONE "The result was kept as long as `retention_s` asked.";
@@ -79,6 +80,8 @@ codes! {
     NotDeployable "not-deployable" UNPROCESSABLE_ENTITY "The upload is no component that can run here.";
     NotOffered "not-offered" UNPROCESSABLE_ENTITY "The component has no function of this name.";
     BadLimit "bad-limit" UNPROCESSABLE_ENTITY "A limit is out of its range.";
+    ModelRefused "model-refused" UNPROCESSABLE_ENTITY "The upload is no model that can run here.";
+    BadConfig "bad-config" UNPROCESSABLE_ENTITY "The model cannot be run as it is asked to.";
     BadToken "bad-token" UNPROCESSABLE_ENTITY "The body describes no access token.";
     JobFailed "job-failed" UNPROCESSABLE_ENTITY "The job failed, and has no result; `cause` says why.";
     JobCancelled "job-cancelled" UNPROCESSABLE_ENTITY "The job was cancelled, and has no result.";

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::door::caller;
 use super::problem::Problem;
-use crate::job::{FunctionName, JobId, Namespace};
+use crate::job::{FunctionName, JobId, ModelName, Namespace};
 
 /// What a client wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
 pub(super) struct Named(pub(super) FunctionName);
 
 #[derive(Deserialize)]
-struct FunctionPath {
+struct NamePath {
     name: String,
 }
 
@@ -138,7 +138,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path: FunctionPath = path(parts, state).await?;
+        let path: NamePath = path(parts, state).await?;
+        Ok(Self(path.name.parse()?))
+    }
+}
+
+/// The model that the path names.
+pub(super) struct ModelNamed(pub(super) ModelName);
+
+impl<S: Send + Sync> FromRequestParts<S> for ModelNamed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: NamePath = path(parts, state).await?;
         Ok(Self(path.name.parse()?))
     }
 }

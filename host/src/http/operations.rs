@@ -6,6 +6,7 @@ pub(super) mod functions;
 pub(super) mod host;
 pub(super) mod jobs;
 pub(super) mod lists;
+pub(super) mod models;
 pub(super) mod posting;
 pub(super) mod queue;
 pub(super) mod tokens;

@@ -5,6 +5,7 @@ use super::problem::Problem;
 use crate::deploy::DeployError;
 use crate::intake::IntakeError;
 use crate::job::{JobId, NameError};
+use crate::models::{ModelError, ModelRollbackError};
 use crate::store::StoreError;
 
 impl From<StoreError> for Problem {
@@ -88,6 +89,33 @@ impl From<DeployError> for Problem {
             DeployError::Busy(_) => Code::Busy,
             DeployError::Store(error) => return error.into(),
             DeployError::Host(_) => return Self::internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ModelError> for Problem {
+    fn from(error: ModelError) -> Self {
+        let code = match error {
+            ModelError::TooLarge(_) => Code::TooLarge,
+            ModelError::Refused(_) => Code::ModelRefused,
+            ModelError::BadConfig(_) => Code::BadConfig,
+            ModelError::NotGranted(_) => Code::LimitsTooWide,
+            ModelError::Busy(_) => Code::Busy,
+            ModelError::Store(error) => return error.into(),
+            ModelError::Host(_) => return Self::internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ModelRollbackError> for Problem {
+    fn from(error: ModelRollbackError) -> Self {
+        let code = match error {
+            ModelRollbackError::NeverAdded => Code::NoSuchModel,
+            ModelRollbackError::NoSuchVersion(_) => Code::NoSuchVersion,
+            ModelRollbackError::IsNewest(_) => Code::AlreadyNewest,
+            ModelRollbackError::Add(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

@@ -15,6 +15,11 @@ use super::problem::Problem;
 /// as the message in it, as the record), so that they take less than 1 GiB.
 const REQUESTS_BYTES: usize = 256 << 20;
 
+/// For models on their way in: as many as come, but of the largest only one. It grows by
+/// doubling, so that its buffer may be twice as large for a moment. While it is probed and
+/// stored it is held once, and in chunks.
+const MODELS_BYTES: usize = 1 << 30;
+
 /// For results on their way to clients: sixteen of the largest.
 const RESULTS_BYTES: usize = 1 << 30;
 
@@ -38,6 +43,11 @@ impl Room {
     /// For the bodies of requests.
     pub(super) fn for_requests() -> Self {
         Self::of(REQUESTS_BYTES, "requests")
+    }
+
+    /// For models on their way in.
+    pub(super) fn for_models() -> Self {
+        Self::of(MODELS_BYTES, "models")
     }
 
     /// For results on their way out.

@@ -22,7 +22,7 @@ use crate::deploy::{Grant, RollbackError};
 const PAGE_VERSIONS: usize = 100;
 
 /// The longest body of a rollback, in bytes: it says one number.
-const MAX_ROLLBACK_BYTES: usize = 256;
+pub(super) const MAX_ROLLBACK_BYTES: usize = 256;
 
 /// The query of [`list`].
 #[derive(Deserialize)]
@@ -61,13 +61,13 @@ pub(super) struct Versions<'d> {
     next: Option<String>,
 }
 
-/// Which version a function goes back to.
+/// Which version a function or model goes back to.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Rollback {
     /// The version; the one before the newest if it is left out.
     #[schema(maximum = 4_294_967_295_u32)]
-    version: Option<u32>,
+    pub(super) version: Option<u32>,
 }
 
 /// `POST /functions/{name}/rollback`: binds an earlier version anew, as the next one.

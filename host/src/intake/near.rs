@@ -60,17 +60,22 @@ pub(crate) fn unknown_function(
         .iter()
         .map(|deployment| &deployment.function)
         .collect();
-    let near = near(name, &names);
+    let near = near(name.as_str(), &names, FunctionName::as_str);
+    let near: Vec<_> = near.into_iter().cloned().collect();
     (unknown(name, &near, &names), near)
 }
 
 /// The names that `name` may have been meant to be, best first.
-fn near(name: &FunctionName, names: &[&FunctionName]) -> Vec<FunctionName> {
-    let wanted = name.as_str().to_ascii_lowercase();
+pub(crate) fn near<'n, N: Ord>(
+    name: &str,
+    names: &[&'n N],
+    as_str: impl Fn(&N) -> &str,
+) -> Vec<&'n N> {
+    let wanted = name.to_ascii_lowercase();
     let mut near: Vec<_> = names
         .iter()
         .filter_map(|candidate| {
-            let lower = candidate.as_str().to_ascii_lowercase();
+            let lower = as_str(candidate).to_ascii_lowercase();
             // A third of the letters may be wrong; one always may.
             let bound = (wanted.len().max(lower.len()) / 3).max(1);
             let distance = strsim::osa_distance(&wanted, &lower);
@@ -79,7 +84,7 @@ fn near(name: &FunctionName, names: &[&FunctionName]) -> Vec<FunctionName> {
         .collect();
     near.sort();
     near.truncate(MAX_NEAR);
-    near.into_iter().map(|(_, name)| name.clone()).collect()
+    near.into_iter().map(|(_, name)| name).collect()
 }
 
 fn unknown(name: &FunctionName, near: &[FunctionName], deployed: &[&FunctionName]) -> String {
@@ -119,7 +124,7 @@ mod tests {
     fn nearest(name: &str, among: &[&str]) -> Vec<String> {
         let among = names(among);
         let among: Vec<_> = among.iter().collect();
-        let near = near(&name.parse().unwrap(), &among);
+        let near = near(name, &among, FunctionName::as_str);
         near.iter().map(ToString::to_string).collect()
     }
 

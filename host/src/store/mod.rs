@@ -49,6 +49,7 @@ pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
 pub use deployment::{Deployment, Functions, NewDeployment};
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use metered::Metered;
+pub(crate) use model::too_many_models;
 pub use model::{MAX_MODEL_VERSIONS, MAX_MODELS, MAX_MODELS_BYTES, Model, Models, NewModel};
 pub use news::{News, Report, Watch};
 pub use parking::{Outcome, Parked};

@@ -43,12 +43,10 @@ pub struct NewModel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// Its name.
-    #[schema(value_type = String)]
     pub name: ModelName,
     /// From 1, counted per name, also beyond a removal.
     pub version: u32,
     /// The SHA-256 of its bytes.
-    #[schema(value_type = String)]
     pub digest: Digest,
     /// How many bytes it has.
     pub bytes: u64,
@@ -120,7 +118,7 @@ impl NewModel {
 }
 
 /// The refusal of a name beyond [`MAX_MODELS`].
-pub(in crate::store) fn too_many(namespace: &Namespace) -> StoreError {
+pub(crate) fn too_many_models(namespace: &Namespace) -> StoreError {
     StoreError::TooManyModels(format!(
         "the namespace {namespace} has {MAX_MODELS} models, as many as it may; remove one that nobody asks for"
     ))

@@ -39,6 +39,7 @@ mod in_memory;
 mod leases;
 mod listing;
 mod model;
+mod models;
 mod moving;
 mod parking;
 mod reading;

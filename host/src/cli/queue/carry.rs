@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::signal::ctrl_c;
 
 use super::super::{Global, failure::Failure, output};
-use crate::job::JobId;
+use crate::job::{FunctionName, JobId, ModelName};
 use crate::moving::{MoveError, Transfer};
 use crate::store::{Store, StoreError, StoreUrl};
 
@@ -29,7 +29,7 @@ pub(super) struct Args {
 /// `skep queue mv`.
 pub(super) async fn carry(args: Args, global: &Global) -> Result<(), Failure> {
     let transfer = open(&args, global).await?;
-    let functions = transfer.functions().await.map_err(explain)?;
+    let bound = Bound::carry(&transfer).await?;
     let mut meter = Meter::new(transfer.waiting().await.map_err(explain)?, "moved");
     let work = async {
         loop {
@@ -42,7 +42,7 @@ pub(super) async fn carry(args: Args, global: &Global) -> Result<(), Failure> {
     finish(work).await?;
     let left = transfer.waiting().await.map_err(explain)?;
     meter.end();
-    report(&args, global, &functions, "moved", meter.done)?;
+    report(&args, global, &bound, "moved", meter.done)?;
     if left > 0 {
         return Err(Failure::failed(format!(
             "{left} jobs stay in {}: another move holds them (run that one again, or `skep queue release` there), or they came meanwhile, or cannot be read",
@@ -55,7 +55,7 @@ pub(super) async fn carry(args: Args, global: &Global) -> Result<(), Failure> {
 /// `skep queue cp`.
 pub(super) async fn copy(args: Args, global: &Global) -> Result<(), Failure> {
     let transfer = open(&args, global).await?;
-    let functions = transfer.functions().await.map_err(explain)?;
+    let bound = Bound::carry(&transfer).await?;
     let mut meter = Meter::new(transfer.waiting().await.map_err(explain)?, "copied");
     let work = async {
         let mut after = JobId(0);
@@ -67,7 +67,22 @@ pub(super) async fn copy(args: Args, global: &Global) -> Result<(), Failure> {
     };
     finish(work).await?;
     meter.end();
-    report(&args, global, &functions, "copied", meter.done)
+    report(&args, global, &bound, "copied", meter.done)
+}
+
+/// What the jobs need, and the destination got.
+struct Bound {
+    models: Vec<ModelName>,
+    functions: Vec<FunctionName>,
+}
+
+impl Bound {
+    /// Models first: no function may miss its own.
+    async fn carry(transfer: &Transfer) -> Result<Self, Failure> {
+        let models = transfer.models().await.map_err(explain)?;
+        let functions = transfer.functions().await.map_err(explain)?;
+        Ok(Self { models, functions })
+    }
 }
 
 async fn open(args: &Args, global: &Global) -> Result<Transfer, Failure> {
@@ -119,17 +134,20 @@ async fn finish(work: impl Future<Output = Result<(), MoveError>>) -> Result<(),
 fn report(
     args: &Args,
     global: &Global,
-    functions: &[crate::job::FunctionName],
+    bound: &Bound,
     what: &str,
     jobs: u64,
 ) -> Result<(), Failure> {
     let (from, to) = (args.source.to_string(), args.destination.to_string());
     if global.json {
-        let functions: Vec<_> = functions.iter().map(ToString::to_string).collect();
-        let answer = json!({what: jobs, "functions": functions, "source": from, "destination": to});
+        let Bound { models, functions } = bound;
+        let answer = json!({what: jobs, "models": models, "functions": functions, "source": from, "destination": to});
         return output::line(&answer.to_string());
     }
-    for function in functions {
+    for model in &bound.models {
+        output::line(&format!("added the model {model} in {to}"))?;
+    }
+    for function in &bound.functions {
         output::line(&format!("deployed {function} in {to}"))?;
     }
     let jobs = match jobs {

@@ -25,16 +25,18 @@ pub(in crate::http) enum Tag {
     Jobs,
     Dead,
     Functions,
+    Models,
     Queue,
     Tokens,
     Host,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Jobs,
         Self::Dead,
         Self::Functions,
+        Self::Models,
         Self::Queue,
         Self::Tokens,
         Self::Host,
@@ -45,6 +47,7 @@ impl Tag {
             Self::Jobs => "Jobs",
             Self::Dead => "Dead letter",
             Self::Functions => "Functions",
+            Self::Models => "Models",
             Self::Queue => "Queue",
             Self::Tokens => "Access tokens",
             Self::Host => "The host",
@@ -56,6 +59,7 @@ impl Tag {
             Self::Jobs => "Posted, followed, stopped, and what they gave back.",
             Self::Dead => "The jobs that failed, which are run again only if a person says so.",
             Self::Functions => "Components, and the functions that they serve.",
+            Self::Models => "ONNX models, which functions run through their host.",
             Self::Queue => "The jobs of a namespace as a whole.",
             Self::Tokens => "Who may do what.",
             Self::Host => "Whether it lives, and what it can do.",

@@ -9,7 +9,7 @@ use utoipa::openapi::{Object, ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::{Label, MAX_LABEL_CHARS, Reach, Scope, Scopes, TokenId};
-use crate::job::{Digest, FunctionName, JobId, LIMITS, Namespace, Priority, SomeLimits};
+use crate::job::{Digest, FunctionName, JobId, LIMITS, ModelName, Namespace, Priority, SomeLimits};
 
 /// Any text.
 pub(in crate::http) fn text() -> Object {
@@ -104,13 +104,18 @@ schema!(
     text_like(NAME, "multiply")
 );
 schema!(
+    ModelName,
+    "A model's name within its namespace.",
+    text_like(NAME, "iris")
+);
+schema!(
     Namespace,
     "A tenant: jobs and functions of one never meet another's.",
     text_like(NAME, "default")
 );
 schema!(
     Digest,
-    "The SHA-256 of a component's bytes.",
+    "The SHA-256 of a component's bytes, or of a model's.",
     text_like(
         "^[0-9a-f]{64}$",
         "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
@@ -193,6 +198,7 @@ mod tests {
         }
         example::<JobId>();
         example::<FunctionName>();
+        example::<ModelName>();
         example::<Namespace>();
         example::<Digest>();
         example::<TokenId>();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Rows, params};
 
 use crate::job::{Digest, ModelName, Namespace};
-use crate::store::model::{decode_model, encode_model, too_large, too_many};
+use crate::store::model::{decode_model, encode_model, too_large, too_many_models};
 use crate::store::{
     MAX_MODEL_VERSIONS, MAX_MODELS, MAX_MODELS_BYTES, Model, Models, NewModel, Result, StoreError,
 };
@@ -66,7 +66,7 @@ impl PutModel {
                 row.get(0)
             })?;
         if others >= MAX_MODELS as i64 {
-            return Err(too_many(&self.namespace));
+            return Err(too_many_models(&self.namespace));
         }
         let bytes: i64 = writer
             .statement(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::job::{ModelName, Namespace};
-use crate::store::model::{decode_model, encode_model, too_large, too_many};
+use crate::store::model::{decode_model, encode_model, too_large, too_many_models};
 use crate::store::{
     MAX_MODEL_VERSIONS, MAX_MODELS, MAX_MODELS_BYTES, Model, Models, NewModel, Result, StoreError,
 };
@@ -34,7 +34,7 @@ impl RedisStore {
         let mut answer = Reply::new(self.link.run(script::PUT_MODEL, &command).await?)?;
         match answer.number()? {
             0 => {}
-            1 => return Err(too_many(namespace)),
+            1 => return Err(too_many_models(namespace)),
             2 => return Err(too_large(namespace)),
             _ => return Err(StoreError::NoBlob(new.digest)),
         }
