@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use skep::job::{Cause, CauseKind, JobId, NewJob, Payload, State};
+use skep::job::{Cause, CauseKind, Digest, JobId, NewJob, Payload, State};
 use skep::store::embedded::EmbeddedStore;
 use skep::store::{JobFilter, Outcome, Retriable, Retried, Step, Store, StoreError, Verdict};
 
@@ -214,13 +214,16 @@ async fn what_is_newer_or_foreign_is_refused_and_left_as_it_is() {
 }
 
 /// What turns a directory into one that an earlier version has made.
-const EARLIER: [&str; 4] = [
+const EARLIER: [&str; 5] = [
     "DROP TABLE store; DROP TABLE queues; DROP TABLE delivered;
      ALTER TABLE open DROP COLUMN mover; PRAGMA user_version = 1",
     "DROP TABLE children; DROP TABLE broods; DROP TABLE callbacks; PRAGMA user_version = 2",
     "DROP TABLE trees; ALTER TABLE queues DROP COLUMN concurrency; DROP TABLE tokens;
       PRAGMA user_version = 3",
     "DROP TABLE dead; PRAGMA user_version = 4",
+    "DROP TABLE chunks; DROP TABLE models; DROP TABLE model_versions; DROP INDEX blobs_expires;
+     ALTER TABLE blobs DROP COLUMN expires; ALTER TABLE blobs DROP COLUMN whole;
+     ALTER TABLE blobs RENAME TO components; PRAGMA user_version = 5",
 ];
 
 #[tokio::test]
@@ -229,6 +232,9 @@ async fn a_store_of_an_earlier_version_is_upgraded_with_what_it_holds() {
         let directory = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(directory.path()).unwrap();
         store.submit(&ns(), vec![job("1"), job("2")]).await.unwrap();
+        let component = Digest::of(b"component");
+        let put = store.put_blob(component, "component".into());
+        put.await.unwrap();
         drop(store);
         let db = rusqlite::Connection::open(directory.path().join("skep.db")).unwrap();
         for back in EARLIER[version..].iter().rev() {
@@ -236,6 +242,8 @@ async fn a_store_of_an_earlier_version_is_upgraded_with_what_it_holds() {
         }
         drop(db);
         let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
+        let found = store.blob(component).await.unwrap();
+        assert_eq!(found.as_deref(), Some(&b"component"[..]));
         let id = store.store_id().await.unwrap();
         let next = store.submit(&ns(), vec![job("3")]).await.unwrap();
         assert_eq!(next, [JobId(3)]);
@@ -281,7 +289,9 @@ async fn the_dead_letter_of_an_earlier_version_is_found() {
     store.cycle(lease, Arc::new(step)).await.unwrap();
     drop(store);
     let db = rusqlite::Connection::open(directory.path().join("skep.db")).unwrap();
-    db.execute_batch(EARLIER[3]).unwrap();
+    for back in EARLIER[3..].iter().rev() {
+        db.execute_batch(back).unwrap();
+    }
     drop(db);
     let store = open_again(EmbeddedStore::options(), directory.path()).unwrap();
     let dead = Arc::new(JobFilter::default().dead());

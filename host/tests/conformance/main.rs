@@ -30,6 +30,7 @@ mod capping_at_random;
 mod claiming;
 mod completing;
 mod composing;
+mod contents;
 mod data;
 mod dead_letter;
 mod deploying;
