@@ -7,8 +7,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::engine::{Engine, EngineError};
+use super::onnxruntime::{Library, OnnxRuntime, Place};
 use super::rten::Rten;
 use crate::model::{DeviceChoice, EngineChoice, ModelConfig};
+
+/// ONNX Runtime's name.
+const ORT: &str = "onnxruntime";
+
+/// What is said where nobody named a library.
+const HOW_TO_GET: &str = "no library of ONNX Runtime was found; `pip install onnxruntime` (or \
+    `onnxruntime-gpu[cuda,cudnn]`), and name its `libonnxruntime.so` by `--onnxruntime` or \
+    `ORT_DYLIB_PATH`";
 
 /// How the engines of a host are to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,19 +44,48 @@ pub struct EngineInfo {
 /// The engines of this host.
 pub struct Engines {
     rten: Arc<dyn Engine>,
+    /// ONNX Runtime on the CPU, or why there is none.
+    cpu: Result<Arc<dyn Engine>, String>,
+    /// ONNX Runtime on the GPU, or why there is none.
+    cuda: Result<Arc<dyn Engine>, String>,
 }
 
 impl Engines {
     /// Opens those that are there; what is missing is told by [`Self::about`].
     pub fn open(options: &EngineOptions) -> Self {
+        let threads = threads(options);
+        let named = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
+        let path = options.onnxruntime.clone().or(named.map(PathBuf::from));
+        let on = |place: Place| -> Result<Arc<dyn Engine>, String> {
+            let library = Library::open(path.as_deref()).map_err(|error| match &path {
+                Some(path) => format!("{} is no library of ONNX Runtime: {error}", path.display()),
+                None => format!("{HOW_TO_GET} ({error})"),
+            })?;
+            let engine = OnnxRuntime::open(library, place, threads);
+            Ok(Arc::new(engine.map_err(|error| error.to_string())?))
+        };
         Self {
-            rten: Arc::new(Rten::new(threads(options))),
+            rten: Arc::new(Rten::new(threads)),
+            cpu: on(Place::Cpu),
+            cuda: on(Place::Cuda),
         }
     }
 
     /// What is there, and why what is not is not.
     pub fn about(&self) -> Vec<EngineInfo> {
-        vec![info(&self.rten)]
+        let rten = Ok(self.rten.clone());
+        [
+            ("rten", "cpu", &rten),
+            (ORT, "cpu", &self.cpu),
+            (ORT, "cuda:0", &self.cuda),
+        ]
+        .map(|(name, device, engine)| EngineInfo {
+            name: name.to_owned(),
+            version: engine.as_ref().ok().map(|engine| engine.version()),
+            device: device.to_owned(),
+            missing: engine.as_ref().err().cloned(),
+        })
+        .into()
     }
 
     /// The engine that runs a model of this configuration.
@@ -56,21 +94,32 @@ impl Engines {
     ///
     /// When the host has none; the text says how to get it.
     pub fn choose(&self, config: &ModelConfig) -> Result<&Arc<dyn Engine>, EngineError> {
+        let cuda = || {
+            self.cuda.as_ref().map_err(|missing| {
+                EngineError::Device(format!(
+                    "the model asks for a GPU, and this host has none that works: {missing}"
+                ))
+            })
+        };
+        let onnxruntime = || {
+            self.cpu.as_ref().map_err(|missing| {
+                EngineError::Device(format!("the model asks for ONNX Runtime: {missing}"))
+            })
+        };
         match (config.engine, config.device) {
-            (EngineChoice::Onnxruntime, _) | (_, DeviceChoice::Cuda) => Err(EngineError::Device(
-                "this host has no ONNX Runtime".to_owned(),
+            (EngineChoice::Rten, DeviceChoice::Cuda) => Err(EngineError::Device(
+                "rten runs on the CPU alone; choose the engine `onnxruntime` or `auto` for a GPU"
+                    .to_owned(),
             )),
-            _ => Ok(&self.rten),
+            (EngineChoice::Rten, _) => Ok(&self.rten),
+            (_, DeviceChoice::Cuda) => cuda(),
+            (EngineChoice::Onnxruntime, DeviceChoice::Cpu) => onnxruntime(),
+            (EngineChoice::Onnxruntime, DeviceChoice::Auto) => cuda().or_else(|_| onnxruntime()),
+            (EngineChoice::Auto, DeviceChoice::Cpu) => onnxruntime().or(Ok(&self.rten)),
+            (EngineChoice::Auto, DeviceChoice::Auto) => {
+                cuda().or_else(|_| onnxruntime()).or(Ok(&self.rten))
+            }
         }
-    }
-}
-
-fn info(engine: &Arc<dyn Engine>) -> EngineInfo {
-    EngineInfo {
-        name: engine.name().to_owned(),
-        version: Some(engine.version()),
-        device: engine.device().to_owned(),
-        missing: None,
     }
 }
 

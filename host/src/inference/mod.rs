@@ -9,11 +9,14 @@ mod engine;
 mod engines;
 mod error;
 mod onnx;
+mod onnxruntime;
 mod roomy;
 mod rten;
 mod tensor;
+mod validate;
 
 pub use engine::{Engine, EngineError, LoadedModel};
 pub use engines::{EngineInfo, EngineOptions, Engines};
 pub use error::InferError;
 pub use tensor::{MAX_RANK, NamedTensor, Tensor, TensorError};
+pub use validate::MAX_MODEL_BYTES;

@@ -75,6 +75,7 @@ pub struct ModelConfig {
     pub pad: BTreeMap<String, Pad>,
     /// Whether hosts load it when it arrives, rather than at its first use.
     pub preload: bool,
-    /// Whether it may have `Loop` and `Scan`, whose time nothing bounds but the job's own: for an admin.
+    /// Whether it may have what nothing bounds beforehand: `Loop` and `Scan`, and tensors as large as
+    /// the values of its inputs say. For an admin.
     pub allow_loops: bool,
 }
