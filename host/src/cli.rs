@@ -40,6 +40,7 @@ mod models;
 mod new;
 mod output;
 mod post;
+mod probe;
 mod queue;
 mod reference;
 mod result;
@@ -181,6 +182,7 @@ enum Verb {
     Man(man::Args),
     Reference(reference::Args),
     CompileComponent(compile::Args),
+    ProbeModel(probe::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -204,6 +206,7 @@ pub fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args, &global),
         Verb::Cancel(args) => block_on(cancel::run(args, &global)),
         Verb::CompileComponent(args) => return compile::run(&args),
+        Verb::ProbeModel(args) => return probe::run(&args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Dead(args) => block_on(dead::run(args, &global)),
         Verb::Deploy(args) => block_on(deploy::run(args, &global)),

@@ -28,6 +28,17 @@ pub struct EngineOptions {
     pub onnxruntime: Option<PathBuf>,
 }
 
+impl EngineOptions {
+    /// With the library that the environment names, where nobody else does.
+    pub(super) fn resolved(&self) -> Self {
+        let named = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
+        Self {
+            onnxruntime: self.onnxruntime.clone().or(named.map(PathBuf::from)),
+            ..self.clone()
+        }
+    }
+}
+
 /// An engine, and the device that it really uses; or why it is not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineInfo {
@@ -53,21 +64,20 @@ pub struct Engines {
 impl Engines {
     /// Opens those that are there; what is missing is told by [`Self::about`].
     pub fn open(options: &EngineOptions) -> Self {
-        let threads = threads(options);
-        let named = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
-        let path = options.onnxruntime.clone().or(named.map(PathBuf::from));
-        let on = |place: Place| -> Result<Arc<dyn Engine>, String> {
-            let library = Library::open(path.as_deref()).map_err(|error| match &path {
-                Some(path) => format!("{} is no library of ONNX Runtime: {error}", path.display()),
-                None => format!("{HOW_TO_GET} ({error})"),
-            })?;
-            let engine = OnnxRuntime::open(library, place, threads);
-            Ok(Arc::new(engine.map_err(|error| error.to_string())?))
-        };
+        let options = options.resolved();
         Self {
-            rten: Arc::new(Rten::new(threads)),
-            cpu: on(Place::Cpu),
-            cuda: on(Place::Cuda),
+            cuda: onnxruntime(&options, Place::Cuda),
+            ..Self::on_the_cpu(&options)
+        }
+    }
+
+    /// Opens those that need no GPU.
+    pub(super) fn on_the_cpu(options: &EngineOptions) -> Self {
+        let options = options.resolved();
+        Self {
+            rten: Arc::new(Rten::new(threads(&options))),
+            cpu: onnxruntime(&options, Place::Cpu),
+            cuda: Err("it was not asked for".to_owned()),
         }
     }
 
@@ -121,6 +131,16 @@ impl Engines {
             }
         }
     }
+}
+
+fn onnxruntime(options: &EngineOptions, place: Place) -> Result<Arc<dyn Engine>, String> {
+    let path = options.onnxruntime.as_deref();
+    let library = Library::open(path).map_err(|error| match path {
+        Some(path) => format!("{} is no library of ONNX Runtime: {error}", path.display()),
+        None => format!("{HOW_TO_GET} ({error})"),
+    })?;
+    let engine = OnnxRuntime::open(library, place, threads(options));
+    Ok(Arc::new(engine.map_err(|error| error.to_string())?))
 }
 
 fn threads(options: &EngineOptions) -> usize {

@@ -5,7 +5,6 @@
 //! engine configuration. It gets the component on stdin and gives the artefact back on
 //! stdout: it needs no file, and may write none.
 
-mod bounds;
 mod child;
 mod line;
 
@@ -20,10 +19,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::AdmitError;
 use super::artefacts::Unfinished;
+use crate::child::{self as process, Bounds};
 use crate::job::printable;
-pub use bounds::{Bounds, CHILD_CPU_S};
 pub use child::compile_from_stdin;
 pub(super) use line::Line;
+
+/// The child's CPU time, in seconds: ten times what a Python guest takes.
+pub const CHILD_CPU_S: u64 = 180;
 
 /// The child's wall-clock time.
 const CHILD_TIME: Duration = Duration::from_secs(300);
@@ -139,7 +141,7 @@ impl Compiler {
             .arg("compile-component")
             .args(self.bounds.args())
             .env_clear()
-            .env("RAYON_NUM_THREADS", bounds::threads().to_string())
+            .env("RAYON_NUM_THREADS", process::threads().to_string())
             .current_dir("/")
             // A Ctrl-C at the terminal asks the host to stop in its own time.
             .process_group(0)

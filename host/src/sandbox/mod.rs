@@ -40,7 +40,8 @@ pub(crate) use artefacts::check_private;
 pub use attempt::{Assignment, Ended, Stop};
 pub(crate) use engine::{check_pool, code_config};
 
-pub use compiler::{Bounds as CompilerBounds, CHILD_CPU_S, compile_from_stdin};
+pub use crate::child::Bounds as CompilerBounds;
+pub use compiler::{CHILD_CPU_S, compile_from_stdin};
 pub use component::Prepared;
 pub use fixed::{FIXED, FixedLimit};
 pub use reports::{ReportBoard, Voice};

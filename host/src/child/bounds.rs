@@ -1,9 +1,6 @@
-//! What the compiler's process may take.
+//! What a child process may take.
 
 use std::fmt;
-
-/// The child's CPU time, in seconds: ten times what a Python guest takes.
-pub const CHILD_CPU_S: u64 = 180;
 
 /// The child's address space where there is memory enough, in bytes. A Python guest of
 /// 18 MB compiles in about 1.5 GB; the rest is reserve of the allocator's arenas and
@@ -17,7 +14,7 @@ const LEAST_MEMORY_BYTES: u64 = 2 << 30;
 /// space, and on a large machine the cores are rather for jobs.
 const MAX_THREADS: usize = 8;
 
-/// The bounds of one compilation.
+/// The bounds of one child.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// CPU time, in seconds.
@@ -29,7 +26,7 @@ pub struct Bounds {
 impl Bounds {
     /// On this machine, with so much CPU time.
     pub fn here(cpu_s: u64) -> Self {
-        // Half of the memory, so that compilation alone never has the host swap or die.
+        // Half of the memory, so that a child alone never has the host swap or die.
         let half = machine_memory().map_or(u64::MAX, |bytes| bytes / 2);
         Self {
             cpu_s,
@@ -38,7 +35,7 @@ impl Bounds {
     }
 
     /// As the arguments of the child.
-    pub(super) fn args(&self) -> [String; 4] {
+    pub(crate) fn args(&self) -> [String; 4] {
         let Self {
             cpu_s,
             memory_bytes,
@@ -59,8 +56,8 @@ impl fmt::Display for Bounds {
     }
 }
 
-/// How many threads compile.
-pub(super) fn threads() -> usize {
+/// How many threads a child has.
+pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS))
 }
 

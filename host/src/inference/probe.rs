@@ -1,0 +1,211 @@
+//! The first meeting with a model, out of the serving process's reach: it is looked at, loaded and
+//! run by a child process with bounds on memory, CPU and time, one at a time. What ends the child
+//! (a loop without end, all its memory, a crash of a library) would have ended the host.
+//!
+//! The child is this same binary (`skep probe-model`). It gets what is asked and the model on
+//! stdin, and gives its findings back on stdout: it needs no file, and may write none. It runs on
+//! the CPU also where the host has a GPU, since CUDA does not live within such bounds.
+
+mod child;
+mod inputs;
+mod rows;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+
+use super::engines::EngineOptions;
+use super::validate::MAX_MODEL_BYTES;
+use crate::child::Bounds;
+use crate::job::printable;
+use crate::model::{Findings, ModelConfig};
+pub use child::probe_from_stdin;
+
+/// The child's CPU time, in seconds: it runs a model some twenty times, and what takes seconds for
+/// one row is too slow for a host of jobs.
+pub const PROBE_CPU_S: u64 = 120;
+
+/// The child's wall-clock time.
+const PROBE_TIME: Duration = Duration::from_secs(300);
+
+/// How many models may be with the prober, of which one is looked at: each is up to
+/// [`MAX_MODEL_BYTES`] of memory that waits.
+const MAX_PROBES: usize = 4;
+
+/// How much of the child's findings is taken, in bytes: 32 tensors with names of 256 bytes that
+/// JSON may write six times as long.
+const MAX_FINDINGS_BYTES: u64 = 256 << 10;
+
+/// How much of the child's complaint is kept, in bytes. It is a stranger's text in part.
+const MAX_COMPLAINT_BYTES: usize = 4096;
+
+/// The child's exit code when the model is at fault.
+const REFUSED: i32 = 3;
+
+/// The child's exit code when this host is at fault.
+const FAILED: i32 = 4;
+
+/// Why there are no findings. Each text is for whoever uploaded the model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// The model cannot be run, or must not.
+    #[error("{0}")]
+    Refused(String),
+    /// It takes more than a host gives.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Too many models come at once.
+    #[error("{0}")]
+    Busy(String),
+    /// This host is at fault.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// What the child is asked, on the first line of its stdin.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    config: ModelConfig,
+    engines: EngineOptions,
+}
+
+/// Probes models in child processes.
+#[derive(Debug)]
+pub struct Prober {
+    binary: PathBuf,
+    engines: EngineOptions,
+    bounds: Bounds,
+    places: Semaphore,
+    turn: Semaphore,
+}
+
+impl Prober {
+    /// With this binary of skep, for a host with such engines.
+    pub fn new(binary: PathBuf, engines: EngineOptions) -> Self {
+        Self {
+            binary,
+            engines: engines.resolved(),
+            bounds: Bounds::here(PROBE_CPU_S),
+            places: Semaphore::new(MAX_PROBES),
+            turn: Semaphore::new(1),
+        }
+    }
+
+    /// Looks at a model, loads it and runs it.
+    ///
+    /// # Errors
+    ///
+    /// When it is refused, or cannot be looked at.
+    pub async fn probe(&self, model: &Bytes, config: &ModelConfig) -> Result<Findings, ProbeError> {
+        if model.len() > MAX_MODEL_BYTES {
+            return Err(ProbeError::TooLarge(format!(
+                "the model has {} bytes, and {MAX_MODEL_BYTES} are allowed; quantise it, or split it",
+                model.len()
+            )));
+        }
+        let _place = self.places.try_acquire().map_err(|_| {
+            ProbeError::Busy(format!(
+                "{MAX_PROBES} models wait to be looked at; send it again in a minute"
+            ))
+        })?;
+        // The semaphore is never closed.
+        let _turn = self.turn.acquire().await;
+        tokio::time::timeout(PROBE_TIME, self.run_child(model, config))
+            .await
+            .unwrap_or_else(|_| {
+                Err(ProbeError::TooLarge(format!(
+                    "the model takes longer than {} s to load and run; make it smaller",
+                    PROBE_TIME.as_secs()
+                )))
+            })
+    }
+
+    async fn run_child(&self, model: &Bytes, config: &ModelConfig) -> Result<Findings, ProbeError> {
+        let request = Request {
+            config: config.clone(),
+            engines: self.engines.clone(),
+        };
+        let mut line = serde_json::to_vec(&request).map_err(|error| host(&error))?;
+        line.push(b'\n');
+        let mut child = self.spawn().map_err(|error| host(&error))?;
+        // The pipes are always there, since they were asked for.
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) = pipes;
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A child that refuses early closes its end; its exit tells why.
+                if stdin.write_all(&line).await.is_ok() {
+                    let _ = stdin.write_all(model).await;
+                }
+            }
+        };
+        let listen = async {
+            let mut complaint = Vec::new();
+            if let Some(mut stderr) = stderr {
+                let mut some = (&mut stderr).take(MAX_COMPLAINT_BYTES as u64);
+                let _ = some.read_to_end(&mut complaint).await;
+                // What a library says besides must not stop it.
+                let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+            }
+            let complaint = String::from_utf8_lossy(&complaint);
+            printable(complaint.trim(), |c| c == '\n').into_owned()
+        };
+        let read = async {
+            let mut findings = Vec::new();
+            if let Some(stdout) = stdout {
+                let mut some = stdout.take(MAX_FINDINGS_BYTES);
+                let _ = some.read_to_end(&mut findings).await;
+            }
+            findings
+        };
+        let ((), complaint, findings, status) = tokio::join!(feed, listen, read, child.wait());
+        let status = status.map_err(|error| host(&error))?;
+        match status.code() {
+            Some(0) => serde_json::from_slice(&findings).map_err(|error| host(&error)),
+            Some(REFUSED) => Err(ProbeError::Refused(complaint)),
+            Some(FAILED) => Err(ProbeError::Host(format!(
+                "this host cannot look at models: {complaint}"
+            ))),
+            _ => {
+                tracing::warn!(%status, complaint, "the prober did not survive a model");
+                Err(ProbeError::TooLarge(format!(
+                    "the model cannot be loaded and run within {}; make it smaller",
+                    self.bounds
+                )))
+            }
+        }
+    }
+
+    fn spawn(&self) -> std::io::Result<Child> {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("probe-model")
+            .args(self.bounds.args())
+            .env_clear()
+            .current_dir("/")
+            // A Ctrl-C at the terminal asks the host to stop in its own time.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // Where the system's loader finds the library that this process found.
+        if let Some(paths) = std::env::var_os("LD_LIBRARY_PATH") {
+            command.env("LD_LIBRARY_PATH", paths);
+        }
+        command.spawn()
+    }
+}
+
+fn host(error: &dyn std::error::Error) -> ProbeError {
+    ProbeError::Host(format!("looking at the model: {error}"))
+}
+
+#[cfg(test)]
+mod tests;
