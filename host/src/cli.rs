@@ -20,6 +20,7 @@ mod deploy;
 mod doctor;
 mod duration;
 mod each;
+mod engines;
 mod events;
 mod failure;
 mod files;

@@ -1,6 +1,5 @@
 //! Everything that one `skep` process runs, put together: the store, the sandbox,
-//! the workers, the callbacks, and the ways in (`intake` for jobs, `deploy` for components,
-//! `models` for models).
+//! the workers, the models, the callbacks, and the two ways in (`intake` for jobs, `deploy` for components).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
-use crate::inference::{EngineOptions, Prober};
+use crate::inference::{Inference, InferenceOptions};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::models::Modeller;
@@ -39,6 +38,8 @@ pub struct HostOptions {
     pub compile_cpu_s: u64,
     /// How callbacks are sent, and which are accepted.
     pub callbacks: CallbackOptions,
+    /// How models are run.
+    pub inference: InferenceOptions,
     /// Where spans go.
     pub traces: Traces,
 }
@@ -51,8 +52,8 @@ pub struct Host {
     pub intake: Arc<Intake>,
     /// Takes components in.
     pub deployer: Arc<Deployer>,
-    /// Takes models in.
-    pub modeller: Arc<Modeller>,
+    /// Runs models.
+    pub inference: Arc<Inference>,
     /// Shows what it does.
     pub scraper: Arc<Scraper>,
     /// Records what happens to jobs.
@@ -75,11 +76,16 @@ impl Host {
             binary,
             compile_cpu_s,
             callbacks,
+            inference,
             traces,
         } = options;
         let policy = callbacks.policy.clone();
         let metrics = Arc::new(Metrics::new());
         let store: Arc<dyn Store> = Arc::new(Metered::new(store, &metrics));
+        let inference = Inference::new(store.clone(), inference, metrics.clone())?;
+        if workers > 0 {
+            inference.keep_tending();
+        }
         let intake = Arc::new(Intake::new(store.clone(), policy));
         let prober = Prober::new(binary.clone(), EngineOptions::default());
         let modeller = Arc::new(Modeller::new(store.clone(), prober));
@@ -93,6 +99,7 @@ impl Host {
         let services = Services {
             store: store.clone(),
             intake: intake.clone(),
+            inference: inference.clone(),
             metrics: metrics.clone(),
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
@@ -100,6 +107,7 @@ impl Host {
         let scraper = Arc::new(Scraper::new(
             store.clone(),
             sandbox.clone(),
+            inference.clone(),
             workers,
             metrics.clone(),
         ));
@@ -121,7 +129,7 @@ impl Host {
             store,
             intake,
             deployer,
-            modeller,
+            inference,
             scraper,
             traces,
             workers,

@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use crate::inference::Inference;
 use crate::metrics::{Format, Metrics, page, processes};
 use crate::sandbox::Sandbox;
 use crate::store::{Overview, QueueStatus, Store};
@@ -31,6 +32,7 @@ const PROMPT: Duration = Duration::from_secs(2);
 pub struct Scraper {
     store: Arc<dyn Store>,
     sandbox: Arc<Sandbox>,
+    inference: Arc<Inference>,
     slots: usize,
     metrics: Arc<Metrics>,
     last: Mutex<Option<Seen>>,
@@ -60,17 +62,26 @@ struct SpaceOutcome {
     outcome: &'static str,
 }
 
+/// Where a model runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Place {
+    engine: Arc<str>,
+    device: Arc<str>,
+}
+
 impl Scraper {
     /// A host to look at, which runs so many jobs at once.
     pub fn new(
         store: Arc<dyn Store>,
         sandbox: Arc<Sandbox>,
+        inference: Arc<Inference>,
         slots: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             store,
             sandbox,
+            inference,
             slots,
             metrics,
             last: Mutex::default(),
@@ -110,6 +121,34 @@ impl Scraper {
             "jobs_parked",
             "Jobs of this host that wait for other jobs, and take no slot",
             ConstGauge::new(self.sandbox.parked() as u64),
+        );
+        to.register(
+            "jobs_waiting_for_models",
+            "Jobs of this host that wait for a model, and take no slot",
+            ConstGauge::new(self.sandbox.lent() as u64),
+        );
+        self.models(to);
+    }
+
+    /// The models that are loaded: how many on which device, and what they take.
+    fn models(&self, to: &mut Registry) {
+        let loaded = Family::<Place, Gauge>::default();
+        let memory = Family::<Place, Gauge>::default();
+        for model in self.inference.loaded() {
+            let place = Place {
+                engine: model.engine.into(),
+                device: model.device.into(),
+            };
+            loaded.get_or_create(&place).inc();
+            let bytes = model.memory_bytes.cast_signed();
+            memory.get_or_create(&place).inc_by(bytes);
+        }
+        to.register("models_loaded", "Models that this host has in memory", loaded);
+        to.register_with_unit(
+            "models_memory",
+            "What these models take, about",
+            Unit::Bytes,
+            memory,
         );
     }
 

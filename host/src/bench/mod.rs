@@ -26,8 +26,10 @@ use serde::Serialize;
 use crate::callback::CallbackPolicy;
 use crate::deploy::{Deployer, Grant};
 use crate::host::MAX_PARKED;
+use crate::inference::{Inference, InferenceOptions};
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
+use crate::metrics::Metrics;
 use crate::sandbox::{CHILD_CPU_S, CompilerBounds, Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
@@ -168,10 +170,13 @@ impl Parts {
             compiler: options.binary.clone(),
             compiler_bounds: CompilerBounds::here(CHILD_CPU_S),
         };
+        let metrics = Arc::<Metrics>::default();
+        let inference = InferenceOptions::default();
         let services = Services {
             store: store.clone(),
             intake: Arc::new(Intake::new(store.clone(), CallbackPolicy::default())),
-            metrics: Arc::default(),
+            inference: Inference::new(store.clone(), inference, metrics.clone())?,
+            metrics,
         };
         let sandbox = Arc::new(Sandbox::new(&config, services)?);
         let component = read(&options.component)?;

@@ -1,23 +1,27 @@
 //! `skep doctor`: looks whether skep can work here, and says what to mend.
 
 mod guest;
+mod inference;
 mod machine;
 mod server;
 mod store;
 
 use serde::Serialize;
 
+use super::engines::EngineArgs;
 use super::hosting::Places;
 use super::{Global, colors::paint, config, failure::Failure, output};
 
 /// Check that skep can work here, and say what to mend
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep doctor\n  skep doctor --store redis://127.0.0.1:6379/0 --url https://skep.example.com\n\nLooks at the server (--url), the store that a server here would use (--store), this machine, and a guest of its own. The exit code is 1 if a check fails; a warning is none. With --json: {\"ok\": true, \"checks\": [{\"name\", \"status\", \"said\", \"mend\"}]}, where the status is ok, warn or fail."
+    after_help = "Examples:\n  skep doctor\n  skep doctor --store redis://127.0.0.1:6379/0 --url https://skep.example.com\n\nLooks at the server (--url), the store that a server here would use (--store), this machine, a guest of its own, and the engines that would run models (--onnxruntime). The exit code is 1 if a check fails; a warning is none. With --json: {\"ok\": true, \"checks\": [{\"name\", \"status\", \"said\", \"mend\"}]}, where the status is ok, warn or fail."
 )]
 pub(super) struct Args {
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    engines: EngineArgs,
 }
 
 /// How a check came out.
@@ -118,7 +122,8 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     tell(store::look(&args.places.store).await)?;
     tell(vec![machine::cache(&args.places)])?;
     tell(machine::limits())?;
-    tell(vec![guest::run().await, inference()])?;
+    tell(vec![guest::run().await])?;
+    tell(inference::look(&args.engines.options().engines))?;
     let failed = made.iter().filter(|check| check.status == Status::Fail);
     let failed = failed.count();
     if global.json {
@@ -145,11 +150,4 @@ fn configuration(global: &Global) -> Check {
         Some(path) => Check::ok("config", format!("from {}", path.display())),
         None => Check::ok("config", "no skep.toml here or in ~/.config/skep"),
     }
-}
-
-fn inference() -> Check {
-    Check::ok(
-        "inference",
-        "none: this version of skep runs no models, on no device; guests that ask are answered `unavailable`",
-    )
 }

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::callbacks::CallbackArgs;
+use super::engines::EngineArgs;
 use super::logging::LogFormat;
 use super::{duration, failure::Failure, output, trust};
 use crate::callback::CallbackPolicy;
@@ -73,6 +74,8 @@ pub(super) struct Hosting {
     )]
     pub(super) log_format: LogFormat,
     #[command(flatten)]
+    engines: EngineArgs,
+    #[command(flatten)]
     callbacks: CallbackArgs,
 }
 
@@ -106,6 +109,7 @@ impl Hosting {
             binary: this_binary()?,
             compile_cpu_s: self.compile_cpu_s,
             callbacks: self.callbacks.options(otherwise)?,
+            inference: self.engines.options(),
             traces: self.traces()?,
         })
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::engines::EngineArgs;
 use super::hosting::{default_workers, this_binary};
 use super::limits::LimitArgs;
 use super::lines::Lines;
@@ -66,6 +67,8 @@ pub(super) struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    engines: EngineArgs,
 }
 
 /// A host in this process, with the component deployed.
@@ -130,6 +133,7 @@ async fn start(
             send: false,
             ..CallbackOptions::default()
         },
+        inference: args.engines.options(),
         traces: Traces::default(),
     };
     let store = EmbeddedStore::options().in_memory();

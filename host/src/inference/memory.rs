@@ -34,6 +34,12 @@ impl Ledger {
         self.total
     }
 
+    /// How much is free.
+    pub(super) fn free(&self) -> u64 {
+        let held: u64 = self.lock().values().sum();
+        self.total.saturating_sub(held)
+    }
+
     /// How much a namespace has.
     pub(super) fn of(&self, namespace: &Namespace) -> u64 {
         self.lock().get(namespace).copied().unwrap_or_default()

@@ -149,6 +149,11 @@ impl Registry {
         self.lock().values().filter_map(Entry::loaded).cloned().collect()
     }
 
+    /// Whether so much memory is free.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.ledger.free() >= bytes
+    }
+
     /// Takes memory for a model; others that are idle make room.
     pub(super) fn reserve(&self, namespace: &Namespace, bytes: u64) -> Result<Reserved, InferError> {
         let total = self.ledger.total();

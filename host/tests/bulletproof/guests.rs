@@ -23,6 +23,7 @@ pub(crate) async fn host(world: &World, slots: usize) -> Host {
         binary: env!("CARGO_BIN_EXE_skep").into(),
         compile_cpu_s: skep::sandbox::CHILD_CPU_S,
         callbacks: CallbackOptions::default(),
+        inference: Default::default(),
         traces: Default::default(),
     };
     let host = Host::start(world.store().clone(), options).expect("the host starts");

@@ -49,6 +49,7 @@ fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
         binary: env!("CARGO_BIN_EXE_skep").into(),
         compile_cpu_s: skep::sandbox::CHILD_CPU_S,
         callbacks: CallbackOptions::default(),
+        inference: Default::default(),
         traces: Default::default(),
     };
     Host::start(store, options).expect("the host starts")

@@ -14,6 +14,7 @@ use crate::cli::hosting::this_binary;
 use crate::deploy::Grant;
 use crate::following::{Cursor, Event, Following, Standing};
 use crate::host::{Host, HostOptions};
+use crate::inference::InferenceOptions;
 use crate::intake::PostRequest;
 use crate::job::{JobId, Limits, Namespace, Payload, State};
 use crate::sandbox::CHILD_CPU_S;
@@ -76,6 +77,7 @@ async fn in_a_host() -> Result<Standing, Failure> {
             send: false,
             ..CallbackOptions::default()
         },
+        inference: InferenceOptions::default(),
         traces: Traces::default(),
     };
     let host = Host::start(Arc::new(store), options)?;

@@ -1,0 +1,154 @@
+//! Loading a model: its bytes from the store, an engine that takes them, and how many rows of a
+//! batch pay on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::batcher::{BatchPlan, Lane, MAX_ROWS, ModelQueue, calibrate};
+use super::engine::{Engine, EngineError, LoadedModel};
+use super::limits::MAX_OUTPUT_BYTES;
+use super::memory::Reserved;
+use super::{InferError, NamedTensor};
+use crate::job::{ModelName, Namespace};
+use crate::metrics::InferenceMeter;
+use crate::model::{Batching, Signature};
+use crate::store::{Model, Store, StoreError};
+
+/// A model that is ready to be called. It stays so while somebody holds it.
+pub(super) struct Loaded {
+    pub(super) namespace: Namespace,
+    pub(super) name: ModelName,
+    pub(super) version: u32,
+    pub(super) engine: &'static str,
+    pub(super) device: String,
+    /// The most rows of a batch; 1 if calls share none.
+    pub(super) max_batch: u32,
+    pub(super) queue: Arc<ModelQueue>,
+    /// Its device has gone, or the engine does not work any more.
+    is_lost: Arc<AtomicBool>,
+    // The last one, so that the memory counts as taken until it is free.
+    pub(super) memory: Reserved,
+}
+
+impl Loaded {
+    /// Whether it is of no use any more, on this device.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
+    }
+}
+
+/// Where a model is to run, and what it may take.
+pub(super) struct Berth {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) meter: Arc<InferenceMeter>,
+    pub(super) memory: Reserved,
+}
+
+/// The bytes of a model.
+pub(super) async fn fetch(store: &dyn Store, model: &Model) -> Result<Bytes, InferError> {
+    match store.blob(model.digest).await {
+        Ok(Some(bytes)) => Ok(bytes),
+        // A host may hear of a model a moment before it sees its bytes.
+        Ok(None) => Err(InferError::Busy(format!(
+            "the store does not have the bytes of {}: try again later, or add it again",
+            model.name
+        ))),
+        Err(StoreError::Unreadable(_)) => Err(InferError::Engine(format!(
+            "the bytes of {} are damaged in the store: add it again",
+            model.name
+        ))),
+        Err(error) => Err(away(&error)),
+    }
+}
+
+/// What a store's failure means to a guest, who is not told where the store is.
+pub(super) fn away(error: &StoreError) -> InferError {
+    tracing::warn!(%error, "the store failed when a model was asked for");
+    InferError::Busy("the store does not answer; try again later".to_owned())
+}
+
+/// Loads a model and measures which batches pay. Blocks, for seconds perhaps.
+pub(super) fn load(
+    namespace: &Namespace,
+    model: &Model,
+    bytes: &[u8],
+    berth: Berth,
+) -> Result<Loaded, EngineError> {
+    let Berth {
+        engine,
+        lane,
+        meter,
+        memory,
+    } = berth;
+    let loaded = engine.load(bytes)?;
+    // Calls are checked against what the model was found to be when it was added.
+    if loaded.signature() != &model.findings.signature {
+        return Err(EngineError::Model(format!(
+            "{} reads the inputs and outputs of {} otherwise than the engine that looked at it when it was added: add it again on this host, or choose the engine (--engine)",
+            engine.name(),
+            model.name
+        )));
+    }
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let watched: Arc<dyn LoadedModel> = Arc::new(Watched {
+        model: loaded,
+        is_lost: is_lost.clone(),
+    });
+    let plan = plan(model, &*watched);
+    let max_batch = plan.layout.as_ref().map_or(1, |_| plan.max_rows);
+    Ok(Loaded {
+        namespace: namespace.clone(),
+        name: model.name.clone(),
+        version: model.version,
+        engine: engine.name(),
+        device: engine.device().to_owned(),
+        max_batch,
+        queue: ModelQueue::new(&lane, namespace.clone(), watched, plan, meter),
+        is_lost,
+        memory,
+    })
+}
+
+fn plan(model: &Model, loaded: &dyn LoadedModel) -> BatchPlan {
+    let config = &model.config;
+    let layout = match config.batching {
+        Batching::Off => None,
+        Batching::Auto | Batching::On => model.findings.batch.clone(),
+    };
+    let max_rows = match (&layout, config.max_batch) {
+        (None, _) => 1,
+        (Some(_), Some(asked)) => asked,
+        (Some(layout), None) => calibrate(loaded, layout, MAX_ROWS),
+    };
+    BatchPlan {
+        layout,
+        max_rows,
+        max_delay: Duration::from_micros(config.max_delay_us),
+        pad: config.pad.clone(),
+        max_output_bytes: MAX_OUTPUT_BYTES,
+    }
+}
+
+/// A model whose device may go.
+struct Watched {
+    model: Arc<dyn LoadedModel>,
+    is_lost: Arc<AtomicBool>,
+}
+
+impl LoadedModel for Watched {
+    fn signature(&self) -> &Signature {
+        self.model.signature()
+    }
+
+    fn run(&self, inputs: &[NamedTensor]) -> Result<Vec<NamedTensor>, EngineError> {
+        let answer = self.model.run(inputs);
+        if let Err(EngineError::Device(_)) = answer {
+            self.is_lost.store(true, Ordering::Release);
+        }
+        answer
+    }
+}
