@@ -16,6 +16,10 @@ mod lane;
 mod queue;
 mod rows;
 mod run;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
