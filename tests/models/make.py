@@ -68,7 +68,9 @@ def wide():
     nodes, weights, x = [], [], "x"
     for n, (a, b) in enumerate([(3, 16), (16, 32), (32, 32)]):
         weights += [weight(f"w{n}", b, a, 3, 3), weight(f"b{n}", b)]
-        nodes.append(h.make_node("Conv", [x, f"w{n}", f"b{n}"], [f"c{n}"], pads=[1, 1, 1, 1]))
+        # With the kernel's shape, as exporters write it: without it rten 0.27 takes its rank for 0.
+        shape = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+        nodes.append(h.make_node("Conv", [x, f"w{n}", f"b{n}"], [f"c{n}"], **shape))
         nodes.append(h.make_node("Relu", [f"c{n}"], [f"r{n}"]))
         x = f"r{n}"
     weights += [weight("w", 32, 10), weight("b", 10)]

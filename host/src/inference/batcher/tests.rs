@@ -1,5 +1,7 @@
 //! The batcher as its callers see it.
 
+mod models;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
