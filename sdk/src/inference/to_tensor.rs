@@ -49,20 +49,26 @@ pub trait ToTensor {
     }
 }
 
-impl<T: Element> ToTensor for T {
-    const DTYPE: DataType = T::DTYPE;
+macro_rules! number {
+    ($($number:ty),*) => {
+        $(impl ToTensor for $number {
+            const DTYPE: DataType = <$number as Element>::DTYPE;
 
-    fn dimensions(&self, _to: &mut Vec<u64>) {}
+            fn dimensions(&self, _to: &mut Vec<u64>) {}
 
-    fn write(&self, dimensions: &[u64], to: &mut Vec<u8>) -> bool {
-        T::write_all(&[*self], dimensions, to)
-    }
+            fn write(&self, dimensions: &[u64], to: &mut Vec<u8>) -> bool {
+                Self::write_all(&[*self], dimensions, to)
+            }
 
-    fn write_all(all: &[Self], dimensions: &[u64], to: &mut Vec<u8>) -> bool {
-        T::put(all, to);
-        dimensions.is_empty()
-    }
+            fn write_all(all: &[Self], dimensions: &[u64], to: &mut Vec<u8>) -> bool {
+                Self::put(all, to);
+                dimensions.is_empty()
+            }
+        })*
+    };
 }
+
+number!(f32, f64, u8, i8, i32, i64, bool);
 
 impl<T: ToTensor> ToTensor for [T] {
     const DTYPE: DataType = T::DTYPE;
