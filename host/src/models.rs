@@ -73,8 +73,8 @@ impl From<StoreError> for ModelRollbackError {
 pub struct Added {
     /// Its newest version.
     pub model: Arc<Model>,
-    /// Whether that was made now; the newest was the same otherwise.
-    pub is_new: bool,
+    /// Whether there was none of its name before.
+    pub is_first: bool,
 }
 
 /// Takes models in.
@@ -116,7 +116,7 @@ impl Modeller {
             let model = model.clone();
             return Ok(Added {
                 model,
-                is_new: false,
+                is_first: false,
             });
         }
         // Looked at again when it is put, and before its content, which would stay for a while.
@@ -124,13 +124,11 @@ impl Modeller {
             return Err(too_many_models(namespace).into());
         }
         let findings = self.prober.probe(&bytes, &config).await?;
-        check::findings(&config, &findings)?;
+        check::padding(&config, &findings)?;
+        let is_first = newest.is_none();
         let model = self.put(namespace, name, bytes, digest, config, findings);
         let model = model.await?;
-        Ok(Added {
-            model,
-            is_new: true,
-        })
+        Ok(Added { model, is_first })
     }
 
     async fn put(

@@ -137,7 +137,7 @@ pub(super) async fn add(
         }
     });
     let added = adding.await.map_err(|error| Problem::internal(&error))??;
-    let status = match added.is_new && added.model.version == 1 {
+    let status = match added.is_first {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };

@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use crate::deploy::Grant;
-use crate::model::{Batching, Findings, ModelConfig, TensorSpec};
+use crate::model::{Findings, ModelConfig};
 
 /// The most rows of a batch that anybody asks for: no device gains by more.
 const MAX_BATCH: u32 = 4_096;
@@ -12,10 +12,6 @@ const MAX_DELAY_US: u64 = 1_000_000;
 
 /// The most inputs and outputs that a configuration names; a call has fewer.
 const MAX_NAMES: usize = 64;
-
-/// How large a model's description may be, in bytes as JSON: every host has those of all
-/// models in memory, and real ones take one or two KiB.
-const MAX_FINDINGS_BYTES: usize = 64 << 10;
 
 /// Checks what can be checked without the model.
 pub(super) fn config(config: &ModelConfig, grant: Grant) -> Result<(), ModelError> {
@@ -47,64 +43,31 @@ pub(super) fn config(config: &ModelConfig, grant: Grant) -> Result<(), ModelErro
     Ok(())
 }
 
-/// Checks what the model was found to be against what it is asked to do.
-pub(super) fn findings(config: &ModelConfig, findings: &Findings) -> Result<(), ModelError> {
-    let bytes = serde_json::to_vec(findings).map_or(usize::MAX, |json| json.len());
-    if bytes > MAX_FINDINGS_BYTES {
-        return Err(ModelError::Refused(format!(
-            "the model's inputs and outputs take {bytes} bytes to describe, {MAX_FINDINGS_BYTES} are allowed; give it fewer of them, or shorter names"
-        )));
-    }
-    for (name, axis) in &config.batch_axes {
-        fits("batch_axis", name, *axis, findings)?;
-    }
-    for (name, pad) in &config.pad {
-        fits("pad", name, pad.axis, findings)?;
-        if config.batch_axes.get(name) == Some(&pad.axis) {
+/// Refuses to pad along the axis that has a row per call.
+pub(super) fn padding(config: &ModelConfig, findings: &Findings) -> Result<(), ModelError> {
+    let Some(batch) = &findings.batch else {
+        return Ok(());
+    };
+    let signature = &findings.signature;
+    let inputs = signature.inputs.iter().zip(&batch.inputs);
+    let outputs = signature.outputs.iter().zip(&batch.outputs);
+    for (tensor, axis) in inputs.chain(outputs) {
+        let pad = config.pad.get(&tensor.name).map(|pad| pad.axis);
+        if pad.is_some() && pad == *axis {
             return Err(ModelError::BadConfig(format!(
-                "the axis {} of {name:?} cannot both have a row per call and be padded",
-                pad.axis
+                "pad: the axis {} of {:?} has a row per call, and is not padded; name the one that differs between rows",
+                axis.unwrap_or_default(),
+                tensor.name
             )));
         }
     }
-    if config.batching == Batching::On && findings.batch.is_none() {
-        return Err(ModelError::BadConfig(format!(
-            "batching cannot be on: {}; leave it out, or say with batch_axis where the rows are",
-            findings.note
-        )));
-    }
     Ok(())
-}
-
-/// Whether the model has a tensor of this name with this axis.
-fn fits(option: &str, name: &str, axis: usize, findings: &Findings) -> Result<(), ModelError> {
-    let signature = &findings.signature;
-    let mut tensors = signature.inputs.iter().chain(&signature.outputs);
-    let bad = |text: String| Err(ModelError::BadConfig(format!("{option}: {text}")));
-    match tensors.find(|tensor| tensor.name == name) {
-        None => {
-            let names = |tensors: &[TensorSpec]| {
-                let names: Vec<_> = tensors.iter().map(|one| one.name.as_str()).collect();
-                names.join(", ")
-            };
-            bad(format!(
-                "the model has no input or output {name:?}; its inputs are {}, its outputs {}",
-                names(&signature.inputs),
-                names(&signature.outputs)
-            ))
-        }
-        Some(tensor) if axis >= tensor.shape.len() => bad(format!(
-            "{name:?} has {} axes, counted from 0, and no axis {axis}",
-            tensor.shape.len()
-        )),
-        Some(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DataType, Pad, Signature};
+    use crate::model::{BatchLayout, DataType, Pad, Signature, TensorSpec};
 
     fn found(batch: bool) -> Findings {
         let ids = TensorSpec {
@@ -117,7 +80,7 @@ mod tests {
                 inputs: vec![ids],
                 outputs: Vec::new(),
             },
-            batch: batch.then(|| crate::model::BatchLayout {
+            batch: batch.then(|| BatchLayout {
                 inputs: vec![Some(0)],
                 outputs: Vec::new(),
             }),
@@ -171,24 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_model_is_refused() {
-        assert!(findings(&padded("ids", 1, 0.0), &found(true)).is_ok());
+    fn rows_themselves_are_not_padded() {
+        assert!(padding(&padded("ids", 1, 0.0), &found(true)).is_ok());
+        assert!(padding(&padded("ids", 0, 0.0), &found(false)).is_ok());
         says(
-            findings(&padded("idz", 1, 0.0), &found(true)),
-            "inputs are ids",
+            padding(&padded("ids", 0, 0.0), &found(true)),
+            "a row per call",
         );
-        says(findings(&padded("ids", 2, 0.0), &found(true)), "has 2 axes");
-        let mut both = padded("ids", 1, 0.0);
-        both.batch_axes.insert("ids".into(), 1);
-        says(findings(&both, &found(true)), "both");
-        let on = ModelConfig {
-            batching: Batching::On,
-            ..ModelConfig::default()
-        };
-        assert!(findings(&on, &found(true)).is_ok());
-        says(findings(&on, &found(false)), "not independent");
-        let mut large = found(true);
-        large.note = "x".repeat(MAX_FINDINGS_BYTES);
-        says(findings(&ModelConfig::default(), &large), "fewer");
     }
 }

@@ -87,7 +87,11 @@ pub(in crate::http) fn add() -> Operation {
     .takes("application/onnx", bytes(), None);
     configured(operation)
         .json::<Model>(200, "It is the newest version.", iris())
-        .json::<Model>(201, "It is there, as the first version.", iris())
+        .json::<Model>(
+            201,
+            "It is there, and nothing of its name was before.",
+            iris(),
+        )
         .fails(&[
             Code::UnsupportedMediaType,
             Code::ModelRefused,
