@@ -10,6 +10,7 @@ use skep::http::route_table;
 use skep::store::TOKENS_FRESH;
 use skep_testkit::{Fsync, RedisServer};
 
+use crate::models::model_bytes;
 use crate::place::{Place, on_both_stores};
 use crate::process::Process;
 use crate::server::{Answer, PATIENCE, Server, guest_bytes, send, skep, store_of};
@@ -29,6 +30,7 @@ enum Takes {
     Json(Value),
     Lines,
     Component,
+    Model,
 }
 
 /// A route: method, path in the router, the scope that it needs, a path that leads
@@ -44,7 +46,7 @@ type Row = (
 /// Every route. Written out here, and not read from the router, so that a scope which
 /// changes there is noticed here.
 fn rows() -> Vec<Row> {
-    use Takes::{Component, Json, Lines, Nothing};
+    use Takes::{Component, Json, Lines, Model, Nothing};
     let job = json!({"msg": {"arg1": 6, "arg2": 7}, "functions": ["multiply"]});
     let token = json!({"scopes": ["read"], "expires_in_s": 60});
     vec![
@@ -143,6 +145,24 @@ fn rows() -> Vec<Row> {
             "/functions/divide",
             Component,
         ),
+        ("GET", "/models", "read", "/models", Nothing),
+        ("PUT", "/models/{name}", "deploy", "/models/sum", Model),
+        ("GET", "/models/{name}", "read", "/models/sum", Nothing),
+        (
+            "GET",
+            "/models/{name}/versions",
+            "read",
+            "/models/sum/versions",
+            Nothing,
+        ),
+        (
+            "POST",
+            "/models/{name}/rollback",
+            "deploy",
+            "/models/sum/rollback",
+            Nothing,
+        ),
+        ("DELETE", "/models/{name}", "deploy", "/models/sum", Nothing),
         ("GET", "/queue", "read", "/queue", Nothing),
         ("GET", "/metrics", "read", "/metrics", Nothing),
         (
@@ -176,6 +196,7 @@ impl Takes {
             Self::Nothing => return request,
             Self::Json(value) => typed("application/json", value.to_string().into()),
             Self::Lines => typed("application/x-ndjson", b"{\"msg\": 1}\n".to_vec()),
+            Self::Model => typed("application/octet-stream", model_bytes("add")),
             Self::Component => typed("application/wasm", guest_bytes("multiply")),
         };
         request.header(header, kind).body(body)

@@ -213,7 +213,7 @@ async fn a_bad_list_is_refused_and_says_why(mut place: Place) {
 }
 
 /// A number of `/proc/PID/status`, in bytes.
-fn memory(server: &Server, name: &str) -> u64 {
+pub(crate) fn memory(server: &Server, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.pid())).unwrap();
     let line = status
         .lines()
@@ -224,7 +224,7 @@ fn memory(server: &Server, name: &str) -> u64 {
 }
 
 /// Begins to measure the most that a server takes; answers what it takes now.
-fn measure(server: &Server) -> u64 {
+pub(crate) fn measure(server: &Server) -> u64 {
     let path = format!("/proc/{}/clear_refs", server.process.pid());
     std::fs::write(path, "5").unwrap();
     memory(server, "VmRSS")

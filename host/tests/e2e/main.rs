@@ -41,6 +41,7 @@ mod many_hosts;
 mod metrics;
 mod mlq;
 mod mlq_callbacks;
+mod models;
 mod moving;
 mod moving_to_redis;
 mod new;
