@@ -149,3 +149,6 @@ fn threads(options: &EngineOptions) -> usize {
         threads => threads,
     }
 }
+
+#[cfg(test)]
+mod tests;

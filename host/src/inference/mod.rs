@@ -21,6 +21,8 @@ mod rten;
 mod service;
 mod tenants;
 mod tensor;
+#[cfg(test)]
+pub(crate) mod testing;
 mod validate;
 
 pub use engine::{Engine, EngineError, LoadedModel};

@@ -183,6 +183,3 @@ fn failure(error: &ort::Error) -> EngineError {
         EngineError::Model(text)
     }
 }
-
-#[cfg(test)]
-mod tests;

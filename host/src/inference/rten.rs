@@ -126,6 +126,3 @@ fn pool(threads: usize) -> Arc<ThreadPool> {
         }
     })
 }
-
-#[cfg(test)]
-mod tests;
