@@ -59,6 +59,8 @@ pub fn place(workers: usize) -> &'static Place {
                     send: false,
                     ..CallbackOptions::default()
                 },
+                inference: Default::default(),
+                traces: Default::default(),
             };
             Host::start(store, options).expect("a host")
         });
@@ -68,6 +70,10 @@ pub fn place(workers: usize) -> &'static Place {
                     host.store.clone(),
                     host.intake.clone(),
                     host.deployer.clone(),
+                    host.modeller.clone(),
+                    host.inference.clone(),
+                    host.scraper.clone(),
+                    host.traces.clone(),
                     Door::new(false, Audit::default()),
                 ),
                 HostNames::any(),

@@ -64,6 +64,7 @@ pub use routes::{Method, Route};
 use crate::access::Scope;
 use crate::deploy::Deployer;
 use crate::following::Following;
+use crate::inference::Inference;
 use crate::intake::Intake;
 use crate::models::Modeller;
 use crate::scrape::Scraper;
@@ -83,6 +84,7 @@ pub struct Parts {
     intake: Arc<Intake>,
     deployer: Arc<Deployer>,
     modeller: Arc<Modeller>,
+    inference: Arc<Inference>,
     following: Arc<Following>,
     door: Door,
     scraper: Arc<Scraper>,
@@ -105,6 +107,7 @@ impl App {
         intake: Arc<Intake>,
         deployer: Arc<Deployer>,
         modeller: Arc<Modeller>,
+        inference: Arc<Inference>,
         scraper: Arc<Scraper>,
         traces: Traces,
         door: Door,
@@ -118,6 +121,7 @@ impl App {
             intake,
             deployer,
             modeller,
+            inference,
             closing: CancellationToken::new(),
             requests: Room::for_requests(),
             uploads: Room::for_models(),

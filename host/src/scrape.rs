@@ -143,7 +143,11 @@ impl Scraper {
             let bytes = model.memory_bytes.cast_signed();
             memory.get_or_create(&place).inc_by(bytes);
         }
-        to.register("models_loaded", "Models that this host has in memory", loaded);
+        to.register(
+            "models_loaded",
+            "Models that this host has in memory",
+            loaded,
+        );
         to.register_with_unit(
             "models_memory",
             "What these models take, about",

@@ -23,7 +23,8 @@ use crate::callback::CallbackOptions;
 use crate::deploy::Grant;
 use crate::host::{Host, HostOptions, MAX_PARKED};
 use crate::intake::PostRequest;
-use crate::job::{FunctionName, Namespace, Payload};
+use crate::job::{FunctionName, ModelName, Namespace, Payload};
+use crate::model::ModelConfig;
 use crate::sandbox::CHILD_CPU_S;
 use crate::store::Deployment;
 use crate::store::embedded::EmbeddedStore;
@@ -38,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Run jobs here, without a server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep run multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 3}'\n  skep run thumbnail.wasm --data photo.jpg --out small.png\n  skep run multiply.wasm --function multiply --jobs messages.jsonl --parallel 8 > results.jsonl\n\nWith --jobs, each line of the output is a JSON object: its line and state (completed,\nfailed, cancelled; refused if the line was no message for the function) and, as far as\nthere is one, short_result, result with content_type, or result_base64 where that is not\nJSON, cause, or problem. The exit code is 1 if any of them did not complete. All have the\nlimits that a server grants, unless --limit says else."
+    after_help = "Examples:\n  skep run multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 3}'\n  skep run thumbnail.wasm --data photo.jpg --out small.png\n  skep run multiply.wasm --function multiply --jobs messages.jsonl --parallel 8 > results.jsonl\n  skep run iris.wasm --model iris=iris.onnx --function predict --data flower.json\n\nWith --jobs, each line of the output is a JSON object: its line and state (completed,\nfailed, cancelled; refused if the line was no message for the function) and, as far as\nthere is one, short_result, result with content_type, or result_base64 where that is not\nJSON, cause, or problem. The exit code is 1 if any of them did not complete. All have the\nlimits that a server grants, unless --limit says else."
 )]
 pub(super) struct Args {
     /// The component, a .wasm file built against wit/
@@ -67,6 +68,9 @@ pub(super) struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
+    /// Let the function call this ONNX model by this name; again for each
+    #[arg(long = "model", value_name = "NAME=FILE", value_parser = model)]
+    models: Vec<(ModelName, PathBuf)>,
     #[command(flatten)]
     engines: EngineArgs,
 }
@@ -146,6 +150,17 @@ async fn start(
         deployed = deploy => deployed.map_err(|error| failed(&error))?,
         _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
     };
+    for (name, path) in &args.models {
+        let bytes = message::read(path)?;
+        let modeller = &host.modeller;
+        let config = ModelConfig::default();
+        let add = modeller.add(&namespace, name, bytes.into(), config, Grant::Wider);
+        let added = tokio::select! {
+            added = add => added,
+            _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
+        };
+        added.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    }
     let function = choose(&deployed, args.function.as_ref())?.clone();
     Ok(Here {
         host,
@@ -161,6 +176,15 @@ impl Here {
     fn request(&self, message: Payload) -> PostRequest {
         PostRequest::new(message, vec![self.function.to_string()])
     }
+}
+
+/// Reads `NAME=FILE`.
+fn model(text: &str) -> Result<(ModelName, PathBuf), String> {
+    let (name, file) = text
+        .split_once('=')
+        .ok_or("write NAME=FILE, such as iris=iris.onnx")?;
+    let name = name.parse::<ModelName>();
+    Ok((name.map_err(|error| error.to_string())?, file.into()))
 }
 
 /// The function to run. The others are deployed as well: it may post jobs to them.

@@ -168,6 +168,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         host.intake.clone(),
         host.deployer.clone(),
         host.modeller.clone(),
+        host.inference.clone(),
         host.scraper.clone(),
         host.traces.clone(),
         door,

@@ -20,6 +20,7 @@ use super::problem::Problem;
 use super::versions::{MAX_ROLLBACK_BYTES, Rollback};
 use crate::access::{Caller, Scope};
 use crate::deploy::Grant;
+use crate::inference::{EngineInfo, LoadedInfo};
 use crate::job::{ModelName, Namespace};
 use crate::models::{ModelRollbackError, Modeller, unknown_model};
 use crate::store::Model;
@@ -39,6 +40,8 @@ const MEDIA_TYPES: [&str; 4] = [
 pub(super) struct Models<'m> {
     /// The newest version of each, by name.
     models: Vec<&'m Model>,
+    /// The engines of the host that answers, and what each runs on.
+    engines: Vec<EngineInfo>,
 }
 
 /// Versions of a model.
@@ -55,6 +58,8 @@ pub(super) struct OneModel<'m> {
     model: &'m Model,
     /// How many versions of it are kept, this one included.
     versions_kept: usize,
+    /// Where it runs on the host that answers; null if it is not loaded there.
+    loaded: Option<LoadedInfo>,
 }
 
 /// `GET /models`.
@@ -64,7 +69,8 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let models = app.store.models(&namespace).await?;
     let models = models.iter().map(|model| &**model).collect();
-    Ok(Json(Models { models }).into_response())
+    let engines = app.inference.engines().about();
+    Ok(Json(Models { models, engines }).into_response())
 }
 
 /// `GET /models/{name}`.
@@ -78,9 +84,11 @@ pub(super) async fn one(
         return Err(no_such_model(&app, &namespace, &name).await?);
     };
     let versions = app.store.model_versions(&namespace, &name).await?;
+    let is_it = |one: &LoadedInfo| one.namespace == namespace && one.name == name;
     let view = OneModel {
         model,
         versions_kept: versions.len(),
+        loaded: app.inference.loaded().into_iter().find(is_it),
     };
     Ok(Json(view).into_response())
 }
@@ -133,6 +141,10 @@ pub(super) async fn add(
             let added = added.await;
             // The store has it now.
             drop(share);
+            if added.is_ok() {
+                // A host loads what is to be preloaded by itself; this one does so at once.
+                let _ = app.inference.tend(&namespace).await;
+            }
             added
         }
     });

@@ -23,7 +23,9 @@ pub(super) fn fit(
 ) -> Result<Vec<NamedTensor>, InferError> {
     let wrong = |what: String| {
         let takes = list(&signature.inputs);
-        Err(InferError::InvalidInput(format!("{what}. {model} takes: {takes}")))
+        Err(InferError::InvalidInput(format!(
+            "{what}. {model} takes: {takes}"
+        )))
     };
     let mut fitting = Vec::with_capacity(signature.inputs.len());
     for spec in &signature.inputs {
@@ -72,7 +74,8 @@ fn fits(spec: &TensorSpec, input: &NamedTensor) -> Result<(), String> {
             shape.len()
         ));
     }
-    let differ = |(size, wanted): (&u64, &Option<u64>)| wanted.is_some_and(|wanted| wanted != *size);
+    let differ =
+        |(size, wanted): (&u64, &Option<u64>)| wanted.is_some_and(|wanted| wanted != *size);
     if let Some(at) = shape.iter().zip(&spec.shape).position(differ) {
         return Err(format!(
             "dimension {at} of {name:?} is to be {}, not {}: {shape:?}",
@@ -92,7 +95,8 @@ fn list(specs: &[TensorSpec]) -> String {
     let mut text = String::new();
     for (nth, spec) in specs.iter().take(SHORT_LIST).enumerate() {
         let comma = if nth > 0 { ", " } else { "" };
-        let size = |size: &Option<u64>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+        let size =
+            |size: &Option<u64>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
         let shape: Vec<_> = spec.shape.iter().map(size).collect();
         // Writing to a string cannot fail.
         let _ = write!(

@@ -14,7 +14,7 @@ use super::memory::Reserved;
 use super::{InferError, NamedTensor};
 use crate::job::{ModelName, Namespace};
 use crate::metrics::InferenceMeter;
-use crate::model::{Batching, Signature};
+use crate::model::{Batching, Signature, TensorSpec};
 use crate::store::{Model, Store, StoreError};
 
 /// A model that is ready to be called. It stays so while somebody holds it.
@@ -85,8 +85,9 @@ pub(super) fn load(
         memory,
     } = berth;
     let loaded = engine.load(bytes)?;
-    // Calls are checked against what the model was found to be when it was added.
-    if loaded.signature() != &model.findings.signature {
+    // Calls are checked against what the model was found to be when it was added, perhaps by
+    // another engine, which may know more or less of shapes.
+    if !is_alike(loaded.signature(), &model.findings.signature) {
         return Err(EngineError::Model(format!(
             "{} reads the inputs and outputs of {} otherwise than the engine that looked at it when it was added: add it again on this host, or choose the engine (--engine)",
             engine.name(),
@@ -111,6 +112,15 @@ pub(super) fn load(
         is_lost,
         memory,
     })
+}
+
+/// Whether they have the same tensors in the same order.
+fn is_alike(one: &Signature, other: &Signature) -> bool {
+    let alike = |one: &[TensorSpec], other: &[TensorSpec]| {
+        let same = |(a, b): (&TensorSpec, &TensorSpec)| a.name == b.name && a.dtype == b.dtype;
+        one.len() == other.len() && one.iter().zip(other).all(same)
+    };
+    alike(&one.inputs, &other.inputs) && alike(&one.outputs, &other.outputs)
 }
 
 fn plan(model: &Model, loaded: &dyn LoadedModel) -> BatchPlan {

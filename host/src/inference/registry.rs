@@ -127,9 +127,8 @@ impl Registry {
     /// Lets go of the models of a namespace that `keep` does not know.
     pub(super) fn retain(&self, namespace: &Namespace, keep: impl Fn(&ModelName, u32) -> bool) {
         let mut entries = self.lock();
-        let gone = entries.extract_if(|(space, name), entry| {
-            space == namespace && !keep(name, entry.version)
-        });
+        let gone = entries
+            .extract_if(|(space, name), entry| space == namespace && !keep(name, entry.version));
         let gone: Vec<_> = gone.collect();
         drop(entries);
         drop(gone);
@@ -146,7 +145,11 @@ impl Registry {
 
     /// The models that are loaded.
     pub(super) fn loaded(&self) -> Vec<Arc<Loaded>> {
-        self.lock().values().filter_map(Entry::loaded).cloned().collect()
+        self.lock()
+            .values()
+            .filter_map(Entry::loaded)
+            .cloned()
+            .collect()
     }
 
     /// Whether so much memory is free.
@@ -155,7 +158,11 @@ impl Registry {
     }
 
     /// Takes memory for a model; others that are idle make room.
-    pub(super) fn reserve(&self, namespace: &Namespace, bytes: u64) -> Result<Reserved, InferError> {
+    pub(super) fn reserve(
+        &self,
+        namespace: &Namespace,
+        bytes: u64,
+    ) -> Result<Reserved, InferError> {
         let total = self.ledger.total();
         if bytes > total {
             return Err(InferError::Engine(format!(

@@ -257,9 +257,8 @@ impl Inference {
     /// When the store does not answer.
     pub async fn tend(self: &Arc<Self>, namespace: &Namespace) -> Result<(), InferError> {
         let models = self.models(namespace).await?;
-        let is_due = |model: &&Arc<Model>| {
-            model.config.preload && self.registry.has_room(memory_of(model))
-        };
+        let is_due =
+            |model: &&Arc<Model>| model.config.preload && self.registry.has_room(memory_of(model));
         for model in models.iter().filter(is_due) {
             // It goes on by itself, and whoever calls the model is told what came of it.
             drop(self.begin(namespace, model));
@@ -410,7 +409,10 @@ impl Inference {
         if device == CPU {
             return false;
         }
-        let mut lost = self.device_lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = self
+            .device_lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *lost = Some(Instant::now());
         config.device == DeviceChoice::Auto
     }
@@ -427,7 +429,10 @@ impl Inference {
 
     /// The engine for a configuration, on a device that works.
     fn engine(&self, config: &ModelConfig) -> Result<Arc<dyn Engine>, EngineError> {
-        let lost = *self.device_lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = *self
+            .device_lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let rests = lost.is_some_and(|at| at.elapsed() < DEVICE_REST);
         if rests && config.device == DeviceChoice::Auto {
             let on_cpu = ModelConfig {

@@ -45,7 +45,9 @@ impl Usage {
     pub fn slot_us(&self) -> u64 {
         // What ran at all has had one for a moment.
         let least = self.run_us.min(1);
-        self.run_us.saturating_sub(self.inference_wait_us).max(least)
+        self.run_us
+            .saturating_sub(self.inference_wait_us)
+            .max(least)
     }
 
     /// The use of two functions of one attempt, one after the other.

@@ -10,8 +10,8 @@ use super::bindings::{Listener, types};
 use super::ending::broken;
 use super::host::{Guest, Ordinals, RunningJob, Tree};
 use super::slot::Slot;
-use crate::inference::Joined;
 use super::{About, AdmitError, Prepared, Sandbox, Voice, offer_limits};
+use crate::inference::Joined;
 use crate::job::{Cause, CauseKind, FunctionName, Limits, Output, Payload, TraceContext, Usage};
 use crate::store::{Claim, Lease};
 

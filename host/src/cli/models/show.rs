@@ -17,7 +17,7 @@ use crate::time::now_ms;
 /// Show what a model takes and gives, and how it is run
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  skep models show iris\n  skep models show iris --versions\n\nWith --json: the model (name, version, digest, bytes, config, findings, added_at_ms, versions_kept), or each version on a line."
+    after_help = "Examples:\n  skep models show iris\n  skep models show iris --versions\n\nWith --json: the model (name, version, digest, bytes, config, findings, added_at_ms, versions_kept, loaded), or each version on a line."
 )]
 pub(super) struct Args {
     /// The model
@@ -25,6 +25,13 @@ pub(super) struct Args {
     /// Show all versions that are kept, newest first, to roll back to
     #[arg(long)]
     versions: bool,
+}
+
+#[derive(Deserialize)]
+struct Loaded {
+    engine: String,
+    device: String,
+    max_batch: u32,
 }
 
 #[derive(Deserialize)]
@@ -60,9 +67,27 @@ pub(super) async fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             format!("{} ({})", model.batching(), one_line(&found.note)),
         ),
         ("run", configured(&model.config)),
+        ("loaded", loaded(&value)),
     ];
     rows.iter()
         .try_for_each(|(name, value)| output::line(&format!("{name:9}  {value}")))
+}
+
+/// Where it runs, on the host that answered.
+fn loaded(model: &Value) -> String {
+    let loaded = model.get("loaded").cloned().unwrap_or_default();
+    let loaded: Option<Loaded> = serde_json::from_value(loaded).ok();
+    loaded.map_or_else(
+        || "not on this host; its first call loads it".to_owned(),
+        |loaded| {
+            format!(
+                "by {} on {}, {} rows a batch at most",
+                one_line(&loaded.engine),
+                one_line(&loaded.device),
+                loaded.max_batch
+            )
+        },
+    )
 }
 
 /// What somebody asked for, as the options of `skep models add` have it.
