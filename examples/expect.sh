@@ -5,7 +5,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 skep=${SKEP:-$root/target/release/skep}
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+server=
+trap '[[ -z $server ]] || stop; rm -rf "$scratch"' EXIT
 
 die() { echo "FAIL: $*" >&2; exit 1; }
 
@@ -46,4 +47,33 @@ on_each_engine() {
     export ORT_DYLIB_PATH=$library
     engine=onnxruntime
     "$1"
+}
+
+# serve NAME: a server with a store of its own, with the environment's engines; leaves `server` and SKEP_URL.
+serve() {
+    local deadline=$((SECONDS + 60))
+    "$skep" serve --listen 127.0.0.1:0 --store "embedded:$scratch/$1" >"$scratch/$1.log" 2>&1 &
+    server=$!
+    until SKEP_URL=$(grep -som1 'http://127.0.0.1:[0-9]*' "$scratch/$1.log"); do
+        kill -0 "$server" 2>/dev/null || die "skep serve has ended: $(<"$scratch/$1.log")"
+        ((SECONDS < deadline)) || die "skep serve does not start: $(<"$scratch/$1.log")"
+        sleep 0.05
+    done
+    export SKEP_URL
+    "$skep" deploy "$root/$component" >"$scratch/deployed"
+}
+
+# stop: ends it.
+stop() {
+    kill "$server" 2>/dev/null || true
+    wait "$server" || true
+    server=
+    unset SKEP_URL
+}
+
+# is_on MODEL: the server must have run the model on this engine.
+is_on() {
+    local shown
+    shown=$("$skep" models show "$1" --json)
+    [[ $shown == *"\"engine\":\"$engine\""* ]] || die "$1 is not on $engine: $shown"
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the built component through `skep run` on files of this repository and some made here, on each engine.
+# Posts files of this repository, and some made here, to the built component, on each engine.
 set -euo pipefail
 component=target/guests/filetype.wasm
 # shellcheck source-path=SCRIPTDIR source=../expect.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../expect.sh"
 
 "$root/scripts/models" >"$scratch/models"
-model=(--model "magika=$root/target/models/magika.onnx")
+model=$root/target/models/magika.onnx
 
 gzip -nc "$root/README.md" >"$scratch/readme.gz"
 tar -cf "$scratch/examples.tar" -C "$root" Makefile README.md
@@ -31,11 +31,14 @@ printf '     hello \n' >"$scratch/hello"
 
 # is LABEL MIME FILE: what the file must be, as Magika's own program says too.
 is() {
-    succeeds "${model[@]}" --function filetype --data "$3"
-    [[ $stdout == '{"label":"'"$1"'","score":'*'"mime":"'"$2"'"}' ]] || die "$engine: $3 is $1, but came out as $stdout"
+    local said
+    said=$("$skep" post --function filetype --data "$3" --wait 2>"$scratch/stderr") || die "$3: $(<"$scratch/stderr")"
+    [[ $said == '{"label":"'"$1"'","score":'*'"mime":"'"$2"'"}' ]] || die "$engine: $3 is $1, but came out as $said"
 }
 
 check() {
+    serve "$engine"
+    "$skep" models add magika "$model" >"$scratch/added"
     is rust application/x-rust "$root/host/src/main.rs"
     is python text/x-python "$root/scripts/docs"
     is shell text/x-shellscript "$root/scripts/wheel"
@@ -58,6 +61,8 @@ check() {
     is txt text/plain "$root/wit/inference.wit"
     is txt text/plain "$scratch/hello"
     is empty inode/x-empty "$scratch/nothing"
+    is_on magika
+    stop
 }
 on_each_engine check
 

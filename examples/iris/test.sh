@@ -40,7 +40,8 @@ on_each_engine check
 
 # Refused by the schema or by the handler.
 fails_with object "${model[@]}" --function predict --msg '"asdfg"'
-fails_with sepal_length "${model[@]}" --function predict --msg '{"sepal_length": "asdfg"}'
+fails_with sepal_length "${model[@]}" --function predict \
+    --msg '{"sepal_length": "asdfg", "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
 fails_with 'no good row' "${model[@]}" --function predict-csv --data "$here/README.md"
 # Without its model it says so.
 fails_with '"iris"' --function predict-csv --data "$scratch/rows.csv"
