@@ -68,9 +68,7 @@ def wide():
     nodes, weights, x = [], [], "x"
     for n, (a, b) in enumerate([(3, 16), (16, 32), (32, 32)]):
         weights += [weight(f"w{n}", b, a, 3, 3), weight(f"b{n}", b)]
-        # With the kernel's shape, as exporters write it: without it rten 0.27 takes its rank for 0.
-        shape = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
-        nodes.append(h.make_node("Conv", [x, f"w{n}", f"b{n}"], [f"c{n}"], **shape))
+        nodes.append(h.make_node("Conv", [x, f"w{n}", f"b{n}"], [f"c{n}"], kernel_shape=[3, 3], pads=[1] * 4, strides=[1, 1]))
         nodes.append(h.make_node("Relu", [f"c{n}"], [f"r{n}"]))
         x = f"r{n}"
     weights += [weight("w", 32, 10), weight("b", 10)]

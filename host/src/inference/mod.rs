@@ -8,12 +8,8 @@ pub mod batcher;
 mod engine;
 mod engines;
 mod error;
-mod fit;
-mod joined;
-mod limits;
-mod loading;
-mod memory;
-mod near;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod onnx;
 mod registry;
 mod roomy;

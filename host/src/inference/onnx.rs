@@ -8,7 +8,7 @@
 mod signature;
 mod wire;
 
-pub(super) use signature::{data_type, signature};
+pub(super) use signature::signature;
 
 use wire::{Field, Fields, Malformed};
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ort::environment::Environment;
 use ort::ep;
 use ort::logging::LogLevel;
+use ort::session::builder::SessionBuilder;
 use ort::session::{Session, SessionInputValue};
 
 use super::engine::{Engine, EngineError, LoadedModel};
@@ -39,17 +40,23 @@ pub(super) struct Library {
 }
 
 impl Library {
-    /// Opens it. A process opens one at most: another path later has no effect.
+    /// Opens it. A process opens one: once it is open, another path has no effect.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, String> {
+        static OPEN: Mutex<Option<Library>> = Mutex::new(None);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(library) = &*open {
+            return Ok(library.clone());
+        }
         let path = path.unwrap_or(Path::new(LIBRARY));
         let builder = ort::init_from(path).map_err(|error| error.to_string())?;
         let environment = (builder.with_name("skep").with_telemetry(false).build())
             .map_err(|error| error.to_string())?;
         environment.set_log_level(LogLevel::Error);
-        Ok(Self {
+        let library = Self {
             environment,
             version: version(ort::info()),
-        })
+        };
+        Ok(open.insert(library).clone())
     }
 }
 
@@ -84,19 +91,21 @@ impl OnnxRuntime {
     }
 
     fn session(&self, model: &[u8]) -> Result<Session, EngineError> {
-        let builder = Session::builder(&self.library.environment).map_err(|e| failure(&e))?;
-        let builder = builder
+        let options = |error: ort::Error<SessionBuilder>| EngineError::Device(error.to_string());
+        let mut builder = Session::builder(&self.library.environment)
+            .map_err(|error| failure(&error))?
             .with_no_environment_execution_providers()
-            .and_then(|builder| builder.with_intra_threads(self.threads))
+            .map_err(options)?
+            .with_intra_threads(self.threads)
+            .map_err(options)?
             // Threads that wait by turning would take the cores from jobs.
-            .and_then(|builder| builder.with_intra_op_spinning(false));
-        let mut builder = match (self.place, builder) {
-            (Place::Cpu, builder) => builder,
-            (Place::Cuda, builder) => builder.and_then(|builder| {
-                builder.with_execution_providers([ep::CUDA::default().build().error_on_failure()])
-            }),
+            .with_intra_op_spinning(false)
+            .map_err(options)?;
+        if self.place == Place::Cuda {
+            builder = builder
+                .with_execution_providers([ep::CUDA::default().build().error_on_failure()])
+                .map_err(options)?;
         }
-        .map_err(|error| EngineError::Device(error.to_string()))?;
         (builder.commit_from_memory(model)).map_err(|error| failure(&error))
     }
 }

@@ -188,6 +188,9 @@ impl Prober {
             .arg("probe-model")
             .args(self.bounds.args())
             .env_clear()
+            // Before it can be told so, the library makes a database of events for Microsoft; a
+            // child that may write no file dies of that.
+            .env("ORT_DISABLE_TELEMETRY", "1")
             .current_dir("/")
             // A Ctrl-C at the terminal asks the host to stop in its own time.
             .process_group(0)

@@ -72,7 +72,8 @@ fn both_engines_agree_in_every_test_model() {
             assert_eq!(rten.len(), ort.len());
             for (a, b) in rten.iter().zip(&ort) {
                 assert!(near(a, b), "{name}, {rows} rows: {a:?} {b:?}");
-                assert!(a.iter().any(|x| *x != 0.0), "{name} computes something");
+                // One row less its own mean is nothing.
+                assert!(rows == 1 || a.iter().any(|x| *x != 0.0), "{name}");
             }
         }
     }

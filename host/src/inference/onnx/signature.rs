@@ -7,7 +7,7 @@ use crate::model::{DataType, Signature, TensorSpec};
 
 /// The most inputs, and the most outputs: what a call may bring, and as many as real models have
 /// whose states come and go with each call.
-pub(in crate::inference) const MAX_TENSORS: usize = 16;
+const MAX_TENSORS: usize = 16;
 
 /// The most bytes of a tensor's name: longer ones are generated, and nobody types them.
 const MAX_NAME_BYTES: usize = 256;
@@ -105,7 +105,7 @@ fn show(name: &str) -> String {
 }
 
 /// Our type of ONNX's.
-pub(in crate::inference) fn data_type(onnx: u64) -> Option<DataType> {
+fn data_type(onnx: u64) -> Option<DataType> {
     Some(match onnx {
         1 => DataType::F32,
         2 => DataType::U8,

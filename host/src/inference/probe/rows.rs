@@ -8,7 +8,7 @@ mod axes;
 mod compare;
 
 use super::inputs::Trial;
-use crate::inference::engine::LoadedModel;
+use crate::inference::engine::{EngineError, LoadedModel};
 use crate::inference::onnx;
 use crate::inference::tensor::{NamedTensor, Tensor};
 use crate::model::{BatchLayout, Batching, ModelConfig, Signature, TensorSpec};
@@ -51,6 +51,7 @@ pub(super) fn learn(
     file: &[u8],
     config: &ModelConfig,
 ) -> Result<(Option<BatchLayout>, String), String> {
+    fits(model)?;
     if config.batching == Batching::Off {
         // It is run all the same: what it takes of memory is to be known.
         let _ = runs(model, &vec![None; model.signature().inputs.len()]);
@@ -80,6 +81,27 @@ pub(super) fn learn(
     }
     let _ = runs(model, &vec![None; model.signature().inputs.len()]);
     Ok((None, format!("not batched: {why}")))
+}
+
+/// Refuses a model that has no room even with small inputs.
+fn fits(model: &dyn LoadedModel) -> Result<(), String> {
+    let specs = &model.signature().inputs;
+    let Some(trial) = Trial::all(model.signature()).next() else {
+        return Ok(());
+    };
+    let mut random = fastrand::Rng::with_seed(7);
+    let inputs = specs
+        .iter()
+        .map(|spec| trial.input(spec, None, 1, &mut random));
+    let Ok(inputs) = inputs.collect::<Result<Vec<_>, _>>() else {
+        return Ok(());
+    };
+    match model.run(&inputs) {
+        Err(EngineError::OutOfMemory(why)) => Err(format!(
+            "the model takes more memory than a host gives; make it smaller ({why})"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A trial that the model takes, with rows along these axes.
