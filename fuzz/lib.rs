@@ -10,7 +10,6 @@ use skep::callback::CallbackOptions;
 use skep::host::{Host, HostOptions};
 use skep::http::{App, Audit, Door, HostNames, router};
 use skep::job::Namespace;
-use skep::sandbox::CHILD_CPU_S;
 use skep::store::StoreUrl;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -50,32 +49,19 @@ pub fn place(workers: usize) -> &'static Place {
             let store = StoreUrl::Embedded(directory.path().join("store"));
             let store = store.open().await.expect("a store");
             let options = HostOptions {
-                cache_dir: directory.path().join("cache"),
-                workers,
                 max_parked: 8,
-                binary: repository("target/release/skep"),
-                compile_cpu_s: CHILD_CPU_S,
-                callbacks: CallbackOptions {
-                    send: false,
-                    ..CallbackOptions::default()
-                },
-                inference: Default::default(),
-                traces: Default::default(),
+                callbacks: CallbackOptions::silent(),
+                ..HostOptions::new(
+                    repository("target/release/skep"),
+                    directory.path().join("cache"),
+                    workers,
+                )
             };
             Host::start(store, options).expect("a host")
         });
         Place {
             router: router(
-                App::new(
-                    host.store.clone(),
-                    host.intake.clone(),
-                    host.deployer.clone(),
-                    host.modeller.clone(),
-                    host.inference.clone(),
-                    host.scraper.clone(),
-                    host.traces.clone(),
-                    Door::new(false, Audit::default()),
-                ),
+                App::new(&host, Door::new(false, Audit::default())),
                 HostNames::any(),
             ),
             runtime,

@@ -11,7 +11,7 @@ use crate::inference::{Inference, InferenceOptions};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::models::Modeller;
-use crate::sandbox::{CompilerBounds, ReportBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{CHILD_CPU_S, CompilerBounds, ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::scrape::Scraper;
 use crate::store::{Metered, Store};
 use crate::traces::Traces;
@@ -42,6 +42,23 @@ pub struct HostOptions {
     pub inference: InferenceOptions,
     /// Where spans go.
     pub traces: Traces,
+}
+
+impl HostOptions {
+    /// A host of this `skep` binary that runs so many jobs at once, and is otherwise what hosts
+    /// are unless somebody says more.
+    pub fn new(binary: PathBuf, cache_dir: PathBuf, workers: usize) -> Self {
+        Self {
+            cache_dir,
+            workers,
+            max_parked: MAX_PARKED,
+            binary,
+            compile_cpu_s: CHILD_CPU_S,
+            callbacks: CallbackOptions::default(),
+            inference: InferenceOptions::default(),
+            traces: Traces::default(),
+        }
+    }
 }
 
 /// A running host.

@@ -41,6 +41,7 @@ mod representation;
 mod results;
 mod room;
 mod routes;
+mod table;
 mod tokens;
 mod versions;
 mod walk;
@@ -61,9 +62,9 @@ pub use listen::{MAX_CONNECTIONS, Tls, TlsError};
 pub(crate) use queue::text as queue_text;
 pub use routes::{Method, Route};
 
-use crate::access::Scope;
 use crate::deploy::Deployer;
 use crate::following::Following;
+use crate::host::Host;
 use crate::inference::Inference;
 use crate::intake::Intake;
 use crate::models::Modeller;
@@ -71,7 +72,6 @@ use crate::scrape::Scraper;
 use crate::store::Store;
 use crate::traces::Traces;
 use room::Room;
-use routes::Routes;
 use walk::Walks;
 
 /// What the handlers work with: one pointer, since each layer of a request clones it.
@@ -102,26 +102,18 @@ pub struct Parts {
 
 impl App {
     /// The handlers' view of a host, behind a door.
-    pub fn new(
-        store: Arc<dyn Store>,
-        intake: Arc<Intake>,
-        deployer: Arc<Deployer>,
-        modeller: Arc<Modeller>,
-        inference: Arc<Inference>,
-        scraper: Arc<Scraper>,
-        traces: Traces,
-        door: Door,
-    ) -> Self {
+    pub fn new(host: &Host, door: Door) -> Self {
+        let store = host.store.clone();
         Self(Arc::new(Parts {
             door,
-            scraper,
-            traces,
             following: Following::new(store.clone()),
             store,
-            intake,
-            deployer,
-            modeller,
-            inference,
+            intake: host.intake.clone(),
+            deployer: host.deployer.clone(),
+            modeller: host.modeller.clone(),
+            inference: host.inference.clone(),
+            scraper: host.scraper.clone(),
+            traces: host.traces.clone(),
             closing: CancellationToken::new(),
             requests: Room::for_requests(),
             uploads: Room::for_models(),
@@ -156,11 +148,11 @@ pub fn router(app: App, hosts: HostNames) -> Router {
 
 /// All routes, and what each of them needs: for tests, which must know them all.
 pub fn route_table() -> Vec<Route> {
-    table().table
+    table::table().table
 }
 
 fn routes(app: App) -> Router {
-    table()
+    table::table()
         .router
         .fallback(problem::no_such_route)
         // For the door in front of each of them.
@@ -179,253 +171,6 @@ pub struct Endpoint {
     pub max_connections: u32,
     /// Under which names the server may be asked.
     pub hosts: HostNames,
-}
-
-fn table() -> Routes {
-    use Method::{Delete, Get, Post, Put};
-    use Scope::{Admin, Deploy, Post as ToPost, Read};
-    use operations as of;
-    Routes::new()
-        .open("/healthz", health::healthz, of::host::healthz)
-        .open("/readyz", health::readyz, of::host::readyz)
-        .open("/openapi.json", openapi::json, of::host::openapi)
-        .open("/docs", openapi::docs, of::host::docs)
-        .route(Get, "/jobs", Read, lists::jobs, of::lists::jobs)
-        .route(Post, "/jobs", ToPost, posting::post, of::posting::post)
-        .route(Post, "/jobs/batch", ToPost, batch::post, of::posting::batch)
-        .route(Get, "/jobs/count", Read, jobs::count, of::jobs::count)
-        .route(Get, "/jobs/{id}", Read, jobs::record, of::jobs::record)
-        .audited(
-            Delete,
-            "/jobs/{id}",
-            ToPost,
-            "cancel",
-            jobs::cancel,
-            of::jobs::cancel,
-        )
-        .audited(
-            Post,
-            "/jobs/{id}/retry",
-            ToPost,
-            "retry",
-            dead::retry,
-            of::dead::retry,
-        )
-        .route(
-            Get,
-            "/jobs/{id}/progress",
-            Read,
-            jobs::progress,
-            of::jobs::progress,
-        )
-        .route(
-            Get,
-            "/jobs/{id}/events",
-            Read,
-            events::events,
-            of::jobs::events,
-        )
-        .route(Get, "/jobs/{id}/log", Read, jobs::log, of::jobs::log)
-        .route(
-            Get,
-            "/jobs/{id}/short_result",
-            Read,
-            results::short_result,
-            of::jobs::short_result,
-        )
-        .route(
-            Get,
-            "/jobs/{id}/result",
-            Read,
-            results::result,
-            of::jobs::result,
-        )
-        .route(
-            Get,
-            "/jobs/{id}/{view}",
-            Read,
-            results::result_as,
-            of::jobs::result_as,
-        )
-        .route(Get, "/dead", Read, lists::dead, of::lists::dead)
-        .audited(
-            Delete,
-            "/dead",
-            Admin,
-            "delete dead",
-            dead::delete,
-            of::dead::delete,
-        )
-        .route(Get, "/dead/causes", Read, dead::causes, of::dead::causes)
-        .audited(
-            Post,
-            "/dead/requeue",
-            Admin,
-            "requeue",
-            dead::requeue,
-            of::dead::requeue,
-        )
-        .audited(
-            Post,
-            "/consumer",
-            Deploy,
-            "deploy",
-            deploying::consumer,
-            of::functions::consumer,
-        )
-        .audited(
-            Delete,
-            "/consumer",
-            Deploy,
-            "undeploy",
-            functions::forget,
-            of::functions::forget,
-        )
-        .route(
-            Get,
-            "/functions",
-            Read,
-            functions::list,
-            of::functions::list,
-        )
-        .route(
-            Get,
-            "/functions/{name}",
-            Read,
-            functions::one,
-            of::functions::one,
-        )
-        .audited(
-            Put,
-            "/functions/{name}",
-            Deploy,
-            "deploy",
-            deploying::function,
-            of::functions::function,
-        )
-        .audited(
-            Delete,
-            "/functions/{name}",
-            Deploy,
-            "undeploy",
-            functions::remove,
-            of::functions::remove,
-        )
-        .route(
-            Get,
-            "/functions/{name}/versions",
-            Read,
-            versions::list,
-            of::functions::versions,
-        )
-        .audited(
-            Post,
-            "/functions/{name}/rollback",
-            Deploy,
-            "rollback",
-            versions::rollback,
-            of::functions::rollback,
-        )
-        .route(Get, "/models", Read, models::list, of::models::list)
-        .route(Get, "/models/{name}", Read, models::one, of::models::one)
-        .audited(
-            Put,
-            "/models/{name}",
-            Deploy,
-            "add model",
-            models::add,
-            of::models::add,
-        )
-        .audited(
-            Delete,
-            "/models/{name}",
-            Deploy,
-            "remove model",
-            models::remove,
-            of::models::remove,
-        )
-        .route(
-            Get,
-            "/models/{name}/versions",
-            Read,
-            models::versions,
-            of::models::versions,
-        )
-        .audited(
-            Post,
-            "/models/{name}/rollback",
-            Deploy,
-            "rollback model",
-            models::rollback,
-            of::models::rollback,
-        )
-        .route(Get, "/queue", Read, queue::status, of::queue::status)
-        .audited(
-            Put,
-            "/queue/concurrency",
-            Admin,
-            "limit",
-            queue::limit,
-            of::queue::limit,
-        )
-        .audited(
-            Post,
-            "/queue/pause",
-            Admin,
-            "pause",
-            queue::pause,
-            of::queue::pause,
-        )
-        .audited(
-            Post,
-            "/queue/resume",
-            Admin,
-            "resume",
-            queue::resume,
-            of::queue::resume,
-        )
-        .audited(
-            Post,
-            "/queue/release",
-            Admin,
-            "release",
-            queue::release,
-            of::queue::release,
-        )
-        .audited(
-            Post,
-            "/queue/rezero",
-            Admin,
-            "rezero",
-            queue::rezero,
-            of::queue::rezero,
-        )
-        .audited(
-            Post,
-            "/queue/purge",
-            Admin,
-            "purge",
-            queue::purge,
-            of::queue::purge,
-        )
-        .route(Get, "/metrics", Read, metrics::page, of::host::metrics)
-        .route(Get, "/tokens", Admin, tokens::list, of::tokens::list)
-        .audited(
-            Post,
-            "/tokens",
-            Admin,
-            "create token",
-            tokens::create,
-            of::tokens::create,
-        )
-        .audited(
-            Delete,
-            "/tokens/{id}",
-            Admin,
-            "revoke token",
-            tokens::revoke,
-            of::tokens::revoke,
-        )
 }
 
 /// Serves until `shutdown` resolves, then finishes the open requests.

@@ -74,6 +74,16 @@ impl Default for CallbackOptions {
     }
 }
 
+impl CallbackOptions {
+    /// Of a host that calls nobody.
+    pub fn silent() -> Self {
+        Self {
+            send: false,
+            ..Self::default()
+        }
+    }
+}
+
 /// The sender of this process.
 pub(crate) struct Callbacks {
     stopping: CancellationToken,

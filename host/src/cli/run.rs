@@ -21,14 +21,12 @@ use super::lines::Lines;
 use super::{Global, failure::Failure, message, output};
 use crate::callback::CallbackOptions;
 use crate::deploy::Grant;
-use crate::host::{Host, HostOptions, MAX_PARKED};
+use crate::host::{Host, HostOptions};
 use crate::intake::PostRequest;
 use crate::job::{FunctionName, ModelName, Namespace, Payload};
 use crate::model::ModelConfig;
-use crate::sandbox::CHILD_CPU_S;
 use crate::store::Deployment;
 use crate::store::embedded::EmbeddedStore;
-use crate::traces::Traces;
 
 /// Enough for a handler that posts jobs of its own and waits for them.
 const WORKERS: usize = 2;
@@ -128,17 +126,9 @@ async fn start(
         Failure::failed(format!("cannot make a directory for the run: {error}"))
     })?;
     let options = HostOptions {
-        cache_dir: directory.path().to_owned(),
-        workers,
-        max_parked: MAX_PARKED,
-        binary: this_binary()?,
-        compile_cpu_s: CHILD_CPU_S,
-        callbacks: CallbackOptions {
-            send: false,
-            ..CallbackOptions::default()
-        },
+        callbacks: CallbackOptions::silent(),
         inference: args.engines.options(),
-        traces: Traces::default(),
+        ..HostOptions::new(this_binary()?, directory.path().to_owned(), workers)
     };
     let store = EmbeddedStore::options().in_memory();
     let store = Arc::new(store.map_err(|error| failed(&error))?);

@@ -163,16 +163,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         warn_of_clear_text(&url);
     }
     let host = Host::start(store, options)?;
-    let app = App::new(
-        host.store.clone(),
-        host.intake.clone(),
-        host.deployer.clone(),
-        host.modeller.clone(),
-        host.inference.clone(),
-        host.scraper.clone(),
-        host.traces.clone(),
-        door,
-    );
+    let app = App::new(&host, door);
     output::note(&format!("skep listens on {url}"));
     let serving = http::serve(endpoint, app, stopping.cancelled());
     let working = async {

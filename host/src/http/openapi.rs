@@ -64,7 +64,7 @@ pub(super) async fn json(wanted: Wanted) -> Result<Response, Problem> {
 
 /// The whole API.
 fn document() -> OpenApi {
-    let table = super::table();
+    let table = super::table::table();
     let mut paths = PathsBuilder::new();
     let mut schemas = BTreeMap::new();
     for (route, operation) in table.table.iter().zip(&table.operations) {
@@ -226,7 +226,7 @@ mod tests {
                 methods.map(move |method| (method.to_uppercase(), path.clone()))
             })
             .collect();
-        let table = super::super::table();
+        let table = super::super::table::table();
         let mut routes: Vec<_> = (table.table.iter().zip(&table.operations))
             .map(|(route, operation)| {
                 let path = operation().shown_as.unwrap_or(route.path);

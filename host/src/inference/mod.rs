@@ -8,8 +8,14 @@ pub mod batcher;
 mod engine;
 mod engines;
 mod error;
+mod fit;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod joined;
+mod limits;
+mod loading;
+mod memory;
+mod near;
 mod onnx;
 mod registry;
 mod roomy;

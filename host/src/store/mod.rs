@@ -13,6 +13,7 @@ mod callback;
 mod dead;
 mod deployment;
 pub mod embedded;
+mod error;
 pub(crate) mod fair;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -47,6 +48,7 @@ use crate::job::{
 pub use callback::{CALLBACK_TAKEN, Callback};
 pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
 pub use deployment::{Deployment, Functions, NewDeployment};
+pub use error::{Result, StoreError};
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use metered::Metered;
 pub(crate) use model::too_many_models;
@@ -64,62 +66,9 @@ pub const TOKENS_FRESH: Duration = Duration::from_secs(1);
 /// What [`Store::lease`] is, unless a test cannot wait.
 pub const LEASE: Duration = Duration::from_secs(30);
 
-/// What a store can answer instead of the thing asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The store cannot be reached or does not work now. Nothing was accepted.
-    #[error("the store is unavailable: {0}")]
-    Unavailable(String),
-    /// The store was reached and may not be used: a wrong password, a version that is
-    /// too old, an address that is none. Nothing was accepted.
-    #[error("{0}")]
-    Refused(String),
-    /// The store has no room. Nothing was accepted.
-    #[error("the store is full: {0}")]
-    Full(String),
-    /// The host's lease ran out and its jobs were given away; it must register
-    /// anew.
-    #[error("this host's lease has ended; its jobs were given to others")]
-    LeaseLost,
-    /// The job that posts was cancelled or has ended. Nothing was accepted.
-    #[error("job {0} was cancelled or has ended, and posts no more")]
-    ParentOver(JobId),
-    /// The tree would have more jobs than it may. Nothing was accepted.
-    #[error(
-        "the tree of job {root} has {jobs} jobs, and {limit} are allowed (the limit `tree_jobs`); a handler that posts itself without end looks like this"
-    )]
-    TreeFull {
-        /// Its root.
-        root: JobId,
-        /// How many jobs it has had.
-        jobs: u64,
-        /// How many it may have.
-        limit: u64,
-    },
-    /// The namespace has as many models as it may, or too many bytes of them. Nothing was
-    /// accepted. The text says which, and what to do.
-    #[error("{0}")]
-    TooManyModels(String),
-    /// The content that a model names is not there, or no more. Nothing was accepted.
-    #[error("the store has no content {0}: upload it again")]
-    NoBlob(Digest),
-    /// The store holds something that this version cannot read. It is left
-    /// untouched.
-    #[error("the store holds a record that this version of skep cannot read: {0}")]
-    Unreadable(String),
-    /// Another process has the directory open.
-    #[error(
-        "{0} is in use by another skep process; stop that one, or give this one a directory of its own with --store embedded:DIR"
-    )]
-    InUse(String),
-}
-
 /// How long callers leave a store alone that has just failed, before they ask again:
 /// one that is started anew is soon found, and one that is away is not kept busy.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
-
-/// The answer of a store.
-pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A host incarnation's right to the jobs it holds: one start of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

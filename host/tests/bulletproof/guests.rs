@@ -16,16 +16,11 @@ pub(crate) const LEASE: Option<Duration> = Some(Duration::from_millis(1500));
 
 /// Starts a host. All share what is compiled, so that it is once.
 pub(crate) async fn host(world: &World, slots: usize) -> Host {
-    let options = HostOptions {
-        max_parked: MAX_PARKED,
-        cache_dir: concat!(env!("CARGO_TARGET_TMPDIR"), "/bulletproof").into(),
-        workers: slots,
-        binary: env!("CARGO_BIN_EXE_skep").into(),
-        compile_cpu_s: skep::sandbox::CHILD_CPU_S,
-        callbacks: CallbackOptions::default(),
-        inference: Default::default(),
-        traces: Default::default(),
-    };
+    let options = HostOptions::new(
+        env!("CARGO_BIN_EXE_skep").into(),
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/bulletproof").into(),
+        slots,
+    );
     let host = Host::start(world.store().clone(), options).expect("the host starts");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/probe.wasm");
     let component = std::fs::read(path);

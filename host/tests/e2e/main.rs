@@ -57,6 +57,7 @@ mod receiver;
 mod redis_kinds;
 mod refused_uploads;
 mod restart;
+mod routes;
 mod secrets;
 mod semantics;
 mod server;

@@ -42,16 +42,11 @@ fn seed() -> u64 {
 
 /// A host on a store, with a directory for what it compiles.
 fn host(store: Arc<dyn Store>, directory: &Path, workers: usize) -> Host {
-    let options = HostOptions {
-        max_parked: MAX_PARKED,
-        cache_dir: directory.to_owned(),
+    let options = HostOptions::new(
+        env!("CARGO_BIN_EXE_skep").into(),
+        directory.to_owned(),
         workers,
-        binary: env!("CARGO_BIN_EXE_skep").into(),
-        compile_cpu_s: skep::sandbox::CHILD_CPU_S,
-        callbacks: CallbackOptions::default(),
-        inference: Default::default(),
-        traces: Default::default(),
-    };
+    );
     Host::start(store, options).expect("the host starts")
 }
 

@@ -14,12 +14,9 @@ use crate::cli::hosting::this_binary;
 use crate::deploy::Grant;
 use crate::following::{Cursor, Event, Following, Standing};
 use crate::host::{Host, HostOptions};
-use crate::inference::InferenceOptions;
 use crate::intake::PostRequest;
 use crate::job::{JobId, Limits, Namespace, Payload, State};
-use crate::sandbox::CHILD_CPU_S;
 use crate::store::embedded::EmbeddedStore;
-use crate::traces::Traces;
 
 const NAME: &str = "guest";
 
@@ -68,17 +65,9 @@ async fn in_a_host() -> Result<Standing, Failure> {
         .in_memory()
         .map_err(|error| Failure::failed(error.to_string()))?;
     let options = HostOptions {
-        cache_dir: directory.path().to_owned(),
-        workers: 1,
         max_parked: 1,
-        binary: this_binary()?,
-        compile_cpu_s: CHILD_CPU_S,
-        callbacks: CallbackOptions {
-            send: false,
-            ..CallbackOptions::default()
-        },
-        inference: InferenceOptions::default(),
-        traces: Traces::default(),
+        callbacks: CallbackOptions::silent(),
+        ..HostOptions::new(this_binary()?, directory.path().to_owned(), 1)
     };
     let host = Host::start(Arc::new(store), options)?;
     let ended = job(&host).await;
