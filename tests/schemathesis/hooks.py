@@ -1,6 +1,6 @@
-"""What an OpenAPI document cannot say, for scripts/schemathesis: which functions there are, what a component is, and
-that options are in the body or in the query, not in both. Only requests that are meant to be right are mended; those
-that are meant to be wrong go out as they are."""
+"""What an OpenAPI document cannot say, for scripts/schemathesis: which functions there are, what components and models
+are, and that options are in the body or in the query, not in both. Only requests that are meant to be right are
+mended; those that are meant to be wrong go out as they are."""
 
 import os
 from pathlib import Path
@@ -9,15 +9,19 @@ import schemathesis
 from hypothesis import strategies as st
 
 GUESTS = Path(os.environ["SKEP_GUESTS"])
+MODEL = (Path(os.environ["SKEP_MODELS"]) / "add.onnx").read_bytes()
 FUNCTION = "echo"
 
 COMPONENTS = st.just((GUESTS / "multiply.wasm").read_bytes())
 schemathesis.openapi.media_type("application/wasm", COMPONENTS, aliases=["application/octet-stream"])
 
 
-@schemathesis.serializer("application/x-ndjson")
-def lines(context, value):
+def raw(context, value):
     return {"data": value if isinstance(value, bytes) else str(value).encode()}
+
+
+for name in ("application/x-ndjson", "application/onnx"):
+    schemathesis.serializer(name)(raw)
 
 
 def whole(value):
@@ -69,6 +73,11 @@ def before_call(context, case, kwargs):
             case.headers.pop("Idempotency-Key", None)
     if operation == "postJobs":
         case.headers.pop("Skep-Namespace", None)
+    if operation == "addModel":
+        case.body = MODEL
+        # Its tensors have names of their own, and not every host has every engine.
+        for name in ("pad", "batch_axis", "engine", "device"):
+            (query or {}).pop(name, None)
     if operation == "deployFunction":
         # What the component offers.
         case.path_parameters["name"] = "multiply"

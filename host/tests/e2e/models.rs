@@ -177,7 +177,7 @@ async fn what_is_no_model_to_be_run_here_is_refused_with_its_reason() {
         (b"\0".repeat(9_999), "ONNX"),
         (cut("mlp"), ""),
         (model_bytes("external"), "external"),
-        (model_bytes("custom"), "domain"),
+        (model_bytes("custom"), "com.example"),
         (model_bytes("local"), "function"),
         (model_bytes("loop"), "allow_loops"),
     ] {
