@@ -125,8 +125,10 @@ mod tests {
             "a second",
         );
         let names = (0..=MAX_NAMES).map(|n| (n.to_string(), 0));
-        let mut many = ModelConfig::default();
-        many.batch_axes = names.collect();
+        let many = ModelConfig {
+            batch_axes: names.collect(),
+            ..ModelConfig::default()
+        };
         says(narrow(&many), "together");
         let loops = with(|c| c.allow_loops = true);
         says(narrow(&loops), "admin");

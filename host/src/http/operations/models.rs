@@ -36,7 +36,9 @@ fn iris() -> Value {
 
 fn with_versions() -> Value {
     let mut one = iris();
-    one["versions_kept"] = 1.into();
+    if let Some(fields) = one.as_object_mut() {
+        fields.insert("versions_kept".into(), 1.into());
+    }
     one
 }
 
