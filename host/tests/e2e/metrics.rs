@@ -19,7 +19,7 @@ on_both_stores! {
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
 
-async fn scrape(server: &Server) -> Exposition {
+pub(crate) async fn scrape(server: &Server) -> Exposition {
     let request = server.request(Method::GET, "/metrics");
     let answer = send(request.header("accept", OPEN_METRICS))
         .await
@@ -30,7 +30,7 @@ async fn scrape(server: &Server) -> Exposition {
 
 /// Scrapes until this holds: the page may show the store as it was a second ago, and what
 /// a job used comes a moment after its result.
-async fn scraped(server: &Server, done: impl Fn(&Exposition) -> bool) -> Exposition {
+pub(crate) async fn scraped(server: &Server, done: impl Fn(&Exposition) -> bool) -> Exposition {
     eventually(PATIENCE, || scrape(server), done).await
 }
 

@@ -45,7 +45,7 @@ fn put(
 }
 
 /// Adds a model of `tests/models`.
-async fn add(server: &Server, name: &str, query: &str, of: &str) -> Answer {
+pub(crate) async fn add(server: &Server, name: &str, query: &str, of: &str) -> Answer {
     send(put(server, name, query, model_bytes(of))).await
 }
 
