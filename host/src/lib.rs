@@ -4,7 +4,8 @@
 //! jobs; a host leases jobs from a [`store`] and runs each in a fresh [`sandbox`].
 //!
 //! Dependencies point one way: [`http`] and [`cli`] → [`host`] → [`scrape`] → [`worker`] →
-//! [`sandbox`] → [`intake`] → [`callback`] → [`traces`] → [`store`] → [`access`] → [`metrics`] → [`job`].
+//! [`sandbox`] → [`inference`], [`intake`] → [`callback`] → [`traces`] → [`store`] → [`access`] → [`metrics`] →
+//! [`model`], [`job`].
 
 pub mod access;
 pub mod bench;

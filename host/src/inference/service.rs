@@ -331,7 +331,7 @@ impl Inference {
     fn begin(self: &Arc<Self>, namespace: &Namespace, model: &Arc<Model>) -> Loading {
         self.registry.get(namespace, model, || {
             let (here, namespace, model) = (self.clone(), namespace.clone(), model.clone());
-            // By itself, so that it does not end with the job that asked first.
+            // A task, so that a panic is an error of this load.
             let task = tokio::spawn(async move { here.load(&namespace, &model).await });
             let load = async {
                 let loaded = task.await.unwrap_or_else(|error| {
@@ -342,7 +342,10 @@ impl Inference {
                 let at = Instant::now();
                 loaded.map(Arc::new).map_err(|error| Failed { error, at })
             };
-            load.boxed().shared()
+            let loading = load.boxed().shared();
+            // What nobody asks for makes no progress, and who asked first may be gone.
+            tokio::spawn(loading.clone());
+            loading
         })
     }
 

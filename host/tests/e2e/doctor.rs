@@ -48,7 +48,8 @@ async fn all_is_well_beside_a_server_that_runs() {
     let store = check(&all, "store", "ok")["said"].as_str().unwrap();
     assert!(store.contains("in use by a server"), "{store}");
     let inference = check(&all, "inference", "ok")["said"].as_str().unwrap();
-    assert!(inference.contains("none"), "{inference}");
+    assert!(inference.contains("rten"), "{inference}");
+    assert!(inference.contains("on cpu"), "{inference}");
     let mut people = skep();
     people.args(["--url", &server.url, "doctor", "--store", &server.store()]);
     let (_, shown, err) = run(people).await;

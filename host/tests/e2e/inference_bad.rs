@@ -152,7 +152,7 @@ async fn a_model_that_is_removed_or_replaced_ends_its_calls_well() {
         let removed = server.request(reqwest::Method::DELETE, &format!("/models/{name}"));
         send(removed).await.expect(204);
     }
-    add(&server, "add", "", "mlp").await.expect(200);
+    add(&server, "add", "", "mlp").await.expect(201);
     for id in [id, queued] {
         assert_eq!(server.ended(&id).await["state"], "completed");
         let answer = server.get(&format!("/jobs/{id}/result")).await.json();

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::models::add;
-use crate::server::{Server, guest_bytes, send};
+use crate::server::{PATIENCE, Server, eventually, guest_bytes, send};
 
 /// An input or output: its name, type, shape and bytes.
 pub(crate) fn tensor(name: &str, dtype: &str, shape: &[usize], bytes: &[u8]) -> Value {
@@ -131,10 +131,8 @@ pub(crate) const FOR_EVER: i64 = 1 << 50;
 pub(crate) async fn occupy(server: &Server) -> String {
     let id = server.post("infer", turns(FOR_EVER)).await;
     waiting(server, 1).await;
-    crate::metrics::scraped(server, |page| {
-        page.sum("skep_inference_wait_seconds_count", &[("model", "loop")]) >= 1.0
-    })
-    .await;
+    let is_loaded = |shown: &Value| shown["loaded"].is_object();
+    eventually(PATIENCE, || server.json("/models/loop"), is_loaded).await;
     id
 }
 

@@ -32,6 +32,7 @@ mod compiling;
 mod flooding;
 mod guest;
 mod holding;
+mod inferring;
 mod neighbours;
 mod showing;
 mod spinning;

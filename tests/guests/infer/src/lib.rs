@@ -74,6 +74,16 @@ fn infer_for_ever(msg: Call, ctx: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Asks what a model takes until it is told to stop, and answers that.
+#[skep_sdk::listener(name = "describe-until-told")]
+fn describe_until_told(model: String, ctx: &Context) -> Result<String, Failure> {
+    loop {
+        if let Err(error) = ctx.describe(&model) {
+            return Ok(error.to_string());
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Spec {
     name: String,
@@ -123,4 +133,4 @@ fn nothing(_msg: (), ctx: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-skep_sdk::export!(infer, infer_or_fail, infer_for_ever, describe, models, nothing);
+skep_sdk::export!(infer, infer_or_fail, infer_for_ever, describe_until_told, describe, models, nothing);
