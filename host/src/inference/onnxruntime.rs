@@ -51,7 +51,8 @@ impl Library {
         let builder = ort::init_from(path).map_err(|error| error.to_string())?;
         let environment = (builder.with_name("skep").with_telemetry(false).build())
             .map_err(|error| error.to_string())?;
-        environment.set_log_level(LogLevel::Error);
+        // What it answers as an error, it would also log: a line for each bad call of a guest.
+        environment.set_log_level(LogLevel::Fatal);
         let library = Self {
             environment,
             version: version(ort::info()),
