@@ -7,7 +7,9 @@ mod computing;
 mod crowd;
 mod drain;
 mod followers;
+mod inferring;
 mod meter;
+mod onnx;
 mod redis;
 mod resident;
 mod roundtrip;
@@ -43,6 +45,8 @@ pub struct BenchOptions {
     pub component: PathBuf,
     /// The component `stages`, whose jobs make jobs; without it they are not measured.
     pub stages: Option<PathBuf>,
+    /// The component `inferring`, whose job calls models; without it that is not measured.
+    pub inferring: Option<PathBuf>,
     /// The cheap function.
     pub function: FunctionName,
     /// A message for it.
@@ -120,6 +124,13 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
         };
         report(computing::measure(&options)?);
         report(composing::measure(&options, &plain)?);
+    }
+    if let Some(inferring) = &options.inferring {
+        let options = BenchOptions {
+            component: inferring.clone(),
+            ..options.clone()
+        };
+        report(inferring::measure(&options)?);
     }
     if options.redis.is_none() {
         report(resident::measure(options)?);

@@ -97,12 +97,26 @@ pub(super) fn mlp() -> Vec<u8> {
         (before, width) = (after, next);
     }
     let graph = graph
-        .message(field::GRAPH_INPUT, &rows("x", MLP_IN))
-        .message(field::GRAPH_OUTPUT, &rows("y", width));
+        .message(field::GRAPH_INPUT, &rows("x", Some(MLP_IN)))
+        .message(field::GRAPH_OUTPUT, &rows("y", Some(width)));
+    model(&graph)
+}
+
+/// A model that does next to nothing: `x` f32 [N, any] → `y`.
+pub(super) fn relu() -> Vec<u8> {
+    let graph = Message::default()
+        .text(field::GRAPH_NAME, "relu")
+        .message(field::GRAPH_NODE, &node("Relu", &["x"], "y"))
+        .message(field::GRAPH_INPUT, &rows("x", None))
+        .message(field::GRAPH_OUTPUT, &rows("y", None));
+    model(&graph)
+}
+
+fn model(graph: &Message) -> Vec<u8> {
     let opset = Message::default().number(field::OPSET_VERSION, 17);
     Message::default()
         .number(field::MODEL_IR_VERSION, 8)
-        .message(field::MODEL_GRAPH, &graph)
+        .message(field::MODEL_GRAPH, graph)
         .message(field::MODEL_OPSET, &opset)
         .0
 }
@@ -130,22 +144,21 @@ fn weight(name: &str, dims: &[usize]) -> Message {
         .bytes(field::TENSOR_RAW, &raw)
 }
 
-/// An input or output of any number of rows.
-fn rows(name: &str, width: usize) -> Message {
+/// An input or output of any number of rows, and of any width unless one is said.
+fn rows(name: &str, width: Option<usize>) -> Message {
+    let any = |name| Message::default().text(field::DIM_NAME, name);
+    let columns = match width {
+        Some(width) => Message::default().number(field::DIM_VALUE, width as u64),
+        None => any("M"),
+    };
     let shape = Message::default()
-        .message(
-            field::SHAPE_DIM,
-            &Message::default().text(field::DIM_NAME, "N"),
-        )
-        .message(
-            field::SHAPE_DIM,
-            &Message::default().number(field::DIM_VALUE, width as u64),
-        );
+        .message(field::SHAPE_DIM, &any("N"))
+        .message(field::SHAPE_DIM, &columns);
     let tensor = Message::default()
         .number(field::TYPE_ELEMENT, FLOAT)
         .message(field::TYPE_SHAPE, &shape);
-    let r#type = Message::default().message(field::TYPE_TENSOR, &tensor);
+    let kind = Message::default().message(field::TYPE_TENSOR, &tensor);
     Message::default()
         .text(field::VALUE_NAME, name)
-        .message(field::VALUE_TYPE, &r#type)
+        .message(field::VALUE_TYPE, &kind)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::meter::Stopwatch;
 use super::{BenchOptions, Figure, Parts, block_on, new_job};
-use crate::job::{JobId, Usage};
+use crate::job::{JobId, Output, Usage};
 use crate::sandbox::{Assignment, Prepared, ReportBoard, Voice};
 use crate::store::{Claim, Deployment, Lease, Token};
 
@@ -74,6 +74,18 @@ pub(super) async fn run(
     component: &Prepared,
     board: &Arc<ReportBoard>,
 ) -> anyhow::Result<Usage> {
+    let (_, usage) = complete(parts, claim, deployment, component, board).await?;
+    Ok(usage)
+}
+
+/// The same, and what it gave.
+pub(super) async fn complete(
+    parts: &Parts,
+    claim: &Claim,
+    deployment: &Deployment,
+    component: &Prepared,
+    board: &Arc<ReportBoard>,
+) -> anyhow::Result<(Output, Usage)> {
     let assignment = Assignment {
         claim,
         lease: Lease {
@@ -90,7 +102,7 @@ pub(super) async fn run(
     };
     let ended = parts.sandbox.run(assignment).await;
     match ended.outcome {
-        Ok(_) => Ok(ended.usage),
+        Ok(output) => Ok((output, ended.usage)),
         Err(stop) => anyhow::bail!("the job does not succeed: {stop:?}"),
     }
 }

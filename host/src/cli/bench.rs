@@ -14,7 +14,7 @@ use crate::store::StoreUrl;
 /// Measure what a job costs on this machine
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Measured are, on real stores and with real sandboxes:\n  an fsync of the disk; the sandbox alone; the store alone\n  jobs that wait in a queue and are run, and what of their CPU goes where\n  the time from a post over HTTP to its result\n  a file of messages over HTTP (--stream-jobs): rate, CPU and memory of both sides\n  `skep run --jobs`; `skep --help`\n  with --stages: guests that compute, jobs that make jobs, parked jobs\n  what an idle server holds; thousands of followers, of idle and of slow clients\nIt takes some minutes, and judges nothing.\n\nExamples:\n  skep bench\n  skep bench multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 7}' --directory /var/tmp\n  skep bench --stream-jobs 5000000 --json\n  skep bench --store redis://127.0.0.1:6399/0"
+    after_help = "Measured are, on real stores and with real sandboxes:\n  an fsync of the disk; the sandbox alone; the store alone\n  jobs that wait in a queue and are run, and what of their CPU goes where\n  the time from a post over HTTP to its result\n  a file of messages over HTTP (--stream-jobs): rate, CPU and memory of both sides\n  `skep run --jobs`; `skep --help`\n  with --stages: guests that compute, jobs that make jobs, parked jobs\n  with --inferring: jobs that call a model, in batches and without\n  what an idle server holds; thousands of followers, of idle and of slow clients\nIt takes some minutes, and judges nothing.\n\nExamples:\n  skep bench\n  skep bench multiply.wasm --function multiply --msg '{\"arg1\": 6, \"arg2\": 7}' --directory /var/tmp\n  skep bench --stream-jobs 5000000 --json\n  skep bench --store redis://127.0.0.1:6399/0"
 )]
 pub(super) struct Args {
     /// A component with a cheap function [default: one that does nothing]
@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// The component `stages` of skep's sources, to measure jobs that make jobs, too
     #[arg(long, value_name = "FILE")]
     stages: Option<PathBuf>,
+    /// The component `inferring` of skep's sources, to measure jobs that call models, too
+    #[arg(long, value_name = "FILE")]
+    inferring: Option<PathBuf>,
     /// How many jobs to drain
     #[arg(long, default_value_t = 300_000)]
     jobs: usize,
@@ -79,6 +82,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let options = BenchOptions {
         component,
         stages: args.stages.clone(),
+        inferring: args.inferring.clone(),
         function,
         message,
         jobs: args.jobs,
