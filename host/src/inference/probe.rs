@@ -26,6 +26,7 @@ use crate::child::Bounds;
 use crate::job::printable;
 use crate::model::{Findings, ModelConfig};
 pub use child::probe_from_stdin;
+pub(super) use inputs::Trial;
 
 /// The child's CPU time, in seconds: it runs a model some twenty times, and what takes seconds for
 /// one row is too slow for a host of jobs.

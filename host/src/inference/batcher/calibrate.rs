@@ -6,11 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use crate::inference::LoadedModel;
-use crate::inference::tensor::{NamedTensor, Tensor};
-use crate::model::{BatchLayout, TensorSpec};
+use crate::inference::probe::Trial;
+use crate::inference::tensor::NamedTensor;
+use crate::model::BatchLayout;
 
 /// The most rows of a batch that are tried: beyond, what is measured gains less than the first
 /// of the batch loses by waiting for the last.
@@ -26,19 +25,16 @@ const RUNS: usize = 5;
 /// is noise, and not worth that its rows wait for each other.
 const WORTH: f64 = 0.9;
 
-/// Sizes for dimensions that may be any, until the model takes one: a short text, a picture of
-/// few pixels, a real one.
-const SIZES: [u64; 4] = [16, 64, 224, 1];
-
 /// What the inputs of a batch that is tried may take, in bytes: what one call may.
-const MAX_INPUT_BYTES: u64 = 32 << 20;
+const MAX_INPUT_BYTES: usize = 32 << 20;
 
 /// The most rows, up to `most`, that pay in one batch of a model. Blocks for up to 300 ms, and
 /// for two runs of one row at least. One that fails on made-up inputs is not batched.
 pub fn calibrate(model: &dyn LoadedModel, layout: &BatchLayout, most: u32) -> u32 {
     let end = Instant::now() + BUDGET;
-    let Some(size) = SIZES.into_iter().find(|size| {
-        let one = inputs(model, layout, *size, 1);
+    let mut trials = Trial::all(model.signature());
+    let Some(trial) = trials.find(|trial| {
+        let one = inputs(model, layout, *trial, 1);
         one.is_some_and(|one| model.run(&one).is_ok())
     }) else {
         return 1;
@@ -46,7 +42,7 @@ pub fn calibrate(model: &dyn LoadedModel, layout: &BatchLayout, most: u32) -> u3
     let mut measured = Vec::new();
     let mut rows = 1;
     while rows <= most.min(MAX_ROWS) {
-        let batch = inputs(model, layout, size, rows);
+        let batch = inputs(model, layout, trial, rows);
         let Some(took) = batch.and_then(|batch| fastest(model, &batch, end)) else {
             break;
         };
@@ -82,45 +78,22 @@ fn fastest(model: &dyn LoadedModel, batch: &[NamedTensor], end: Instant) -> Opti
     fastest
 }
 
-/// Zeros of so many rows; none where they would be too many.
+/// So many rows; none where they would be too large.
 fn inputs(
     model: &dyn LoadedModel,
     layout: &BatchLayout,
-    size: u64,
+    trial: Trial,
     rows: u32,
 ) -> Option<Vec<NamedTensor>> {
+    let mut random = fastrand::Rng::with_seed(rows.into());
     let mut left = MAX_INPUT_BYTES;
     let inputs = model.signature().inputs.iter().zip(&layout.inputs);
-    let zeros = inputs.map(|(spec, axis)| {
-        let value = zeros(spec, *axis, size, rows, &mut left)?;
-        let name = spec.name.clone();
-        Some(NamedTensor { name, value })
+    let made = inputs.map(|(spec, axis)| {
+        let input = trial.input(spec, *axis, rows.into(), &mut random).ok()?;
+        left = left.checked_sub(input.value.data().len())?;
+        Some(input)
     });
-    zeros.collect()
-}
-
-fn zeros(
-    spec: &TensorSpec,
-    axis: Option<usize>,
-    size: u64,
-    rows: u32,
-    left: &mut u64,
-) -> Option<Tensor> {
-    let sizes = spec.shape.iter().enumerate();
-    let shape: Vec<u64> = sizes
-        .map(|(at, fixed)| match fixed {
-            _ if Some(at) == axis => u64::from(rows),
-            Some(fixed) => *fixed,
-            None => size,
-        })
-        .collect();
-    let mut sizes = shape.iter();
-    let bytes = sizes.try_fold(spec.dtype.bytes() as u64, |all, size| {
-        all.checked_mul(*size)
-    })?;
-    *left = left.checked_sub(bytes)?;
-    let data = Bytes::from(vec![0; usize::try_from(bytes).ok()?]);
-    Tensor::new(spec.dtype, shape, data).ok()
+    made.collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Trial {
+pub(in crate::inference) struct Trial {
     size: u64,
     whole: i64,
     shared: i64,
@@ -30,7 +30,7 @@ pub(super) struct Trial {
 
 impl Trial {
     /// All trials, the likeliest first.
-    pub(super) fn all(signature: &Signature) -> impl Iterator<Item = Self> {
+    pub(in crate::inference) fn all(signature: &Signature) -> impl Iterator<Item = Self> {
         let open = signature
             .inputs
             .iter()
@@ -48,7 +48,7 @@ impl Trial {
     }
 
     /// An input with so many rows along its batch axis.
-    pub(super) fn input(
+    pub(in crate::inference) fn input(
         self,
         spec: &TensorSpec,
         axis: Option<usize>,
