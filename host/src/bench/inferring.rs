@@ -40,13 +40,13 @@ struct Load {
 }
 
 macro_rules! load {
-    ($sandboxes:literal of $model:literal, $calls:literal calls) => {
+    ($model:literal, $sandboxes:literal $noun:literal, $calls:literal calls) => {
         Load {
             sandboxes: $sandboxes,
             calls: $calls,
             names: [
-                concat!("inference, ", $model, ", ", $sandboxes, " sandboxes"),
-                concat!("inference, ", $model, ", ", $sandboxes, " sandboxes, p50"),
+                concat!("inference, ", $model, ", ", $sandboxes, " ", $noun),
+                concat!("inference, ", $model, ", ", $sandboxes, " ", $noun, ", p50"),
                 concat!("inference, ", $model, ", ", $sandboxes, ", without batches"),
                 concat!(
                     "inference, ",
@@ -102,13 +102,16 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         }
         let mut figures = bench.overhead(&mlp, &row).await?;
         for load in [
-            load!(64 of "MLP", 400 calls),
-            load!(4 of "MLP", 3_000 calls),
-            load!(1 of "MLP", 8_000 calls),
+            load!("MLP", 64 "sandboxes", 400 calls),
+            load!("MLP", 4 "sandboxes", 3_000 calls),
+            load!("MLP", 1 "sandbox", 8_000 calls),
         ] {
             figures.extend(bench.compare("mlp", &row, &load).await?);
         }
-        for load in [load!(64 of "CNN", 20 calls), load!(4 of "CNN", 300 calls)] {
+        for load in [
+            load!("CNN", 64 "sandboxes", 20 calls),
+            load!("CNN", 4 "sandboxes", 300 calls),
+        ] {
             figures.extend(bench.compare("cnn", &CNN_ROW, &load).await?);
         }
         Ok(figures)

@@ -1,5 +1,6 @@
 //! What `skep bench` measures inference with: a job that calls a model again and again, and
-//! tells how long each call took as it sees it.
+//! tells how long each call took as it sees it; and one that calls it once, for
+//! `bench/inference`.
 
 use serde::Deserialize;
 use skep_sdk::{Context, Failure, Tensor};
@@ -56,4 +57,18 @@ fn infers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
     Ok(took)
 }
 
-skep_sdk::export!(infers);
+#[skep_sdk::listener]
+/// The answer of the model `mlp` to one row of floats, as bytes.
+fn predict(row: Vec<u8>, ctx: &Context) -> Result<Vec<u8>, Failure> {
+    let (numbers, _) = row.as_chunks();
+    let numbers: Vec<f32> = numbers
+        .iter()
+        .map(|four| f32::from_le_bytes(*four))
+        .collect();
+    let x = Tensor::f32(&[1, numbers.len() as u64], &numbers);
+    let out = ctx.infer("mlp").tensor("x", x).run()?;
+    let y = out.first::<f32>()?;
+    Ok(y.iter().flat_map(|number| number.to_le_bytes()).collect())
+}
+
+skep_sdk::export!(infers, predict);
