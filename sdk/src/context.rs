@@ -7,9 +7,7 @@ use crate::inference::Infer;
 use crate::post::{self, Post};
 use crate::stored::Store;
 use crate::wait;
-use crate::{
-    Error, FromOutput, FromPayload, Job, JobId, ModelInfo, Payload, ToPayload, millis,
-};
+use crate::{Error, FromOutput, FromPayload, Job, JobId, ModelInfo, Payload, ToPayload, millis};
 
 /// The longest note of a progress update, in bytes; a host refuses longer ones.
 const NOTE: usize = 256;

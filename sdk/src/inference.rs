@@ -125,10 +125,10 @@ impl<T: Element> Values<T> {
     fn of(output: &NamedTensor) -> Result<Self, Error> {
         let elements = output.value.elements().ok_or_else(|| {
             Error::InvalidArgument(format!(
-                "the output {:?} has elements of {:?}, not {:?}",
+                "the output {:?} has elements of {}, not {}",
                 output.name,
-                output.value.dtype,
-                T::DTYPE
+                said(output.value.dtype),
+                said(T::DTYPE)
             ))
         })?;
         Ok(Values {
@@ -161,6 +161,13 @@ impl<T: Element> Values<T> {
         let made = ndarray::ArrayD::from_shape_vec(shape, self.elements);
         made.expect("a host gives as many elements as the shape has")
     }
+}
+
+/// The type as a model declares it: the bindings say `DataType::F32`.
+fn said(dtype: DataType) -> String {
+    let name = format!("{dtype:?}");
+    let name = name.rsplit("::").next().unwrap_or_default();
+    name.to_ascii_lowercase()
 }
 
 impl<T> Deref for Values<T> {

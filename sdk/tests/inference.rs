@@ -13,7 +13,10 @@ fn tensor(value: &(impl ToTensor + ?Sized)) -> (DataType, Vec<u64>, usize) {
 fn numbers_and_lists_of_any_depth_are_tensors() {
     assert_eq!(tensor(&1.5_f32), (DataType::F32, vec![], 4));
     assert_eq!(tensor(&[1_i64, 2]), (DataType::I64, vec![2], 16));
-    assert_eq!(tensor(&vec![[1.0_f32; 4]; 3]), (DataType::F32, vec![3, 4], 48));
+    assert_eq!(
+        tensor(&vec![[1.0_f32; 4]; 3]),
+        (DataType::F32, vec![3, 4], 48)
+    );
     let rows: &[Vec<u8>] = &[vec![1, 2], vec![3, 4]];
     assert_eq!(tensor(rows), (DataType::U8, vec![2, 2], 4));
     let slices: [&[bool]; 1] = [&[true, false]];
@@ -51,12 +54,15 @@ fn outputs_are_found_by_name_and_know_their_shape() {
         let out = out.input("a", &[[1.0_f32, 2.0], [3.0, 4.0]])?;
         let out = out.input("b", &[5_i32, 6, 7, 8])?.shape(&[2, 2]).run()?;
         let a = out.get::<f32>("a")?;
-        assert_eq!((a.shape(), a.to_vec()), (&[2, 2][..], vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(
+            (a.shape(), a.to_vec()),
+            (&[2, 2][..], vec![1.0, 2.0, 3.0, 4.0])
+        );
         assert_eq!(a.rows().collect::<Vec<_>>(), [[1.0, 2.0], [3.0, 4.0]]);
         let b = out.first::<i32>()?;
         assert_eq!((b.shape(), &b[..]), (&[2, 2][..], &[5, 6, 7, 8][..]));
         let wrong = out.get::<f32>("b").unwrap_err().to_string();
-        assert!(wrong.contains("I32, not F32"), "{wrong}");
+        assert!(wrong.contains("i32, not f32"), "{wrong}");
         let missing = out.get::<f32>("c").unwrap_err().to_string();
         assert!(missing.contains("it has: b, a"), "{missing}");
         let names = out.into_tensors().into_iter().map(|output| output.name);

@@ -34,21 +34,26 @@ async fn calls_without_end(mut place: Place) {
     let times_out = || End::Fails("timed-out", &["timeout_ms"]);
     deploy(&zoo, "infer-for-ever", "?timeout_ms=2000").await;
     let small = call(1, 12, 1);
-    zoo.runs_deployed("small calls", "infer-for-ever", small, times_out()).await;
+    zoo.runs_deployed("small calls", "infer-for-ever", small, times_out())
+        .await;
     // 15 MiB each, which is as large as they may be, and then beyond that.
     let rows = (15 << 20) / 12;
     let large = call(rows, rows * 12, 1);
-    zoo.runs_deployed("large calls", "infer-for-ever", large, times_out()).await;
+    zoo.runs_deployed("large calls", "infer-for-ever", large, times_out())
+        .await;
     let beyond = call(1, 25 << 20, 1);
-    zoo.runs_deployed("too large calls", "infer-for-ever", beyond, times_out()).await;
+    zoo.runs_deployed("too large calls", "infer-for-ever", beyond, times_out())
+        .await;
     deploy(&zoo, "infer", "?inferences=5000").await;
     let told = r#"{"error":"limit exceeded: an attempt may call models: at most 5000; 0 are left (the limit `inferences`)"}"#;
     let many = call(1, 12, 1_000_000);
-    zoo.runs_deployed("many calls", "infer", many, End::Completes(told)).await;
+    zoo.runs_deployed("many calls", "infer", many, End::Completes(told))
+        .await;
     deploy(&zoo, "describe-until-told", "?host_calls=100000").await;
     let told = r#""limit exceeded: an attempt may make host calls: at most 100000; 0 are left (the limit `host_calls`)""#;
     let (function, model) = ("describe-until-told", json!("add"));
-    zoo.runs_deployed("describes", function, model, End::Completes(told)).await;
+    zoo.runs_deployed("describes", function, model, End::Completes(told))
+        .await;
     zoo.close(place).await;
 }
 
@@ -57,7 +62,8 @@ async fn calls_whose_jobs_are_gone(mut place: Place) {
     add(&zoo, "wide").await;
     deploy(&zoo, "infer-for-ever", "?timeout_ms=30").await;
     let rows = 64;
-    let input = json!({"dtype": "f32", "shape": [rows, 3, 64, 64], "zeros": rows * 3 * 64 * 64 * 4});
+    let input =
+        json!({"dtype": "f32", "shape": [rows, 3, 64, 64], "zeros": rows * 3 * 64 * 64 * 4});
     let message = json!({"model": "wide", "inputs": [["x", input]]});
     let run = async {
         let mut ids = Vec::new();
@@ -69,7 +75,9 @@ async fn calls_whose_jobs_are_gone(mut place: Place) {
             assert_eq!(record["cause"]["kind"], "timed-out", "{record}");
         }
     };
-    zoo.canary.beside(&zoo.server, "calls of the dead", run).await;
+    zoo.canary
+        .beside(&zoo.server, "calls of the dead", run)
+        .await;
     zoo.close(place).await;
 }
 
@@ -126,24 +134,24 @@ fn input(name: [u32; 2], shape: [u32; 2], data: [u32; 2]) -> String {
 
 async fn lists_that_are_huge_or_lie(mut place: Place) {
     let zoo = Zoo::open(&mut place).await;
-    let none = [65_536, 0];
-    let mib = 1 << 20;
+    let none = [1 << 20, 0];
+    let (mib, free) = (1 << 20, 1 << 20);
     for (what, input, count, end) in [
         (
             "a shape of 7 million dimensions",
-            input(none, [65_536, 7 * mib], none),
+            input(none, [free, 7 * mib], none),
             1,
             End::Fails("failed", &["8 are allowed"]),
         ),
         (
             "a name of 50 MB",
-            input([65_536, 50 * mib], none, none),
+            input([free, 50 * mib], none, none),
             1,
             End::Fails("failed", &["no model has an input"]),
         ),
         (
             "data of 50 MB",
-            input(none, none, [65_536, 50 * mib]),
+            input(none, none, [free, 50 * mib]),
             1,
             End::Fails("failed", &["33554432 bytes"]),
         ),
@@ -155,7 +163,7 @@ async fn lists_that_are_huge_or_lie(mut place: Place) {
         ),
         (
             "a shape beyond the memory",
-            input(none, [65_536, 1 << 29], none),
+            input(none, [free, 1 << 29], none),
             1,
             End::Fails("trap", &[]),
         ),

@@ -90,7 +90,13 @@ impl Zoo {
     }
 
     /// As [`runs`](Self::runs), with a function that is deployed.
-    pub(crate) async fn runs_deployed(&self, what: &str, function: &str, message: Value, end: End) -> Value {
+    pub(crate) async fn runs_deployed(
+        &self,
+        what: &str,
+        function: &str,
+        message: Value,
+        end: End,
+    ) -> Value {
         let run = async {
             let mut ids = Vec::new();
             for _ in 0..AT_ONCE {

@@ -82,9 +82,7 @@ impl<T: ToTensor> ToTensor for [T] {
 
     fn write(&self, dimensions: &[u64], to: &mut Vec<u8>) -> bool {
         match dimensions.split_first() {
-            Some((length, inner)) if *length == self.len() as u64 => {
-                T::write_all(self, inner, to)
-            }
+            Some((length, inner)) if *length == self.len() as u64 => T::write_all(self, inner, to),
             _ => false,
         }
     }

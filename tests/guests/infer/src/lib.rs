@@ -133,4 +133,12 @@ fn nothing(_msg: (), ctx: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-skep_sdk::export!(infer, infer_or_fail, infer_for_ever, describe_until_told, describe, models, nothing);
+skep_sdk::export!(
+    infer,
+    infer_or_fail,
+    infer_for_ever,
+    describe_until_told,
+    describe,
+    models,
+    nothing
+);
