@@ -61,10 +61,16 @@ lint: ## Check the formatting, and clippy without warnings
 
 # A peer that could not be installed has its reason in the table, which comes all the same.
 .PHONY: bench
-bench: build redis ## Measure, and print tables: skep by itself, posts over HTTP, and skep beside Celery, RQ, BullMQ and MLQ
-	$(SKEP) bench target/guests/multiply.wasm --stages target/guests/stages.wasm
+bench: build redis ## Measure, and print tables: skep by itself, posts over HTTP, and skep beside Celery, RQ, BullMQ, MLQ and Triton
+	$(SKEP) bench target/guests/multiply.wasm --stages target/guests/stages.wasm \
+		--inferring target/guests/inferring.wasm
 	bench/http/install && bench/http/run
 	bench/peers/install; bench/peers/run
+	bench/inference/install; bench/inference/run
+
+.PHONY: bench-gpu
+bench-gpu: build ## Measure inference on this machine's GPU, and check it against the CPU; ends with 2 where there is none
+	bench/gpu/run
 
 .PHONY: build
 build: guests ## Build the host (and the guests)

@@ -26,7 +26,9 @@ def work():
     def predict(x):
         return session.run(None, {"x": x})
 
-    config = TritonConfig(grpc_port=PORT, http_port=PORT + 1, metrics_port=PORT + 2, grpc_address="127.0.0.1")
+    config = TritonConfig(
+        grpc_port=PORT, grpc_address="127.0.0.1", http_port=PORT + 1, http_address="127.0.0.1", allow_metrics=False
+    )
     with Triton(config=config) as triton:
         triton.bind(
             model_name="mlp",

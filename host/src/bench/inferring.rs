@@ -23,7 +23,6 @@ const FUNCTION: &str = "infers";
 
 /// A model that computes for a millisecond per row, and gains nothing from a batch on a CPU.
 const CNN: &[u8] = include_bytes!("../../../tests/models/wide.onnx");
-const CNN_ROW: [u64; 4] = [1, 3, 64, 64];
 
 /// Each is measured so many times in turn, and the best counts: what disturbs a run makes it
 /// slower, never faster.
@@ -83,7 +82,6 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         ..options.clone()
     };
     let mlp = Bytes::from(onnx::mlp());
-    let row = [1, onnx::MLP_IN as u64];
     block_on(async {
         let bench = Bench::new(&options).await?;
         bench.add("mlp", &mlp, Batching::Auto).await?;
@@ -94,25 +92,21 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         bench
             .add("cnn-alone", &Bytes::from_static(CNN), Batching::Off)
             .await?;
-        for width in [1, row[1]] {
-            let model = Bytes::from(onnx::relu());
-            bench
-                .add(&format!("relu-{width}"), &model, Batching::Auto)
-                .await?;
-        }
-        let mut figures = bench.overhead(&mlp, &row).await?;
+        let relu = Bytes::from(onnx::relu());
+        bench.add("relu", &relu, Batching::Auto).await?;
+        let mut figures = bench.overhead(&mlp, &relu).await?;
         for load in [
             load!("MLP", 64 "sandboxes", 400 calls),
             load!("MLP", 4 "sandboxes", 3_000 calls),
             load!("MLP", 1 "sandbox", 8_000 calls),
         ] {
-            figures.extend(bench.compare("mlp", &row, &load).await?);
+            figures.extend(bench.compare("mlp", &load).await?);
         }
         for load in [
             load!("CNN", 64 "sandboxes", 20 calls),
             load!("CNN", 4 "sandboxes", 300 calls),
         ] {
-            figures.extend(bench.compare("cnn", &CNN_ROW, &load).await?);
+            figures.extend(bench.compare("cnn", &load).await?);
         }
         Ok(figures)
     })
@@ -161,20 +155,19 @@ impl Bench {
     }
 
     /// What one sandbox pays for the way to an idle engine, and for copying.
-    async fn overhead(&self, mlp: &Bytes, row: &[u64]) -> anyhow::Result<Vec<Figure>> {
+    async fn overhead(&self, mlp: &Bytes, relu: &Bytes) -> anyhow::Result<Vec<Figure>> {
+        const WIDTH: u64 = onnx::MLP_IN as u64;
         let (mut alone, mut called) = (f64::INFINITY, f64::INFINITY);
         let (mut small, mut large) = (f64::INFINITY, f64::INFINITY);
         let mut native = [f64::INFINITY; 2];
         for _ in 0..ROUNDS {
-            alone = alone.min(self.alone(mlp, row)?.p50_us);
-            called = called.min(self.run("mlp", row, 1, ALONE).await?.p50_us);
-            let relu = Bytes::from(onnx::relu());
-            for (native, shape) in native.iter_mut().zip([[1, 1], [1, row[1]]]) {
-                *native = native.min(self.alone(&relu, &shape)?.fastest_us);
+            alone = alone.min(self.alone(mlp, WIDTH)?.p50_us);
+            called = called.min(self.run("mlp", 1, 1, ALONE).await?.p50_us);
+            for (native, width) in native.iter_mut().zip([1, WIDTH]) {
+                *native = native.min(self.alone(relu, width)?.fastest_us);
             }
-            small = small.min(self.run("relu-1", &[1, 1], 1, ALONE).await?.fastest_us);
-            let name = format!("relu-{}", row[1]);
-            large = large.min(self.run(&name, &[1, row[1]], 1, ALONE).await?.fastest_us);
+            small = small.min(self.run("relu", 1, 1, ALONE).await?.fastest_us);
+            large = large.min(self.run("relu", WIDTH, 1, ALONE).await?.fastest_us);
         }
         let copied = (large - small) - (native[1] - native[0]);
         Ok(vec![
@@ -190,14 +183,13 @@ impl Bench {
     }
 
     /// What the engine takes on one row, on this thread.
-    fn alone(&self, model: &Bytes, row: &[u64]) -> anyhow::Result<Measured> {
+    fn alone(&self, model: &Bytes, width: u64) -> anyhow::Result<Measured> {
         let engine = self.engines.choose(&ModelConfig::default())?;
         let model = engine.load(model)?;
-        let elements = row.iter().product::<u64>();
-        let data = Bytes::from(vec![0; usize::try_from(elements)? * DataType::F32.bytes()]);
+        let data = Bytes::from(vec![0; usize::try_from(width)? * DataType::F32.bytes()]);
         let x = [NamedTensor {
             name: "x".to_owned(),
-            value: Tensor::new(DataType::F32, row.to_vec(), data)?,
+            value: Tensor::new(DataType::F32, vec![1, width], data)?,
         }];
         let mut times = Vec::with_capacity(ALONE);
         for _ in 0..ALONE {
@@ -209,12 +201,12 @@ impl Bench {
     }
 
     /// A model with batches and without.
-    async fn compare(&self, model: &str, row: &[u64], load: &Load) -> anyhow::Result<Vec<Figure>> {
+    async fn compare(&self, model: &str, load: &Load) -> anyhow::Result<Vec<Figure>> {
         let off = format!("{model}-alone");
         let (mut batched, mut alone): (Option<Measured>, Option<Measured>) = (None, None);
         for _ in 0..ROUNDS {
             for (name, best) in [(model, &mut batched), (off.as_str(), &mut alone)] {
-                let now = self.run(name, row, load.sandboxes, load.calls).await?;
+                let now = self.run(name, 1, load.sandboxes, load.calls).await?;
                 let is_better = best.is_none_or(|best| best.calls_per_s < now.calls_per_s);
                 if is_better {
                     *best = Some(now);
@@ -233,18 +225,19 @@ impl Bench {
         ])
     }
 
-    /// So many sandboxes call a model at once, each so many times, after some of them loaded it.
+    /// So many sandboxes call a model at once, each so many times, after one has loaded it. `size`
+    /// is that of the dimensions that the model leaves open.
     async fn run(
         &self,
         model: &str,
-        row: &[u64],
+        size: u64,
         sandboxes: usize,
         calls: usize,
     ) -> anyhow::Result<Measured> {
-        self.sandbox(JobId(1), model, row, calls / 10 + 1).await?;
+        self.sandbox(JobId(1), model, size, calls / 10 + 1).await?;
         let begun = Instant::now();
         let all = (1..=sandboxes as u64).map(|id| {
-            let job = self.sandbox(JobId(id), model, row, calls);
+            let job = self.sandbox(JobId(id), model, size, calls);
             async move { anyhow::Ok(job.await?) }
         });
         let times = try_join_all(all).await?.concat();
@@ -256,10 +249,10 @@ impl Bench {
         &self,
         id: JobId,
         model: &str,
-        shape: &[u64],
+        size: u64,
         calls: usize,
     ) -> impl Future<Output = anyhow::Result<Vec<Duration>>> + use<> {
-        let message = serde_json::json!({"model": model, "shape": shape, "calls": calls});
+        let message = serde_json::json!({"model": model, "size": size, "calls": calls});
         let function: FunctionName = self.deployment.function.clone();
         let job = NewJob::new(Payload::json(message.to_string()), vec![function]);
         let claim = Claim {

@@ -3,7 +3,7 @@
 //! `bench/inference`.
 
 use serde::Deserialize;
-use skep_sdk::{Context, Failure, Tensor};
+use skep_sdk::{Context, DataType, Failure, Infer, NamedTensor, Tensor};
 
 /// The host's clock: the SDK has none, for handlers that may be run again.
 mod clock {
@@ -31,10 +31,10 @@ mod clock {
 
 #[derive(Deserialize)]
 struct Calls {
-    /// The model, which has one input `x` of floats.
+    /// The model.
     model: String,
-    /// That input's shape.
-    shape: Vec<u64>,
+    /// What its inputs have where they may have any size, but for the rows: of these one.
+    size: u64,
     /// How often it is called.
     calls: usize,
 }
@@ -43,18 +43,53 @@ struct Calls {
 /// Calls a model so many times, each after the one before; gives how long each took, as numbers
 /// of ns of 32 bits.
 fn infers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
-    let elements = calls.shape.iter().product::<u64>() as usize;
-    let row: Vec<f32> = (0..elements).map(|at| (at % 7) as f32 * 0.1).collect();
-    let x = Tensor::f32(&calls.shape, &row);
+    let inputs = inputs(&calls.model, calls.size, ctx)?;
     let mut took = Vec::with_capacity(calls.calls * 4);
     for _ in 0..calls.calls {
-        let call = ctx.infer(&calls.model).tensor("x", x.clone());
+        let call = call(&calls.model, &inputs, ctx);
         let begun = clock::now();
         call.run()?;
         let ns = clock::now() - begun;
         took.extend(u32::try_from(ns).unwrap_or(u32::MAX).to_le_bytes());
     }
     Ok(took)
+}
+
+#[skep_sdk::listener]
+/// Calls a model so many times, and gives the bytes of its first output, one after the other.
+fn answers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
+    let inputs = inputs(&calls.model, calls.size, ctx)?;
+    let mut all = Vec::new();
+    for _ in 0..calls.calls {
+        let outputs = call(&calls.model, &inputs, ctx).run()?.into_tensors();
+        all.extend(outputs.into_iter().take(1).flat_map(|output| output.value.data));
+    }
+    Ok(all)
+}
+
+fn call(model: &str, inputs: &[NamedTensor], ctx: &Context) -> Infer {
+    inputs.iter().fold(ctx.infer(model), |call, input| {
+        call.tensor(&input.name, input.value.clone())
+    })
+}
+
+/// One row of each input: floats, or small whole numbers that are not 0.
+fn inputs(model: &str, size: u64, ctx: &Context) -> Result<Vec<NamedTensor>, Failure> {
+    let about = ctx.describe(model)?;
+    let made = about.inputs.into_iter().map(|spec| {
+        let sizes = spec.shape.iter().enumerate();
+        let shape: Vec<u64> = sizes
+            .map(|(at, fixed)| fixed.unwrap_or(if at == 0 { 1 } else { size }))
+            .collect();
+        let elements = 0..shape.iter().product::<u64>();
+        let value = match spec.dtype {
+            DataType::F32 => Tensor::f32(&shape, &elements.map(|at| (at % 7) as f32 * 0.1).collect::<Vec<_>>()),
+            DataType::I64 => Tensor::i64(&shape, &elements.map(|at| 1 + (at % 7) as i64).collect::<Vec<_>>()),
+            other => return Err(Failure::invalid(format!("{} is of {other:?}", spec.name))),
+        };
+        Ok(NamedTensor::new(spec.name, value))
+    });
+    made.collect()
 }
 
 #[skep_sdk::listener]
@@ -71,4 +106,4 @@ fn predict(row: Vec<u8>, ctx: &Context) -> Result<Vec<u8>, Failure> {
     Ok(y.iter().flat_map(|number| number.to_le_bytes()).collect())
 }
 
-skep_sdk::export!(infers, predict);
+skep_sdk::export!(infers, answers, predict);
