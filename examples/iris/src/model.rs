@@ -51,7 +51,7 @@ pub(crate) fn predict(
 
 impl From<[f32; 3]> for Probabilities {
     fn from(row: [f32; 3]) -> Self {
-        // Engines differ in the seventh digit.
+        // Engines differ in the seventh digit, and nobody needs the fifth.
         let [setosa, versicolor, virginica] = row.map(|p| (f64::from(p) * 1e4).round() / 1e4);
         Probabilities {
             setosa,
