@@ -44,9 +44,11 @@ on_each_engine() {
     engine=rten
     "$1"
     [[ -n $library ]] || return 0
-    export ORT_DYLIB_PATH=$library
     engine=onnxruntime
-    "$1"
+    mkdir "$scratch/home"
+    ORT_DYLIB_PATH=$library HOME=$scratch/home XDG_CACHE_HOME=$scratch/home "$1"
+    # Where the library's telemetry would keep what it is about to send.
+    [[ ! -e $scratch/home/Microsoft ]] || die "ONNX Runtime notes what it runs: $(find "$scratch/home")"
 }
 
 # serve NAME: a server with a store of its own, with the environment's engines; leaves `server` and SKEP_URL.

@@ -51,6 +51,7 @@ mod run;
 mod serve;
 mod stream;
 mod table;
+mod telemetry;
 mod token;
 mod trust;
 mod undeploy;
@@ -194,6 +195,13 @@ pub fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     colors::choose(global.color);
+    let runs_models = matches!(
+        verb,
+        Verb::Bench(_) | Verb::Doctor(_) | Verb::Run(_) | Verb::Serve(_) | Verb::Worker(_)
+    );
+    if runs_models && let Err(failure) = telemetry::off() {
+        return failure.report();
+    }
     logging::start(match &verb {
         Verb::Serve(args) => Level::Server(args.log_format()),
         Verb::Worker(args) => Level::Server(args.log_format()),

@@ -18,7 +18,7 @@ pub(crate) enum Seen {
     Little {
         text: bool,
     },
-    Enough([i32; 2 * SIDE]),
+    Enough(Vec<i32>),
 }
 
 /// What there is to see of a file.
@@ -38,7 +38,7 @@ pub(crate) fn of(file: &[u8]) -> Seen {
     }
     let end = last.iter().rev().skip_while(|byte| is_space(byte));
 
-    let mut features = [PADDING; 2 * SIDE];
+    let mut features = vec![PADDING; 2 * SIDE];
     let (beginning, ending) = features.split_at_mut(SIDE);
     beginning
         .iter_mut()
@@ -57,7 +57,7 @@ pub(crate) fn of(file: &[u8]) -> Seen {
 mod tests {
     use super::*;
 
-    fn features(file: &[u8]) -> [i32; 2048] {
+    fn features(file: &[u8]) -> Vec<i32> {
         match of(file) {
             Seen::Enough(features) => features,
             _ => panic!("too little"),
