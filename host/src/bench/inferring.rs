@@ -272,7 +272,7 @@ impl Bench {
         deployment.limits = Limits {
             timeout_ms: 600_000,
             inference_ms: 600_000,
-            ..deployment.limits.clone()
+            ..deployment.limits
         };
         let task = tokio::spawn(async move {
             let board = Arc::new(ReportBoard::default());

@@ -109,7 +109,7 @@ fn list(specs: &[TensorSpec]) -> String {
     }
     match specs.len() {
         0 => "nothing".to_owned(),
-        ..=SHORT_LIST => text,
+        1..=SHORT_LIST => text,
         all => format!("{text} and {} more", all - SHORT_LIST),
     }
 }
