@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use skep::callback::CallbackOptions;
 use skep::deploy::Grant;
-use skep::host::{Host, HostOptions, MAX_PARKED};
+use skep::host::{Host, HostOptions};
 use skep::intake::PostRequest;
 use skep::job::{JobId, JobRecord, Limits, Payload};
 

@@ -26,8 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skep::callback::CallbackOptions;
-use skep::host::{Host, HostOptions, MAX_PARKED};
+use skep::host::{Host, HostOptions};
 use skep::store::Store;
 
 /// A seed from the environment, or a new one; printed either way.
