@@ -13,7 +13,7 @@ use skep_testkit::{Fsync, RedisServer};
 use crate::place::{Place, on_both_stores};
 use crate::process::Process;
 use crate::routes::{Takes, ask, rows};
-use crate::server::{Answer, PATIENCE, Server, guest_bytes, send, skep, store_of};
+use crate::server::{Answer, PATIENCE, Server, send, skep, store_of};
 
 on_both_stores! {
     every_route_lets_in_its_scope_and_nobody_else,
