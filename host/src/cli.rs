@@ -194,6 +194,14 @@ pub fn main() -> ExitCode {
         Ok(Err(error)) => return answer(&error),
         Err(failure) => return failure.report(),
     };
+    // Before there are threads.
+    match &verb {
+        Verb::Serve(args) => args.engines().without_telemetry(),
+        Verb::Worker(args) => args.engines().without_telemetry(),
+        Verb::Run(args) => args.engines.without_telemetry(),
+        Verb::Doctor(args) => args.engines.without_telemetry(),
+        _ => {}
+    }
     colors::choose(global.color);
     let runs_models = matches!(
         verb,

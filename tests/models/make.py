@@ -310,6 +310,35 @@ def outer():
     save("outer", nodes, [info("x", T.FLOAT, ["N", 1])], [info("y", T.FLOAT, ["N", "N"])])
 
 
+def attention():
+    """Each token against each other: what it takes grows with the square of the text's length, and what it gives does not."""
+    nodes = [
+        h.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        h.make_node("MatMul", ["x", "t"], ["scores"]),
+        h.make_node("Softmax", ["scores"], ["weights"], axis=-1),
+        h.make_node("MatMul", ["weights", "x"], ["y"]),
+    ]
+    save("attention", nodes, [info("x", T.FLOAT, ["N", "S", 4])], [info("y", T.FLOAT, ["N", "S", 4])])
+
+
+def lurking():
+    """A branch that hardly anyone takes makes 4 TB of what only the model says."""
+    shape = [info("big", T.FLOAT, [1])]
+    bomb = [
+        h.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        h.make_node("Add", ["zeros", "x"], ["large"]),
+        h.make_node("ReduceSum", ["large"], ["sum"], keepdims=0),
+        h.make_node("Unsqueeze", ["sum", "first"], ["big"]),
+    ]
+    large = h.make_graph(bomb, "large", [], shape, [const("shape", [1_000_000, 1_000_000]), const("first", [0])])
+    small = h.make_graph([h.make_node("Relu", ["x"], ["small"])], "small", [], [info("small", T.FLOAT, [1])])
+    nodes = [
+        h.make_node("Greater", ["x", "most"], ["over"]),
+        h.make_node("If", ["over"], ["y"], then_branch=large, else_branch=small),
+    ]
+    save("lurking", nodes, [info("x", T.FLOAT, [1])], [info("y", T.FLOAT, [1])], [const("most", [1e30], np.float32)])
+
+
 def nested():
     """`If` in `If` in `If`, deeper than any model that people make."""
 
@@ -330,6 +359,6 @@ def nested():
 
 for make in [
     mlp, wide, add, state, mean, time, tokens, types, divide, lookup,
-    loop, branch, external, custom, local, big, grow, outer, nested,
+    loop, branch, external, custom, local, big, grow, outer, nested, attention, lurking,
 ]:  # fmt: skip
     make()

@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[command(flatten)]
     places: Places,
     #[command(flatten)]
-    engines: EngineArgs,
+    pub(super) engines: EngineArgs,
 }
 
 /// How a check came out.

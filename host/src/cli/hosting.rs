@@ -74,7 +74,7 @@ pub(super) struct Hosting {
     )]
     pub(super) log_format: LogFormat,
     #[command(flatten)]
-    engines: EngineArgs,
+    pub(super) engines: EngineArgs,
     #[command(flatten)]
     callbacks: CallbackArgs,
 }

@@ -70,7 +70,7 @@ pub(super) struct Args {
     #[arg(long = "model", value_name = "NAME=FILE", value_parser = model)]
     models: Vec<(ModelName, PathBuf)>,
     #[command(flatten)]
-    engines: EngineArgs,
+    pub(super) engines: EngineArgs,
 }
 
 /// A host in this process, with the component deployed.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, lookup_host};
 
+use super::engines::EngineArgs;
 use super::hosting::{Hosting, stop_signal};
 use super::logging::LogFormat;
 use super::{failure::Failure, files, output};
@@ -51,6 +52,11 @@ impl Args {
     /// How it logs.
     pub(super) fn log_format(&self) -> LogFormat {
         self.hosting.log_format
+    }
+
+    /// What runs its models.
+    pub(super) fn engines(&self) -> &EngineArgs {
+        &self.hosting.engines
     }
 }
 

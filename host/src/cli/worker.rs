@@ -1,5 +1,6 @@
 //! `skep worker`: workers on a store that hosts share, without HTTP.
 
+use super::engines::EngineArgs;
 use super::hosting::{Hosting, stop_signal};
 use super::logging::LogFormat;
 use super::{failure::Failure, output};
@@ -20,6 +21,11 @@ impl Args {
     /// How it logs.
     pub(super) fn log_format(&self) -> LogFormat {
         self.hosting.log_format
+    }
+
+    /// What runs its models.
+    pub(super) fn engines(&self) -> &EngineArgs {
+        &self.hosting.engines
     }
 }
 

@@ -11,6 +11,9 @@ pub enum EngineError {
     /// The model, or these inputs, are at fault: it would only happen again.
     #[error("{0}")]
     Model(String),
+    /// A run on these inputs would take more memory than a host gives; fewer rows may not.
+    #[error("{0}")]
+    TooLarge(String),
     /// The device has no memory left; with fewer rows, or later, it may go well.
     #[error("{0}")]
     OutOfMemory(String),

@@ -11,7 +11,7 @@ use super::batcher::{BatchPlan, Lane, MAX_ROWS, ModelQueue, calibrate};
 use super::engine::{Engine, EngineError, LoadedModel};
 use super::limits::MAX_OUTPUT_BYTES;
 use super::memory::Reserved;
-use super::{InferError, NamedTensor};
+use super::{InferError, NamedTensor, bounded};
 use crate::job::{ModelName, Namespace};
 use crate::metrics::InferenceMeter;
 use crate::model::{Batching, Signature, TensorSpec};
@@ -84,7 +84,7 @@ pub(super) fn load(
         meter,
         memory,
     } = berth;
-    let loaded = engine.load(bytes)?;
+    let loaded = bounded::load(&*engine, bytes, &model.config)?;
     // Calls are checked against what the model was found to be when it was added, perhaps by
     // another engine, which may know more or less of shapes.
     if !is_alike(loaded.signature(), &model.findings.signature) {

@@ -5,9 +5,11 @@
 //! it (`sandbox::host::inference`).
 
 pub mod batcher;
+mod bounded;
 mod engine;
 mod engines;
 mod error;
+mod estimate;
 mod fit;
 #[cfg(fuzzing)]
 pub mod fuzzing;

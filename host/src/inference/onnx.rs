@@ -5,9 +5,11 @@
 //! it sees the fields that engines skip (functions, training, external data). A message that
 //! stands where ONNX has one, and comes twice, is refused: readers differ in what they make of it.
 
+mod elements;
 mod signature;
 mod wire;
 
+pub(super) use elements::MAX_ELEMENTS;
 pub(super) use signature::signature;
 
 use wire::{Field, Fields, Malformed};
@@ -73,6 +75,8 @@ pub(super) struct Model<'m> {
 /// A graph, or one that a node holds.
 #[derive(Debug, Default)]
 pub(super) struct Graph<'m> {
+    /// The attribute of the node that holds it.
+    pub(super) role: &'m str,
     pub(super) nodes: Vec<Node<'m>>,
     pub(super) constants: Vec<Constant<'m>>,
     pub(super) inputs: Vec<Variable<'m>>,
@@ -92,6 +96,21 @@ pub(super) struct Node<'m> {
     pub(super) graphs: Vec<Graph<'m>>,
     /// The tensors among its attributes.
     pub(super) constants: Vec<Constant<'m>>,
+    /// Its other attributes.
+    pub(super) attributes: Vec<Attribute<'m>>,
+}
+
+/// What a node says of itself, besides tensors and graphs.
+#[derive(Debug, Default)]
+pub(super) struct Attribute<'m> {
+    pub(super) name: &'m str,
+    pub(super) int: Option<i64>,
+    pub(super) ints: Vec<i64>,
+    pub(super) float: Option<f32>,
+    pub(super) floats: Vec<f32>,
+    pub(super) text: &'m [u8],
+    /// How many texts there are, where there are many.
+    pub(super) texts: usize,
 }
 
 /// A tensor in the file.
@@ -108,6 +127,10 @@ pub(super) struct Constant<'m> {
     pub(super) external: bool,
     /// Whether only its elements that are not 0 are there.
     pub(super) sparse: bool,
+    /// The bytes of `raw`.
+    bytes: &'m [u8],
+    /// The first of its elements otherwise, as fields of the file.
+    fields: Vec<Field<'m>>,
 }
 
 /// An input or output.
@@ -225,10 +248,26 @@ fn attribute<'m>(
     room: &mut Room,
 ) -> Result<(), OnnxError> {
     let (mut tensor, mut held) = (None, None);
+    let mut said = Attribute::default();
+    let first = node.graphs.len();
     for field in message {
         let field = field?;
         match field.number {
+            1 => said.name = field.text()?,
+            2 => said.float = reals(&field)?.first().copied(),
+            3 => said.int = Some(field.number()?.cast_signed()),
+            4 => said.text = field.bytes()?,
             5 => once(&mut tensor, constant(field.message()?, room)?, "a tensor")?,
+            7 => {
+                room.take(usize::try_from(fixed(&field, 4)?).unwrap_or(usize::MAX))?;
+                said.floats.extend(reals(&field)?);
+            }
+            8 => {
+                room.take(usize::try_from(field.count()?).unwrap_or(usize::MAX))?;
+                let numbers = field.numbers()?.into_iter();
+                said.ints.extend(numbers.map(u64::cast_signed));
+            }
+            9 => said.texts += 1,
             6 => once(&mut held, graph(field.message()?, deeper, room)?, "a graph")?,
             10 => node.constants.push(constant(field.message()?, room)?),
             11 => node.graphs.push(graph(field.message()?, deeper, room)?),
@@ -238,7 +277,23 @@ fn attribute<'m>(
     }
     node.constants.extend(tensor);
     node.graphs.extend(held);
+    for graph in node.graphs.iter_mut().skip(first) {
+        graph.role = said.name;
+    }
+    room.take(1)?;
+    node.attributes.push(said);
     Ok(())
+}
+
+/// Real numbers, packed or one of many.
+fn reals(field: &Field<'_>) -> Result<Vec<f32>, OnnxError> {
+    match field.value {
+        wire::Value::Bytes(bytes) | wire::Value::Four(bytes) => {
+            let (reals, _) = bytes.as_chunks();
+            Ok(reals.iter().map(|real| f32::from_le_bytes(*real)).collect())
+        }
+        _ => Err(Malformed::Unexpected(field.number).into()),
+    }
 }
 
 fn constant<'m>(message: Fields<'m>, room: &mut Room) -> Result<Constant<'m>, OnnxError> {
@@ -253,12 +308,24 @@ fn constant<'m>(message: Fields<'m>, room: &mut Room) -> Result<Constant<'m>, On
                 constant.dims.extend(dims.map(u64::cast_signed));
             }
             2 => constant.dtype = field.number()?,
-            4 => constant.elements += fixed(&field, 4)?,
-            5 | 7 | 11 => constant.elements += field.count()?,
+            4 => {
+                constant.elements += fixed(&field, 4)?;
+                constant.keep(field);
+            }
+            5 | 7 | 11 => {
+                constant.elements += field.count()?;
+                constant.keep(field);
+            }
             6 => constant.elements += 1,
             8 => constant.name = field.text()?,
-            9 => once(&mut constant.raw, field.bytes()?.len(), "a tensor's data")?,
-            10 => constant.elements += fixed(&field, 8)?,
+            9 => {
+                constant.bytes = field.bytes()?;
+                once(&mut constant.raw, constant.bytes.len(), "a tensor's data")?;
+            }
+            10 => {
+                constant.elements += fixed(&field, 8)?;
+                constant.keep(field);
+            }
             13 => constant.external = true,
             14 => constant.external |= field.number()? != 0,
             _ => {}

@@ -486,6 +486,7 @@ fn memory_of(model: &Model) -> u64 {
 /// What an engine's error means to a guest.
 fn told(error: EngineError) -> InferError {
     match error {
+        EngineError::TooLarge(text) => InferError::TooLarge(text),
         EngineError::Model(text) | EngineError::Device(text) => InferError::Engine(text),
         EngineError::OutOfMemory(text) => InferError::Busy(text),
     }

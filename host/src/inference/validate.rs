@@ -240,7 +240,7 @@ fn tensor(constant: &Constant<'_>) -> Result<(), String> {
 }
 
 /// A node, for people.
-fn called(node: &Node<'_>) -> String {
+pub(super) fn called(node: &Node<'_>) -> String {
     let name = if node.name.is_empty() {
         node.outputs.first().copied().unwrap_or_default()
     } else {

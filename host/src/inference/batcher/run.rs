@@ -68,7 +68,7 @@ impl Runner {
                 None => return alone(calls),
             },
             Err(EngineError::Model(_)) if !is_one => return alone(calls),
-            Err(EngineError::OutOfMemory(_)) if !is_one => {
+            Err(EngineError::TooLarge(_) | EngineError::OutOfMemory(_)) if !is_one => {
                 let second = calls.split_off(calls.len() / 2);
                 return vec![second, calls];
             }
@@ -122,6 +122,7 @@ fn alone(calls: Vec<Call>) -> Vec<Vec<Call>> {
 fn refusal(error: EngineError) -> InferError {
     match error {
         EngineError::Model(text) => InferError::Engine(text),
+        EngineError::TooLarge(text) => InferError::TooLarge(text),
         EngineError::OutOfMemory(text) => InferError::Busy(format!(
             "the device has no memory for this call now: {text}; try again later, or with fewer rows"
         )),

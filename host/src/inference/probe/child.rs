@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::{FAILED, MAX_COMPLAINT_BYTES, REFUSED, Request, rows};
 use crate::child::{Bounds, step_back};
+use crate::inference::bounded;
 use crate::inference::engine::EngineError;
 use crate::inference::engines::Engines;
 use crate::inference::validate::{MAX_MODEL_BYTES, validate};
@@ -71,7 +72,7 @@ pub(super) fn findings(
     };
     let before = resident();
     let engine = engines.choose(&here).map_err(text)?;
-    let model = engine.load(file).map_err(text)?;
+    let model = bounded::load(&**engine, file, config).map_err(text)?;
     let (batch, note) = rows::learn(&*model, file, config)?;
     // An allocator may have had room already; the weights are there in any case.
     let grown = resident().saturating_sub(before);

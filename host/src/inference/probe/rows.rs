@@ -100,6 +100,7 @@ fn fits(model: &dyn LoadedModel) -> Result<(), String> {
         Err(EngineError::OutOfMemory(why)) => Err(format!(
             "the model takes more memory than a host gives; make it smaller ({why})"
         )),
+        Err(EngineError::TooLarge(why)) => Err(why),
         _ => Ok(()),
     }
 }

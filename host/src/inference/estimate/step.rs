@@ -1,0 +1,84 @@
+//! A walk along the steps of a graph.
+
+use std::sync::Arc;
+
+use super::Unbounded;
+use super::fact::Fact;
+use super::infer::{self, Use};
+use super::plan::{Step, Steps};
+use super::values;
+
+/// Learns of each tensor, and answers what all of them take, in bytes.
+pub(super) fn walk(steps: &Steps, table: &mut [Option<Fact>]) -> Result<u64, Unbounded> {
+    for (place, fact) in &steps.constants {
+        put(table, Some(*place), fact.clone());
+    }
+    let mut bytes = 0_u64;
+    for step in &steps.steps {
+        let taken = match step.operator.as_str() {
+            "If" => arms(step, table)?,
+            _ => one(step, table).map_err(|why| Unbounded {
+                called: step.called.clone(),
+                why,
+            })?,
+        };
+        bytes = bytes.saturating_add(taken);
+    }
+    Ok(bytes)
+}
+
+fn put(table: &mut [Option<Fact>], place: Option<usize>, fact: Fact) {
+    if let Some(free) = place.and_then(|place| table.get_mut(place)) {
+        *free = Some(fact);
+    }
+}
+
+fn one(step: &Step, table: &mut [Option<Fact>]) -> Result<u64, String> {
+    let inputs = (step.inputs.iter())
+        .map(|place| place.and_then(|place| table.get(place)?.as_ref()))
+        .collect();
+    let used = Use { step, inputs };
+    let mut made = infer::infer(&used)?;
+    if made.facts.len() < step.outputs.len() {
+        return Err(format!("it gives {} tensors", step.outputs.len()));
+    }
+    if let Some(first) = made.facts.first_mut()
+        && first.values.is_none()
+    {
+        first.values = values::compute(&used, first);
+    }
+    drop(used);
+    let mut bytes = made.working_bytes;
+    for (place, fact) in step.outputs.iter().zip(made.facts) {
+        bytes = bytes.saturating_add(fact.bytes());
+        put(table, *place, fact);
+    }
+    Ok(bytes)
+}
+
+/// One arm where it is known which, or the larger one.
+fn arms(step: &Step, table: &mut [Option<Fact>]) -> Result<u64, Unbounded> {
+    let condition = (step.inputs.first().copied().flatten())
+        .and_then(|place| table.get(place)?.as_ref()?.values.clone())
+        .and_then(|values| Some(*Arc::clone(&values.elements).first()? != 0.0));
+    let (mut most, mut outputs) = (0, Vec::<Fact>::new());
+    let arms = step.arms.iter().zip([true, false]);
+    for (arm, when) in arms {
+        if condition.is_some_and(|condition| condition != when) {
+            continue;
+        }
+        most = walk(arm, table)?.max(most);
+        let its = arm.outputs.iter();
+        let its: Vec<_> = its.filter_map(|place| table.get(*place)?.clone()).collect();
+        outputs = match outputs.is_empty() {
+            true => its,
+            false => outputs.iter().zip(&its).map(|(a, b)| a.either(b)).collect(),
+        };
+    }
+    // An engine may copy what an arm gives.
+    for (place, fact) in step.outputs.iter().zip(outputs) {
+        most = most.saturating_add(fact.bytes());
+        put(table, *place, fact);
+    }
+    Ok(most)
+}
