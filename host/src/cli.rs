@@ -195,21 +195,18 @@ pub fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     // Before there are threads.
-    match &verb {
-        Verb::Serve(args) => args.engines().without_telemetry(),
-        Verb::Worker(args) => args.engines().without_telemetry(),
-        Verb::Run(args) => args.engines.without_telemetry(),
-        Verb::Doctor(args) => args.engines.without_telemetry(),
-        _ => {}
-    }
-    colors::choose(global.color);
-    let runs_models = matches!(
-        verb,
-        Verb::Bench(_) | Verb::Doctor(_) | Verb::Run(_) | Verb::Serve(_) | Verb::Worker(_)
-    );
-    if runs_models && let Err(failure) = telemetry::off() {
+    let opens_onnxruntime = match &verb {
+        Verb::Serve(args) => args.engines().name_onnxruntime(),
+        Verb::Worker(args) => args.engines().name_onnxruntime(),
+        Verb::Run(args) => args.engines.name_onnxruntime(),
+        Verb::Doctor(args) => args.engines.name_onnxruntime(),
+        Verb::Bench(_) => std::env::var_os("ORT_DYLIB_PATH").is_some(),
+        _ => false,
+    };
+    if opens_onnxruntime && let Err(failure) = telemetry::off() {
         return failure.report();
     }
+    colors::choose(global.color);
     logging::start(match &verb {
         Verb::Serve(args) => Level::Server(args.log_format()),
         Verb::Worker(args) => Level::Server(args.log_format()),

@@ -1,6 +1,6 @@
 //! Keeps ONNX Runtime from telling its maker what runs here.
 //!
-//! From 1.29 on the library notes machines and models in a file of the user's, and sends them to Microsoft. It looks at the
+//! From 1.29 on the library notes what it does in a database under the user's home, for Microsoft. It looks at the
 //! environment when it is opened; a call that switches this off comes after the first note. A process that has begun
 //! cannot change its environment safely, so it begins anew.
 
