@@ -118,7 +118,8 @@ impl Bounded {
     }
 }
 
-/// A quarter of the machine's memory at most, beside models, guests and the store.
+/// A quarter of the machine's memory at most, beside models, guests and the store: what an operator
+/// copies on its way besides (to sum along another axis, say) may be twice as much again.
 fn limit() -> u64 {
     static LIMIT: OnceLock<u64> = OnceLock::new();
     *LIMIT.get_or_init(|| machine_memory().map_or(MAX_RUN_BYTES, |all| MAX_RUN_BYTES.min(all / 4)))

@@ -124,3 +124,37 @@ async fn a_cache_of_others_and_a_directory_without_rights_fail() {
     let (_, all) = checks(&server.url, &["--store", "embedded:/proc/skep"]).await;
     check(&all, "disk", "fail");
 }
+
+#[tokio::test]
+async fn onnx_runtime_keeps_no_events_for_its_maker() {
+    let Some(library) = std::env::var_os("ORT_DYLIB_PATH") else {
+        // `make test` has one.
+        return;
+    };
+    let home = TempDir::new().unwrap();
+    for named in [true, false] {
+        let mut command = skep();
+        command
+            .env("HOME", home.path())
+            .env_remove("XDG_CACHE_HOME");
+        command.env_remove("ORT_DISABLE_TELEMETRY");
+        command.args(["doctor", "--json", "--url", "http://127.0.0.1:1"]);
+        if named {
+            command
+                .env_remove("ORT_DYLIB_PATH")
+                .arg("--onnxruntime")
+                .arg(&library);
+        }
+        let (_, out, err) = run(command).await;
+        let all: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        assert!(
+            all["checks"].as_array().unwrap().iter().any(|check| {
+                let said = check["said"].as_str().unwrap();
+                said.starts_with("onnxruntime") && said.ends_with("runs models on cpu")
+            }),
+            "it was opened: {all:#}"
+        );
+        let events = home.path().join(".cache/Microsoft");
+        assert!(!events.exists(), "{}", events.display());
+    }
+}

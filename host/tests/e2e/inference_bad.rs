@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::inference_tensors::{
-    bytes, call, error, f32s, floats, i64s, infer, post_in, tensor, turns, waiting, with_models,
+    bytes, call, engines, error, f32s, floats, i64s, infer, post_in, tensor, turns, waiting,
+    with_models,
 };
 use crate::models::add;
 use crate::server::{guest_bytes, send};
@@ -119,6 +120,35 @@ async fn outputs_have_a_bound() {
     assert!(text.starts_with("limit exceeded"), "{text}");
     let y = infer(&server, "outer", &[f32s("x", &[2, 1], &[1.0, 2.0])]).await;
     assert_eq!(floats(&y, "y"), [1.0, 2.0, 2.0, 4.0]);
+}
+
+#[tokio::test]
+async fn a_run_that_no_host_has_memory_for_is_refused_and_the_host_lives() {
+    for engine in engines() {
+        let server = with_models(&[], &[]).await;
+        let query = format!("?engine={engine}");
+        for (name, shape) in [
+            // 4 TB to give, and 160 GB on the way to little.
+            ("outer", json!([1_000_000, 1])),
+            ("attention", json!([1, 200_000, 4])),
+        ] {
+            add(&server, name, &query, name).await.expect(201);
+            let sizes = shape.as_array().unwrap().iter();
+            let elements: u64 = sizes.map(|size| size.as_u64().unwrap()).product();
+            let x = json!(["x", {"dtype": "f32", "shape": shape, "zeros": elements * 4}]);
+            let text = error(&server, name, &[x]).await;
+            assert!(
+                text.starts_with("limit exceeded") && text.contains("fewer rows"),
+                "{engine}: {text}"
+            );
+        }
+        let y = infer(&server, "outer", &[f32s("x", &[2, 1], &[1.0, 2.0])]).await;
+        assert_eq!(floats(&y, "y"), [1.0, 2.0, 2.0, 4.0], "{engine}");
+        // One engine makes it when it loads the model, which ends the child; the other never.
+        let refused = add(&server, "lurking", &query, "lurking").await;
+        let status = if engine == "rten" { 422 } else { 413 };
+        refused.expect(status).naming(&["memory"]);
+    }
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub(super) struct Attribute {
 #[derive(Debug, Default)]
 pub(super) struct Names<'m> {
     places: HashMap<&'m str, usize>,
+    /// What names meant before they were added, to be known again where a graph ends.
+    before: Vec<(&'m str, Option<usize>)>,
     pub(super) count: usize,
 }
 
@@ -53,7 +55,8 @@ impl<'m> Names<'m> {
     pub(super) fn add(&mut self, name: &'m str) -> usize {
         let place = self.count;
         self.count += 1;
-        self.places.insert(name, place);
+        let before = self.places.insert(name, place);
+        self.before.push((name, before));
         place
     }
 
@@ -63,7 +66,7 @@ impl<'m> Names<'m> {
 
     /// Reads a graph, which sees what is around it.
     pub(super) fn steps(&mut self, graph: &'m Graph<'m>) -> Steps {
-        let around = self.places.clone();
+        let around = self.before.len();
         let constants = graph.constants.iter();
         let mut steps = Steps {
             constants: constants
@@ -88,7 +91,12 @@ impl<'m> Names<'m> {
         }
         let outputs = graph.outputs.iter();
         steps.outputs = outputs.filter_map(|output| self.of(output.name)).collect();
-        self.places = around;
+        for (name, place) in self.before.drain(around..).rev() {
+            match place {
+                Some(place) => self.places.insert(name, place),
+                None => self.places.remove(name),
+            };
+        }
         steps
     }
 }

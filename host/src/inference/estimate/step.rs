@@ -8,6 +8,10 @@ use super::infer::{self, Use};
 use super::plan::{Step, Steps};
 use super::values;
 
+/// The most dimensions of a tensor on the way: eight times what a call may bring. What is kept of
+/// each tensor is as long as its shape.
+const MAX_RANK: usize = 64;
+
 /// Learns of each tensor, and answers what all of them take, in bytes.
 pub(super) fn walk(steps: &Steps, table: &mut [Option<Fact>]) -> Result<u64, Unbounded> {
     for (place, fact) in &steps.constants {
@@ -48,6 +52,10 @@ fn one(step: &Step, table: &mut [Option<Fact>]) -> Result<u64, String> {
         first.values = values::compute(&used, first);
     }
     drop(used);
+    let ranks = made.facts.iter().filter_map(|fact| fact.dims.as_ref());
+    if ranks.map(Vec::len).any(|rank| rank > MAX_RANK) {
+        return Err(format!("it gives more than {MAX_RANK} dimensions"));
+    }
     let mut bytes = made.working_bytes;
     for (place, fact) in step.outputs.iter().zip(made.facts) {
         bytes = bytes.saturating_add(fact.bytes());
