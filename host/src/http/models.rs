@@ -40,7 +40,7 @@ const MEDIA_TYPES: [&str; 4] = [
 pub(super) struct Models<'m> {
     /// The newest version of each, by name.
     models: Vec<&'m Model>,
-    /// The engines of the host that answers, and what each runs on.
+    /// The engines that the answering host has, and what each runs on.
     engines: Vec<EngineInfo>,
 }
 
@@ -69,7 +69,9 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let models = app.store.models(&namespace).await?;
     let models = models.iter().map(|model| &**model).collect();
-    let engines = app.inference.engines().about();
+    // Why one is not there may name files of the host: `skep doctor` tells it there.
+    let mut engines = app.inference.engines().about();
+    engines.retain(|engine| engine.missing.is_none());
     Ok(Json(Models { models, engines }).into_response())
 }
 

@@ -100,9 +100,10 @@ const INFERENCE: &str = r#"
         (memory $libc "memory") (realloc (func $libc "realloc"))))
 "#;
 
-/// A guest that calls `infer` with an input that is written by `input`, of which there are
-/// `count`; it fails with the error's text.
+/// A guest that calls `infer` with an input that is written by `input`, or if that is nothing
+/// with as many empty ones as `count` says; it fails with the error's text.
 fn that_infers(input: &str, count: u32) -> Guest {
+    let at = if input.is_empty() { 1 << 20 } else { 4096 };
     Guest {
         component: INFERENCE.to_owned(),
         handed: r#"(export "infer" (func $infer))"#.to_owned(),
@@ -110,7 +111,7 @@ fn that_infers(input: &str, count: u32) -> Guest {
         handle: format!(
             r"(drop (memory.grow (i32.const 1000)))
             {input}
-            (call $infer (i32.const 1040) (i32.const 8) (i32.const 4096) (i32.const {count}) (i32.const 256))
+            (call $infer (i32.const 1040) (i32.const 8) (i32.const {at}) (i32.const {count}) (i32.const 256))
             (if (i32.load8_u (i32.const 256)) (then (return
                 (call $fail (i32.const 1) (i32.load (i32.const 264)) (i32.load (i32.const 268))))))
             {}",
