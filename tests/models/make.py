@@ -339,6 +339,22 @@ def lurking():
     save("lurking", nodes, [info("x", T.FLOAT, [1])], [info("y", T.FLOAT, [1])], [const("most", [1e30], np.float32)])
 
 
+def arms():
+    """One of two arms fails on what the other takes, as in models for sound of two rates."""
+    fails = h.make_graph(
+        [h.make_node("Squeeze", ["x"], ["flat"]), h.make_node("ReduceSum", ["flat", "axis"], ["small"])],
+        "fails", [], [info("small", T.FLOAT, ["A", "B"])], [const("axis", [1])],
+    )  # fmt: skip
+    goes = h.make_graph([h.make_node("Flatten", ["x"], ["large"])], "goes", [], [info("large", T.FLOAT, ["N", "M"])])
+    nodes = [
+        h.make_node("ReduceMax", ["x"], ["top"], keepdims=0),
+        h.make_node("Greater", ["top", "most"], ["over"]),
+        h.make_node("If", ["over"], ["y"], then_branch=fails, else_branch=goes),
+    ]
+    y = info("y", T.FLOAT, ["N", "M"])
+    save("arms", nodes, [info("x", T.FLOAT, ["N", "S", 1])], [y], [const("most", 1e30, np.float32)])
+
+
 def nested():
     """`If` in `If` in `If`, deeper than any model that people make."""
 
@@ -359,6 +375,6 @@ def nested():
 
 for make in [
     mlp, wide, add, state, mean, time, tokens, types, divide, lookup,
-    loop, branch, external, custom, local, big, grow, outer, nested, attention, lurking,
+    loop, branch, external, custom, local, big, grow, outer, nested, attention, lurking, arms,
 ]:  # fmt: skip
     make()

@@ -81,7 +81,7 @@ impl Bounded {
         if let Some(verdict) = found {
             return verdict;
         }
-        let verdict = self.judge(inputs);
+        let verdict = judge(&self.estimator, self.model.signature(), inputs);
         let mut verdicts = lock(&self.verdicts);
         if verdicts.len() >= MAX_VERDICTS {
             verdicts.pop_front();
@@ -89,33 +89,44 @@ impl Bounded {
         verdicts.push_back((key, verdict.clone()));
         verdict
     }
+}
 
-    fn judge(&self, inputs: &[NamedTensor]) -> Verdict {
-        let estimate = self.estimator.estimate(inputs);
-        let Estimate { run_bytes, outputs } =
-            estimate.map_err(|unbounded| EngineError::TooLarge(unbounded.to_string()))?;
-        let specs = self.model.signature().outputs.iter().zip(&outputs);
-        let given = specs.filter_map(|(spec, elements)| {
-            Some((*elements)?.saturating_mul(spec.dtype.bytes() as u64))
-        });
-        let given = given.fold(0, u64::saturating_add);
-        if given > MAX_OUTPUT_BYTES {
-            return Err(EngineError::TooLarge(format!(
-                "the outputs would take {given} bytes, and a run may give {MAX_OUTPUT_BYTES}: ask \
+/// Refuses a model whose runs have no bound, or that does not fit with these small inputs: before
+/// an engine loads it, which may be when it computes what does not depend on inputs.
+pub(super) fn check(
+    file: &[u8],
+    signature: &Signature,
+    inputs: &[NamedTensor],
+) -> Result<(), EngineError> {
+    let read = onnx::read(file).map_err(|error| EngineError::Model(error.to_string()))?;
+    judge(&Estimator::new(&read, signature), signature, inputs).map(drop)
+}
+
+fn judge(estimator: &Estimator, signature: &Signature, inputs: &[NamedTensor]) -> Verdict {
+    let estimate = estimator.estimate(inputs);
+    let Estimate { run_bytes, outputs } =
+        estimate.map_err(|unbounded| EngineError::TooLarge(unbounded.to_string()))?;
+    let specs = signature.outputs.iter().zip(&outputs);
+    let given = specs.filter_map(|(spec, elements)| {
+        Some((*elements)?.saturating_mul(spec.dtype.bytes() as u64))
+    });
+    let given = given.fold(0, u64::saturating_add);
+    if given > MAX_OUTPUT_BYTES {
+        return Err(EngineError::TooLarge(format!(
+            "the outputs would take {given} bytes, and a run may give {MAX_OUTPUT_BYTES}: ask \
                  for fewer rows at once, or smaller ones"
-            )));
-        }
-        let limit = limit();
-        if run_bytes > limit {
-            return Err(EngineError::TooLarge(format!(
-                "a run on these inputs takes up to {} MiB of memory, and this host gives {} MiB: \
-                 ask for fewer rows at once, or smaller ones",
-                run_bytes >> 20,
-                limit >> 20
-            )));
-        }
-        Ok(run_bytes)
+        )));
     }
+    let limit = limit();
+    if run_bytes > limit {
+        return Err(EngineError::TooLarge(format!(
+            "a run on these inputs takes up to {} MiB of memory, and this host gives {} MiB: \
+                 ask for fewer rows at once, or smaller ones",
+            run_bytes >> 20,
+            limit >> 20
+        )));
+    }
+    Ok(run_bytes)
 }
 
 /// A quarter of the machine's memory at most, beside models, guests and the store: what an operator

@@ -1,10 +1,10 @@
 //! Operators that make tensors, or pick elements of them, reduce them and resize them.
 
 use super::fact::{Fact, product};
-use super::infer::{Made, Use, axis};
+use super::infer::{Made, Use, Why, axis};
 use super::layout::sizes;
 
-pub(super) fn infer(used: &Use<'_>) -> Result<Option<Made>, String> {
+pub(super) fn infer(used: &Use<'_>) -> Result<Option<Made>, Why> {
     let operator = used.step.operator.as_str();
     Ok(Some(match operator {
         "ConstantOfShape" => of_shape(used)?.into(),
@@ -88,17 +88,17 @@ fn unsigned(sizes: &[i64]) -> Vec<u64> {
         .collect()
 }
 
-fn of_shape(used: &Use<'_>) -> Result<Fact, String> {
+fn of_shape(used: &Use<'_>) -> Result<Fact, Why> {
     let held = used.step.constant.as_ref();
     let width = held.map_or(4, |held| held.width);
     Ok(Fact::of(unsigned(&sizes(used, 0)?), true, width))
 }
 
-fn range(used: &Use<'_>) -> Result<Fact, String> {
-    let one = |at: usize| {
+fn range(used: &Use<'_>) -> Result<Fact, Why> {
+    let one = |at: usize| -> Result<f64, Why> {
         let values = used.get(at).and_then(|fact| fact.values.as_ref());
         let value = values.and_then(|values| values.elements.first().copied());
-        value.ok_or_else(|| format!("its input {at} is not known before the run"))
+        value.ok_or_else(|| format!("its input {at} is not known before the run").into())
     };
     let (start, limit, delta) = (one(0)?, one(1)?, one(2)?);
     let count = ((limit - start) / delta).ceil();
@@ -117,7 +117,7 @@ fn range(used: &Use<'_>) -> Result<Fact, String> {
     Ok(Fact::of(vec![count], is_whole, used.input(0)?.width))
 }
 
-fn one_hot(used: &Use<'_>) -> Result<Fact, String> {
+fn one_hot(used: &Use<'_>) -> Result<Fact, Why> {
     let index = used.input(0)?;
     let mut dims = used.dims(0)?.to_vec();
     let depth = sizes(used, 1)?;
@@ -164,7 +164,7 @@ pub(super) fn ranges(used: &Use<'_>, dims: &[u64]) -> Option<Vec<(i64, u64, i64)
     Some(ranges)
 }
 
-fn slice(used: &Use<'_>) -> Result<Fact, String> {
+fn slice(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let Some(dims) = &input.dims else {
         return Ok(Fact::opaque(input.elements, input.width));
@@ -178,7 +178,7 @@ fn slice(used: &Use<'_>) -> Result<Fact, String> {
     }
 }
 
-fn gather(used: &Use<'_>) -> Result<Fact, String> {
+fn gather(used: &Use<'_>) -> Result<Fact, Why> {
     let (data, index) = (used.input(0)?, used.input(1)?);
     let Some(picked) = &index.dims else {
         let most = product(&[data.elements.max(1), index.elements.max(1)]);
@@ -192,12 +192,12 @@ fn gather(used: &Use<'_>) -> Result<Fact, String> {
     Ok(data.with_dims(dims, index.is_exact))
 }
 
-fn gather_nd(used: &Use<'_>) -> Result<Fact, String> {
+fn gather_nd(used: &Use<'_>) -> Result<Fact, Why> {
     let (data, index) = (used.input(0)?, used.input(1)?);
     let (dims, picked) = (used.dims(0)?, used.dims(1)?);
     let (depth, outer) = picked.split_last().ok_or("its index has no dimensions")?;
     if !index.is_exact {
-        return Err("its index has a shape that depends on values".to_owned());
+        return Err("its index has a shape that depends on values".into());
     }
     let batch = used
         .int("batch_dims")
@@ -208,7 +208,7 @@ fn gather_nd(used: &Use<'_>) -> Result<Fact, String> {
     Ok(data.with_dims([outer, inner].concat(), true))
 }
 
-fn top(used: &Use<'_>) -> Result<Vec<Fact>, String> {
+fn top(used: &Use<'_>) -> Result<Vec<Fact>, Why> {
     let input = used.input(0)?;
     let mut best = Fact::opaque(input.elements, input.width);
     if let Some(dims) = &input.dims {
@@ -228,7 +228,7 @@ fn top(used: &Use<'_>) -> Result<Vec<Fact>, String> {
     Ok(vec![best, index])
 }
 
-fn unknown_axes(used: &Use<'_>) -> Result<Fact, String> {
+fn unknown_axes(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     match (&input.dims, used.int("keepdims").unwrap_or(1)) {
         (Some(dims), 1) => Ok(input.with_dims(dims.clone(), false)),
@@ -237,7 +237,7 @@ fn unknown_axes(used: &Use<'_>) -> Result<Fact, String> {
 }
 
 /// What is left where these axes, or all, become one.
-fn reduced(used: &Use<'_>, axes: Option<Vec<i64>>) -> Result<Fact, String> {
+fn reduced(used: &Use<'_>, axes: Option<Vec<i64>>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let Some(dims) = &input.dims else {
         return Ok(Fact::opaque(input.elements.max(1), input.width));
@@ -261,17 +261,17 @@ fn reduced(used: &Use<'_>, axes: Option<Vec<i64>>) -> Result<Fact, String> {
     Ok(input.with_dims(left.collect(), true))
 }
 
-fn resize(used: &Use<'_>) -> Result<Fact, String> {
+fn resize(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let mut dims = used.dims(0)?.to_vec();
     if used.attribute("axes").is_some() || used.text("keep_aspect_ratio_policy") == "not_smaller" {
-        return Err("its `axes` and its policy are not known here".to_owned());
+        return Err("its `axes` and its policy are not known here".into());
     }
     let has = |at: usize| used.get(at).is_some_and(|fact| fact.elements > 0);
     if used.step.operator == "Resize" && has(3) {
         let asked = unsigned(&sizes(used, 3)?);
         if asked.len() != dims.len() {
-            return Err("it does not resize each dimension".to_owned());
+            return Err("it does not resize each dimension".into());
         }
         let is_stretched = matches!(used.text("keep_aspect_ratio_policy"), "" | "stretch");
         return Ok(input.with_dims(asked, is_stretched));
@@ -288,7 +288,7 @@ fn resize(used: &Use<'_>) -> Result<Fact, String> {
         }
     };
     if scales.len() != dims.len() {
-        return Err("it does not scale each dimension".to_owned());
+        return Err("it does not scale each dimension".into());
     }
     let is_whole = scales.iter().all(|scale| scale.fract() == 0.0);
     for (size, scale) in dims.iter_mut().zip(scales) {

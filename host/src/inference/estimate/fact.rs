@@ -18,6 +18,8 @@ pub(super) struct Fact {
     pub(super) width: u64,
     /// Its elements, where these are few and known.
     pub(super) values: Option<Values>,
+    /// It is never made: engines fail on the way to it.
+    pub(super) is_never: bool,
 }
 
 /// The elements of a small tensor.
@@ -64,6 +66,7 @@ impl Fact {
             is_exact,
             width,
             values: None,
+            is_never: false,
         }
     }
 
@@ -75,6 +78,15 @@ impl Fact {
             is_exact: false,
             width,
             values: None,
+            is_never: false,
+        }
+    }
+
+    /// What engines fail to make.
+    pub(super) fn never() -> Self {
+        Self {
+            is_never: true,
+            ..Self::opaque(0, 1)
         }
     }
 
@@ -85,6 +97,11 @@ impl Fact {
 
     /// Whichever of the two it is.
     pub(super) fn either(&self, other: &Self) -> Self {
+        match (self.is_never, other.is_never) {
+            (true, _) => return other.clone(),
+            (_, true) => return self.clone(),
+            _ => {}
+        }
         let width = self.width.max(other.width);
         match (&self.dims, &other.dims) {
             (Some(one), Some(two)) if one.len() == two.len() => {

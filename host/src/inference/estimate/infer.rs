@@ -28,6 +28,26 @@ impl From<Fact> for Made {
     }
 }
 
+/// Why nothing is known of what an operator gives.
+pub(super) enum Why {
+    /// It may be of any size.
+    Unbounded(String),
+    /// Engines fail there, and give nothing.
+    Fails,
+}
+
+impl From<String> for Why {
+    fn from(text: String) -> Self {
+        Self::Unbounded(text)
+    }
+}
+
+impl From<&str> for Why {
+    fn from(text: &str) -> Self {
+        Self::Unbounded(text.to_owned())
+    }
+}
+
 /// A use of an operator, with what is known of its inputs.
 pub(super) struct Use<'a> {
     pub(super) step: &'a Step,
@@ -39,15 +59,17 @@ impl<'a> Use<'a> {
         self.inputs.get(at).copied().flatten()
     }
 
-    pub(super) fn input(&self, at: usize) -> Result<&'a Fact, String> {
+    pub(super) fn input(&self, at: usize) -> Result<&'a Fact, Why> {
         self.get(at)
-            .ok_or_else(|| format!("its input {at} is missing"))
+            .ok_or_else(|| format!("its input {at} is missing").into())
     }
 
     /// The shape of an input.
-    pub(super) fn dims(&self, at: usize) -> Result<&'a [u64], String> {
+    pub(super) fn dims(&self, at: usize) -> Result<&'a [u64], Why> {
         let dims = self.input(at)?.dims.as_deref();
-        dims.ok_or_else(|| format!("how many dimensions its input {at} has depends on values"))
+        dims.ok_or_else(|| {
+            format!("how many dimensions its input {at} has depends on values").into()
+        })
     }
 
     /// The elements of an input, as whole numbers.
@@ -83,20 +105,19 @@ impl<'a> Use<'a> {
     }
 }
 
-/// Which dimension is meant.
-pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, String> {
+/// Which dimension is meant; engines fail where there is none.
+pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Why> {
     let rank_i = i64::try_from(rank).unwrap_or(i64::MAX);
     let from_start = if axis < 0 {
         axis.saturating_add(rank_i)
     } else {
         axis
     };
-    (usize::try_from(from_start).ok().filter(|axis| *axis < rank))
-        .ok_or_else(|| format!("a tensor of {rank} dimensions has no axis {axis}"))
+    (usize::try_from(from_start).ok().filter(|axis| *axis < rank)).ok_or(Why::Fails)
 }
 
 /// What an operator gives.
-pub(super) fn infer(used: &Use<'_>) -> Result<Made, String> {
+pub(super) fn infer(used: &Use<'_>) -> Result<Made, Why> {
     let operator = used.step.operator.as_str();
     match operator {
         "Abs"
@@ -191,7 +212,7 @@ pub(super) fn infer(used: &Use<'_>) -> Result<Made, String> {
             Some(made) => Ok(made),
             None => match arrays::infer(used)? {
                 Some(made) => Ok(made),
-                None => nets::infer(used)?.ok_or_else(|| "what it gives is not known".to_owned()),
+                None => nets::infer(used)?.ok_or("what it gives is not known".into()),
             },
         },
     }
@@ -207,7 +228,7 @@ fn plain(input: &Fact, width: u64) -> Fact {
 }
 
 /// Gives a tensor of its first input's shape, and others that are not larger.
-fn same(used: &Use<'_>, to: Option<u64>) -> Result<Made, String> {
+fn same(used: &Use<'_>, to: Option<u64>) -> Result<Made, Why> {
     let input = used.input(0)?;
     let widths = used.inputs.iter().flatten().map(|input| input.width);
     let width = to.unwrap_or(widths.max().unwrap_or(8));
@@ -221,7 +242,7 @@ fn same(used: &Use<'_>, to: Option<u64>) -> Result<Made, String> {
     Ok(facts.into())
 }
 
-fn spread(used: &Use<'_>) -> Result<Made, String> {
+fn spread(used: &Use<'_>) -> Result<Made, Why> {
     let mut inputs = used.inputs.iter().flatten();
     let first = inputs.next().ok_or("it has no inputs")?;
     let mut made = plain(first, first.width);

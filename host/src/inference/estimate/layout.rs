@@ -1,9 +1,9 @@
 //! Operators that tell and change shapes, and put elements elsewhere.
 
 use super::fact::{Fact, Values, broadcast, product};
-use super::infer::{Made, Use, axis};
+use super::infer::{Made, Use, Why, axis};
 
-pub(super) fn infer(used: &Use<'_>) -> Result<Option<Made>, String> {
+pub(super) fn infer(used: &Use<'_>) -> Result<Option<Made>, Why> {
     Ok(Some(match used.step.operator.as_str() {
         "Shape" => shape(used)?.into(),
         "Size" => size(used)?.into(),
@@ -31,10 +31,10 @@ fn known(dims: &[u64]) -> Option<Values> {
     Values::new(dims.iter().map(|size| *size as f64).collect(), false)
 }
 
-fn shape(used: &Use<'_>) -> Result<Fact, String> {
+fn shape(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let Some(dims) = &input.dims else {
-        return Err("how many dimensions there are depends on values".to_owned());
+        return Err("how many dimensions there are depends on values".into());
     };
     let rank = i64::try_from(dims.len()).unwrap_or(i64::MAX);
     let place = |at: i64| {
@@ -51,7 +51,7 @@ fn shape(used: &Use<'_>) -> Result<Fact, String> {
     })
 }
 
-fn size(used: &Use<'_>) -> Result<Fact, String> {
+fn size(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     Ok(Fact {
         values: if input.is_exact {
@@ -67,7 +67,7 @@ fn size(used: &Use<'_>) -> Result<Fact, String> {
     clippy::cast_precision_loss,
     reason = "`Values` takes what is the same"
 )]
-fn constant(used: &Use<'_>) -> Result<Fact, String> {
+fn constant(used: &Use<'_>) -> Result<Fact, Why> {
     if let Some(fact) = &used.step.constant {
         return Ok(fact.clone());
     }
@@ -89,10 +89,10 @@ fn constant(used: &Use<'_>) -> Result<Fact, String> {
             ..Fact::of(dims, true, 8)
         });
     }
-    Err("it holds no tensor".to_owned())
+    Err("it holds no tensor".into())
 }
 
-fn reshape(used: &Use<'_>) -> Result<Fact, String> {
+fn reshape(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let Ok(Some(asked)) = used.ints_or_input("shape", 1) else {
         return Ok(Fact::opaque(input.elements, input.width));
@@ -136,7 +136,7 @@ fn reshape(used: &Use<'_>) -> Result<Fact, String> {
     }
 }
 
-fn flatten(used: &Use<'_>) -> Result<Fact, String> {
+fn flatten(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let dims = used.dims(0)?;
     let at = match used.int("axis").unwrap_or(1) {
@@ -147,7 +147,7 @@ fn flatten(used: &Use<'_>) -> Result<Fact, String> {
     Ok(input.with_dims(vec![product(one), product(two)], true))
 }
 
-fn squeeze(used: &Use<'_>) -> Result<Fact, String> {
+fn squeeze(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let opaque = Fact::opaque(input.elements, input.width);
     let Some(dims) = &input.dims else {
@@ -175,7 +175,7 @@ fn squeeze(used: &Use<'_>) -> Result<Fact, String> {
     Ok(input.with_dims(left.map(|(_, size)| *size).collect(), true))
 }
 
-fn unsqueeze(used: &Use<'_>) -> Result<Fact, String> {
+fn unsqueeze(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let opaque = Fact::opaque(input.elements, input.width);
     let (Some(dims), Ok(Some(axes))) = (&input.dims, used.ints_or_input("axes", 1)) else {
@@ -192,7 +192,7 @@ fn unsqueeze(used: &Use<'_>) -> Result<Fact, String> {
     Ok(input.with_dims(dims.collect(), true))
 }
 
-fn transpose(used: &Use<'_>) -> Result<Fact, String> {
+fn transpose(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let Some(dims) = &input.dims else {
         return Ok(Fact::opaque(input.elements, input.width));
@@ -203,7 +203,7 @@ fn transpose(used: &Use<'_>) -> Result<Fact, String> {
 }
 
 /// The order in which a `Transpose` has the dimensions.
-pub(super) fn order(used: &Use<'_>, rank: usize) -> Result<Vec<usize>, String> {
+pub(super) fn order(used: &Use<'_>, rank: usize) -> Result<Vec<usize>, Why> {
     match used.ints("perm") {
         None => Ok((0..rank).rev().collect()),
         Some(perm) => {
@@ -215,19 +215,19 @@ pub(super) fn order(used: &Use<'_>, rank: usize) -> Result<Vec<usize>, String> {
                 (0..rank).all(|at| order.iter().filter(|one| **one == at).count() == 1);
             match is_each_once && order.len() == rank {
                 true => Ok(order),
-                false => Err("its `perm` is no permutation".to_owned()),
+                false => Err("its `perm` is no permutation".into()),
             }
         }
     }
 }
 
 /// The numbers that say how large a tensor is made.
-pub(super) fn sizes(used: &Use<'_>, at: usize) -> Result<Vec<i64>, String> {
+pub(super) fn sizes(used: &Use<'_>, at: usize) -> Result<Vec<i64>, Why> {
     let sizes = used.whole(at);
-    sizes.ok_or_else(|| format!("its input {at}, a size, is not known before the run"))
+    sizes.ok_or_else(|| format!("its input {at}, a size, is not known before the run").into())
 }
 
-fn expand(used: &Use<'_>) -> Result<Fact, String> {
+fn expand(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let asked = sizes(used, 1)?;
     let asked: Vec<u64> = asked
@@ -242,7 +242,7 @@ fn expand(used: &Use<'_>) -> Result<Fact, String> {
     Ok(input.with_dims(dims, fits))
 }
 
-fn tile(used: &Use<'_>) -> Result<Fact, String> {
+fn tile(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let repeats = sizes(used, 1)?;
     let repeats = repeats.iter().map(|x| u64::try_from(*x).unwrap_or(0));
@@ -251,7 +251,7 @@ fn tile(used: &Use<'_>) -> Result<Fact, String> {
         return Ok(Fact::opaque(most, input.width));
     };
     if repeats.len() != dims.len() {
-        return Err("it does not repeat each dimension".to_owned());
+        return Err("it does not repeat each dimension".into());
     }
     let dims = dims
         .iter()
@@ -260,7 +260,7 @@ fn tile(used: &Use<'_>) -> Result<Fact, String> {
     Ok(input.with_dims(dims.collect(), true))
 }
 
-fn concat(used: &Use<'_>) -> Result<Fact, String> {
+fn concat(used: &Use<'_>) -> Result<Fact, Why> {
     let parts: Vec<&Fact> = used.inputs.iter().copied().flatten().collect();
     let width = parts.iter().map(|part| part.width).max().unwrap_or(8);
     let elements = parts
@@ -287,7 +287,7 @@ fn concat(used: &Use<'_>) -> Result<Fact, String> {
     Ok(Fact::of(dims, is_exact, width))
 }
 
-fn split(used: &Use<'_>) -> Result<Vec<Fact>, String> {
+fn split(used: &Use<'_>) -> Result<Vec<Fact>, Why> {
     let input = used.input(0)?;
     let parts = used.step.outputs.len();
     let Some(dims) = &input.dims else {
@@ -325,7 +325,7 @@ fn split(used: &Use<'_>) -> Result<Vec<Fact>, String> {
         .collect())
 }
 
-fn pad(used: &Use<'_>) -> Result<Fact, String> {
+fn pad(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let dims = used.dims(0)?;
     let pads = match used.ints("pads") {
@@ -343,7 +343,7 @@ fn pad(used: &Use<'_>) -> Result<Fact, String> {
     };
     let (before, after) = pads.split_at_checked(axes.len()).unwrap_or((&pads, &[]));
     if before.len() != axes.len() || after.len() != axes.len() {
-        return Err("it does not pad each dimension".to_owned());
+        return Err("it does not pad each dimension".into());
     }
     let mut dims = dims.to_vec();
     for (at, (before, after)) in axes.iter().zip(before.iter().zip(after)) {
@@ -355,7 +355,7 @@ fn pad(used: &Use<'_>) -> Result<Fact, String> {
     Ok(input.with_dims(dims, true))
 }
 
-fn blocks(used: &Use<'_>) -> Result<Fact, String> {
+fn blocks(used: &Use<'_>) -> Result<Fact, Why> {
     let input = used.input(0)?;
     let size = used
         .int("blocksize")
@@ -363,7 +363,7 @@ fn blocks(used: &Use<'_>) -> Result<Fact, String> {
         .unwrap_or(1)
         .max(1);
     let [n, c, h, w] = used.dims(0)? else {
-        return Err("it is for 4 dimensions".to_owned());
+        return Err("it is for 4 dimensions".into());
     };
     let square = size.saturating_mul(size);
     let dims = match used.step.operator.as_str() {

@@ -5,7 +5,8 @@
 //! its operator; where it depends on values, from the most that it can be. What a run takes is then
 //! the sum of all tensors, whatever the order in which an engine makes and drops them: more than it
 //! really takes, never less. An operator that is not known here has no bound, and its model is
-//! refused.
+//! refused. Where engines fail, nothing is made of what they fail to make; that is only
+//! believed of axes that are not there.
 //!
 //! Not here: the weights, which the registry counts, and time.
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::fact::{Fact, broadcast, product};
-use super::infer::{Made, Use};
+use super::infer::{Made, Use, Why};
 
-pub(super) fn infer(used: &Use<'_>) -> Result<Option<Made>, String> {
+pub(super) fn infer(used: &Use<'_>) -> Result<Option<Made>, Why> {
     Ok(Some(match used.step.operator.as_str() {
         "MatMul" | "MatMulInteger" => matmul(used, 1)?,
         "QLinearMatMul" => matmul(used, 3)?,
@@ -53,7 +53,7 @@ fn copies(used: &Use<'_>) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-fn matmul(used: &Use<'_>, second: usize) -> Result<Made, String> {
+fn matmul(used: &Use<'_>, second: usize) -> Result<Made, Why> {
     let (a, b) = (used.input(0)?, used.input(second)?);
     let width = a.width.max(b.width);
     let fact = match (a.dims.as_deref(), b.dims.as_deref()) {
@@ -79,7 +79,7 @@ fn matmul(used: &Use<'_>, second: usize) -> Result<Made, String> {
     })
 }
 
-fn gemm(used: &Use<'_>) -> Result<Made, String> {
+fn gemm(used: &Use<'_>) -> Result<Made, Why> {
     let (a, b) = (used.input(0)?, used.input(1)?);
     let (one, two) = (used.dims(0)?, used.dims(1)?);
     let is_set = |name: &str| used.int(name).unwrap_or(0) != 0;
@@ -154,12 +154,12 @@ fn windows(used: &Use<'_>, dims: &[u64], kernel: &[u64]) -> (Vec<u64>, bool) {
     (sizes.collect(), !rounds_up)
 }
 
-fn conv(used: &Use<'_>, weight: usize) -> Result<Made, String> {
+fn conv(used: &Use<'_>, weight: usize) -> Result<Made, Why> {
     let input = used.input(0)?;
     let (dims, weights) = (used.dims(0)?, used.dims(weight)?);
     let (Some(rows), Some(channels), Some(made)) = (dims.first(), dims.get(1), weights.first())
     else {
-        return Err("its input is no picture".to_owned());
+        return Err("its input is no picture".into());
     };
     let kernel = weights.get(2..).unwrap_or_default();
     let (sizes, is_exact) = windows(used, dims, kernel);
@@ -172,11 +172,11 @@ fn conv(used: &Use<'_>, weight: usize) -> Result<Made, String> {
     })
 }
 
-fn conv_transpose(used: &Use<'_>) -> Result<Made, String> {
+fn conv_transpose(used: &Use<'_>) -> Result<Made, Why> {
     let input = used.input(0)?;
     let (dims, weights) = (used.dims(0)?, used.dims(1)?);
     let (Some(rows), Some(made)) = (dims.first(), weights.get(1)) else {
-        return Err("its input is no picture".to_owned());
+        return Err("its input is no picture".into());
     };
     let groups = used
         .int("group")
@@ -212,7 +212,7 @@ fn conv_transpose(used: &Use<'_>) -> Result<Made, String> {
     })
 }
 
-fn pool(used: &Use<'_>) -> Result<Vec<Fact>, String> {
+fn pool(used: &Use<'_>) -> Result<Vec<Fact>, Why> {
     let input = used.input(0)?;
     let dims = used.dims(0)?;
     let kernel = used.ints("kernel_shape").unwrap_or_default();
@@ -231,7 +231,7 @@ fn pool(used: &Use<'_>) -> Result<Vec<Fact>, String> {
     Ok(vec![fact, places])
 }
 
-fn recurrent(used: &Use<'_>) -> Result<Made, String> {
+fn recurrent(used: &Use<'_>) -> Result<Made, Why> {
     let (input, again) = (used.input(0)?, used.dims(2)?);
     let hidden = again
         .get(2)
@@ -269,7 +269,7 @@ fn recurrent(used: &Use<'_>) -> Result<Made, String> {
     })
 }
 
-fn einsum(used: &Use<'_>) -> Result<Made, String> {
+fn einsum(used: &Use<'_>) -> Result<Made, Why> {
     let equation: String = used.text("equation").split_whitespace().collect();
     let (terms, made) = equation
         .split_once("->")
@@ -279,7 +279,7 @@ fn einsum(used: &Use<'_>) -> Result<Made, String> {
     for (at, term) in terms.split(',').enumerate() {
         let (input, dims) = (used.input(at)?, used.dims(at)?);
         if term.chars().count() != dims.len() || !term.chars().all(char::is_alphabetic) {
-            return Err("its equation does not name each dimension by a letter".to_owned());
+            return Err("its equation does not name each dimension by a letter".into());
         }
         is_exact &= input.is_exact;
         for (letter, size) in term.chars().zip(dims) {
@@ -309,7 +309,7 @@ fn einsum(used: &Use<'_>) -> Result<Made, String> {
 }
 
 /// Of trees and the like: what they say of each class, and the likeliest.
-fn scores(used: &Use<'_>) -> Result<Vec<Fact>, String> {
+fn scores(used: &Use<'_>) -> Result<Vec<Fact>, Why> {
     let rows = used.dims(0)?.first().copied().unwrap_or(1);
     let counts = used.step.attributes.values().map(|one| {
         let said = one.int.and_then(|int| u64::try_from(int).ok()).unwrap_or(0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Unbounded;
 use super::fact::Fact;
-use super::infer::{self, Use};
+use super::infer::{self, Use, Why};
 use super::plan::{Step, Steps};
 use super::values;
 
@@ -21,10 +21,16 @@ pub(super) fn walk(steps: &Steps, table: &mut [Option<Fact>]) -> Result<u64, Unb
     for step in &steps.steps {
         let taken = match step.operator.as_str() {
             "If" => arms(step, table)?,
-            _ => one(step, table).map_err(|why| Unbounded {
-                called: step.called.clone(),
-                why,
-            })?,
+            _ => match one(step, table) {
+                Ok(taken) => taken,
+                Err(Why::Fails) => 0,
+                Err(Why::Unbounded(why)) => {
+                    return Err(Unbounded {
+                        called: step.called.clone(),
+                        why,
+                    });
+                }
+            },
         };
         bytes = bytes.saturating_add(taken);
     }
@@ -37,14 +43,28 @@ fn put(table: &mut [Option<Fact>], place: Option<usize>, fact: Fact) {
     }
 }
 
-fn one(step: &Step, table: &mut [Option<Fact>]) -> Result<u64, String> {
-    let inputs = (step.inputs.iter())
+fn one(step: &Step, table: &mut [Option<Fact>]) -> Result<u64, Why> {
+    let inputs: Vec<Option<&Fact>> = (step.inputs.iter())
         .map(|place| place.and_then(|place| table.get(place)?.as_ref()))
         .collect();
+    // One of two arms is often for inputs of another shape.
+    let is_reached = inputs.iter().flatten().all(|input| !input.is_never);
     let used = Use { step, inputs };
-    let mut made = infer::infer(&used)?;
+    let made = match is_reached {
+        true => infer::infer(&used),
+        false => Err(Why::Fails),
+    };
+    let mut made = match made {
+        Err(Why::Fails) => {
+            for place in &step.outputs {
+                put(table, *place, Fact::never());
+            }
+            return Ok(0);
+        }
+        made => made?,
+    };
     if made.facts.len() < step.outputs.len() {
-        return Err(format!("it gives {} tensors", step.outputs.len()));
+        return Err(format!("it gives {} tensors", step.outputs.len()).into());
     }
     if let Some(first) = made.facts.first_mut()
         && first.values.is_none()
@@ -54,7 +74,7 @@ fn one(step: &Step, table: &mut [Option<Fact>]) -> Result<u64, String> {
     drop(used);
     let ranks = made.facts.iter().filter_map(|fact| fact.dims.as_ref());
     if ranks.map(Vec::len).any(|rank| rank > MAX_RANK) {
-        return Err(format!("it gives more than {MAX_RANK} dimensions"));
+        return Err(format!("it gives more than {MAX_RANK} dimensions").into());
     }
     let mut bytes = made.working_bytes;
     for (place, fact) in step.outputs.iter().zip(made.facts) {

@@ -86,6 +86,21 @@ fn a_branch_counts_also_if_it_is_hardly_ever_taken() {
 }
 
 #[test]
+fn an_arm_for_other_shapes_counts_for_nothing_and_the_other_one_for_itself() {
+    // Silero's file for two rates has such arms; here `x` has no second axis where it is squeezed.
+    let inputs = [zeros("x", &[5, 1, 1])];
+    let foretold = estimate("arms", &inputs).unwrap();
+    assert_eq!(foretold.outputs, [Some(5)]);
+    for (engine, loaded) in both("arms") {
+        assert_eq!(
+            loaded.run(&inputs).unwrap()[0].value.shape(),
+            [5, 1],
+            "{engine:?}"
+        );
+    }
+}
+
+#[test]
 fn an_operator_without_a_bound_is_named() {
     let shape = [i64s("shape", &[1], &[1_000_000_000_000])];
     let unbounded = estimate("big", &shape).unwrap_err().to_string();

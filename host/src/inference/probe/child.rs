@@ -70,6 +70,11 @@ pub(super) fn findings(
         device: DeviceChoice::Cpu,
         ..config.clone()
     };
+    if let Some(inputs) = rows::smallest(&signature)
+        && !config.allow_loops
+    {
+        bounded::check(file, &signature, &inputs).map_err(text)?;
+    }
     let before = resident();
     let engine = engines.choose(&here).map_err(text)?;
     let model = bounded::load(&**engine, file, config).map_err(text)?;

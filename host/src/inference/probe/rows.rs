@@ -85,24 +85,24 @@ pub(super) fn learn(
 
 /// Refuses a model that has no room even with small inputs.
 fn fits(model: &dyn LoadedModel) -> Result<(), String> {
-    let specs = &model.signature().inputs;
-    let Some(trial) = Trial::all(model.signature()).next() else {
-        return Ok(());
-    };
-    let mut random = fastrand::Rng::with_seed(7);
-    let inputs = specs
-        .iter()
-        .map(|spec| trial.input(spec, None, 1, &mut random));
-    let Ok(inputs) = inputs.collect::<Result<Vec<_>, _>>() else {
+    let Some(inputs) = smallest(model.signature()) else {
         return Ok(());
     };
     match model.run(&inputs) {
         Err(EngineError::OutOfMemory(why)) => Err(format!(
             "the model takes more memory than a host gives; make it smaller ({why})"
         )),
-        Err(EngineError::TooLarge(why)) => Err(why),
         _ => Ok(()),
     }
+}
+
+/// The inputs that are tried first; none if they are too large to try.
+pub(super) fn smallest(signature: &Signature) -> Option<Vec<NamedTensor>> {
+    let trial = Trial::all(signature).next()?;
+    let mut random = fastrand::Rng::with_seed(7);
+    let inputs = signature.inputs.iter();
+    let inputs = inputs.map(|spec| trial.input(spec, None, 1, &mut random).ok());
+    inputs.collect()
 }
 
 /// A trial that the model takes, with rows along these axes.
