@@ -100,7 +100,7 @@ async fn a_model_is_added_taken_back_and_removed(mut place: Place) {
     let second = second.expect(200).json();
     assert_eq!(second["version"], 2);
     assert_eq!(second["config"]["device"], "cpu");
-    assert_eq!(server.json("/models").await, json!({"models": [second]}));
+    assert_eq!(server.json("/models").await["models"], json!([second]));
     let one = server.json("/models/sum").await;
     assert_eq!(
         (&one["versions_kept"], &one["digest"]),
@@ -133,7 +133,7 @@ async fn a_model_is_added_taken_back_and_removed(mut place: Place) {
         .request(Method::GET, "/models")
         .header("skep-namespace", "other");
     let other = send(other.header("accept", "application/json")).await;
-    assert_eq!(other.expect(200).json(), json!({"models": []}));
+    assert_eq!(other.expect(200).json()["models"], json!([]));
     let near = server.get("/models/sun").await.expect(404);
     near.naming(&["did you mean sum?"]);
     let remove = || server.request(Method::DELETE, "/models/sum");
