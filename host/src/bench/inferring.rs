@@ -103,7 +103,7 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
             figures.extend(bench.compare("mlp", &load).await?);
         }
         for load in [
-            load!("CNN", 64 "sandboxes", 20 calls),
+            load!("CNN", 64 "sandboxes", 40 calls),
             load!("CNN", 4 "sandboxes", 300 calls),
         ] {
             figures.extend(bench.compare("cnn", &load).await?);
