@@ -5,7 +5,7 @@ use skep_sdk::{
 };
 
 fn tensor(value: &(impl ToTensor + ?Sized)) -> (DataType, Vec<u64>, usize) {
-    let tensor = value.to_tensor().unwrap();
+    let tensor = value.to_tensor().expect("a tensor");
     (tensor.dtype, tensor.shape, tensor.data.len())
 }
 

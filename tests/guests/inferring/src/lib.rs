@@ -62,7 +62,12 @@ fn answers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
     let mut all = Vec::new();
     for _ in 0..calls.calls {
         let outputs = call(&calls.model, &inputs, ctx).run()?.into_tensors();
-        all.extend(outputs.into_iter().take(1).flat_map(|output| output.value.data));
+        all.extend(
+            outputs
+                .into_iter()
+                .take(1)
+                .flat_map(|output| output.value.data),
+        );
     }
     Ok(all)
 }
@@ -83,8 +88,14 @@ fn inputs(model: &str, size: u64, ctx: &Context) -> Result<Vec<NamedTensor>, Fai
             .collect();
         let elements = 0..shape.iter().product::<u64>();
         let value = match spec.dtype {
-            DataType::F32 => Tensor::f32(&shape, &elements.map(|at| (at % 7) as f32 * 0.1).collect::<Vec<_>>()),
-            DataType::I64 => Tensor::i64(&shape, &elements.map(|at| 1 + (at % 7) as i64).collect::<Vec<_>>()),
+            DataType::F32 => Tensor::f32(
+                &shape,
+                &elements.map(|at| (at % 7) as f32 * 0.1).collect::<Vec<_>>(),
+            ),
+            DataType::I64 => Tensor::i64(
+                &shape,
+                &elements.map(|at| 1 + (at % 7) as i64).collect::<Vec<_>>(),
+            ),
             other => return Err(Failure::invalid(format!("{} is of {other:?}", spec.name))),
         };
         Ok(NamedTensor::new(spec.name, value))
