@@ -62,12 +62,8 @@ fn answers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
     let mut all = Vec::new();
     for _ in 0..calls.calls {
         let outputs = call(&calls.model, &inputs, ctx).run()?.into_tensors();
-        all.extend(
-            outputs
-                .into_iter()
-                .take(1)
-                .flat_map(|output| output.value.data),
-        );
+        let first = outputs.into_iter().next();
+        all.extend(first.map(|output| output.value.data).unwrap_or_default());
     }
     Ok(all)
 }
@@ -86,16 +82,16 @@ fn inputs(model: &str, size: u64, ctx: &Context) -> Result<Vec<NamedTensor>, Fai
         let shape: Vec<u64> = sizes
             .map(|(at, fixed)| fixed.unwrap_or(if at == 0 { 1 } else { size }))
             .collect();
-        let elements = 0..shape.iter().product::<u64>();
+        let sevenths = (0..shape.iter().product::<u64>()).map(|at| at % 7);
         let value = match spec.dtype {
-            DataType::F32 => Tensor::f32(
-                &shape,
-                &elements.map(|at| (at % 7) as f32 * 0.1).collect::<Vec<_>>(),
-            ),
-            DataType::I64 => Tensor::i64(
-                &shape,
-                &elements.map(|at| 1 + (at % 7) as i64).collect::<Vec<_>>(),
-            ),
+            DataType::F32 => {
+                let floats: Vec<_> = sevenths.map(|at| at as f32 * 0.1).collect();
+                Tensor::f32(&shape, &floats)
+            }
+            DataType::I64 => {
+                let wholes: Vec<_> = sevenths.map(|at| 1 + at as i64).collect();
+                Tensor::i64(&shape, &wholes)
+            }
             other => return Err(Failure::invalid(format!("{} is of {other:?}", spec.name))),
         };
         Ok(NamedTensor::new(spec.name, value))
