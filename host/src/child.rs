@@ -6,7 +6,7 @@ mod bounds;
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
 pub use bounds::Bounds;
-pub(crate) use bounds::threads;
+pub(crate) use bounds::{machine_memory, threads};
 
 /// The files that the child may have open: its pipes, and what a library looks at in
 /// passing.

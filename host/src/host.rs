@@ -1,5 +1,6 @@
 //! Everything that one `skep` process runs, put together: the store, the sandbox,
-//! the workers, the models, the callbacks, and the two ways in (`intake` for jobs, `deploy` for components).
+//! the workers, the models, the callbacks, and the ways in (`intake` for jobs, `deploy` for
+//! components, `models` for models).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::callback::{CallbackOptions, Callbacks};
 use crate::deploy::Deployer;
-use crate::inference::{Inference, InferenceOptions};
+use crate::inference::{Inference, InferenceOptions, Prober};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::models::Modeller;
@@ -71,6 +72,8 @@ pub struct Host {
     pub deployer: Arc<Deployer>,
     /// Runs models.
     pub inference: Arc<Inference>,
+    /// Takes models in.
+    pub modeller: Arc<Modeller>,
     /// Shows what it does.
     pub scraper: Arc<Scraper>,
     /// Records what happens to jobs.
@@ -99,13 +102,13 @@ impl Host {
         let policy = callbacks.policy.clone();
         let metrics = Arc::new(Metrics::new());
         let store: Arc<dyn Store> = Arc::new(Metered::new(store, &metrics));
+        let prober = Prober::new(binary.clone(), inference.engines.clone());
+        let modeller = Arc::new(Modeller::new(store.clone(), prober));
         let inference = Inference::new(store.clone(), inference, metrics.clone())?;
         if workers > 0 {
             inference.keep_tending();
         }
         let intake = Arc::new(Intake::new(store.clone(), policy));
-        let prober = Prober::new(binary.clone(), EngineOptions::default());
-        let modeller = Arc::new(Modeller::new(store.clone(), prober));
         let config = SandboxConfig {
             slots: workers,
             max_parked: if workers == 0 { 0 } else { max_parked.into() },
@@ -147,6 +150,7 @@ impl Host {
             intake,
             deployer,
             inference,
+            modeller,
             scraper,
             traces,
             workers,

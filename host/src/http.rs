@@ -103,11 +103,10 @@ pub struct Parts {
 impl App {
     /// The handlers' view of a host, behind a door.
     pub fn new(host: &Host, door: Door) -> Self {
-        let store = host.store.clone();
         Self(Arc::new(Parts {
             door,
-            following: Following::new(store.clone()),
-            store,
+            following: Following::new(host.store.clone()),
+            store: host.store.clone(),
             intake: host.intake.clone(),
             deployer: host.deployer.clone(),
             modeller: host.modeller.clone(),

@@ -62,7 +62,7 @@ pub(crate) fn threads() -> usize {
 }
 
 /// The memory of this machine, or of the container around this process, in bytes.
-fn machine_memory() -> Option<u64> {
+pub(crate) fn machine_memory() -> Option<u64> {
     let read = |path| std::fs::read_to_string(path).ok();
     let container = read("/sys/fs/cgroup/memory.max").and_then(|max| max.trim().parse().ok());
     let machine = read("/proc/meminfo").and_then(|meminfo| total(&meminfo));

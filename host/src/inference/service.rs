@@ -21,6 +21,7 @@ use super::near::nearest;
 use super::registry::{Failed, Loading, Registry};
 use super::tenants::Tenants;
 use super::{EngineOptions, Engines, InferError, NamedTensor};
+use crate::child::machine_memory;
 use crate::job::{ModelName, Namespace};
 use crate::metrics::Metrics;
 use crate::model::{DeviceChoice, ModelConfig};
@@ -94,12 +95,7 @@ impl Default for InferenceOptions {
 
 /// What models may take unless somebody says otherwise, in bytes.
 fn usual_memory() -> u64 {
-    let info = rustix::system::sysinfo();
-    let total = u64::from(info.mem_unit).saturating_mul(info.totalram);
-    match total / SHARE_OF_MEMORY {
-        0 => MEMORY_UNLESS_KNOWN,
-        part => part,
-    }
+    machine_memory().map_or(MEMORY_UNLESS_KNOWN, |total| total / SHARE_OF_MEMORY)
 }
 
 /// What is said of a model.

@@ -91,15 +91,6 @@ async fn a_fork_bomb_ends_at_the_depth_limit() {
 }
 
 #[tokio::test]
-async fn what_this_version_cannot_do_says_so() {
-    let server = Server::with("probe").await;
-    server
-        .result("models", json!(null))
-        .await
-        .naming(&["unavailable"]);
-}
-
-#[tokio::test]
 async fn progress_is_seen_while_the_job_runs() {
     let server = Server::with("probe").await;
     let id = server

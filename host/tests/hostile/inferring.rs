@@ -157,10 +157,16 @@ async fn lists_that_are_huge_or_lie(mut place: Place) {
             End::Fails("failed", &["33554432 bytes"]),
         ),
         (
+            "a hundred thousand inputs",
+            String::new(),
+            100_000,
+            End::Fails("failed", &["16 inputs"]),
+        ),
+        (
             "a million inputs",
             String::new(),
             mib,
-            End::Fails("failed", &["16 inputs"]),
+            End::Fails("trap", &["too much data"]),
         ),
         (
             "a shape beyond the memory",

@@ -17,10 +17,12 @@ mod clock {
             }
             package wasi:clocks@0.2.0 {
                 interface monotonic-clock {
-                    now: func() -> u64;
+                    type instant = u64;
+                    now: func() -> instant;
                 }
             }
         ",
+        generate_all,
     });
 
     /// A moment, in ns.
