@@ -88,6 +88,18 @@ impl<T: ToTensor> ToTensor for [T] {
     }
 }
 
+impl<T: ToTensor + ?Sized> ToTensor for &T {
+    const DTYPE: DataType = T::DTYPE;
+
+    fn dimensions(&self, to: &mut Vec<u64>) {
+        (**self).dimensions(to);
+    }
+
+    fn write(&self, dimensions: &[u64], to: &mut Vec<u8>) -> bool {
+        (**self).write(dimensions, to)
+    }
+}
+
 macro_rules! as_slice {
     ($([$($of:tt)*] $list:ty),*) => {
         $(impl<$($of)*> ToTensor for $list {
