@@ -1,8 +1,9 @@
 //! Child processes that do for a host what strangers' bytes make dangerous: what they may take,
-//! and how they give up the rest. Not here: what they do (`sandbox::compiler`, `inference::probe`).
+//! how they give up the rest, and how they say what came of it. Not here: what they do (`sandbox::compiler`, `inference::probe`).
 
 mod bounds;
 
+use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
 pub use bounds::Bounds;
@@ -17,9 +18,36 @@ const MAX_FILES: u64 = 16;
 /// without an end.
 const NICENESS: i32 = 5;
 
+/// The exit code when what the child was given is at fault.
+pub(crate) const REFUSED: i32 = 3;
+
+/// The exit code when this host is at fault: no memory to begin with, for one.
+pub(crate) const FAILED: i32 = 4;
+
+/// How much of the child's complaint is kept, in bytes. It is a stranger's text in part.
+pub(crate) const MAX_COMPLAINT_BYTES: usize = 4096;
+
+/// Does a child's work within its bounds, complains on stderr of what was refused or failed, and
+/// answers the exit code.
+pub(crate) fn work(
+    bounds: Bounds,
+    work: impl FnOnce() -> anyhow::Result<Result<(), String>>,
+) -> i32 {
+    let done = step_back(bounds).context("setting its own bounds");
+    let (complaint, code) = match done.and_then(|()| work()) {
+        Ok(Ok(())) => return 0,
+        Ok(Err(refusal)) => (refusal, REFUSED),
+        Err(error) => (format!("{error:#}"), FAILED),
+    };
+    // As much as the parent reads: more would meet a closed pipe.
+    let cut = complaint.floor_char_boundary(MAX_COMPLAINT_BYTES - 1);
+    eprintln!("{}", complaint.get(..cut).unwrap_or_default());
+    code
+}
+
 /// Takes the bounds upon itself. There is none on the number of processes: the kernel
 /// counts those of the user, the host's among them.
-pub(crate) fn step_back(bounds: Bounds) -> anyhow::Result<()> {
+fn step_back(bounds: Bounds) -> anyhow::Result<()> {
     // Nobody wants the artefact of a host that is gone.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     nice(NICENESS)?;

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 use super::engines::EngineOptions;
 use super::validate::MAX_MODEL_BYTES;
-use crate::child::Bounds;
+use crate::child::{Bounds, FAILED, MAX_COMPLAINT_BYTES, REFUSED};
 use crate::job::printable;
 use crate::model::{Findings, ModelConfig};
 pub use child::probe_from_stdin;
@@ -42,15 +42,6 @@ const MAX_PROBES: usize = 4;
 /// How much of the child's findings is taken, in bytes: 32 tensors with names of 256 bytes that
 /// JSON may write six times as long.
 const MAX_FINDINGS_BYTES: u64 = 256 << 10;
-
-/// How much of the child's complaint is kept, in bytes. It is a stranger's text in part.
-const MAX_COMPLAINT_BYTES: usize = 4096;
-
-/// The child's exit code when the model is at fault.
-const REFUSED: i32 = 3;
-
-/// The child's exit code when this host is at fault.
-const FAILED: i32 = 4;
 
 /// Why there are no findings. Each text is for whoever uploaded the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::AdmitError;
 use super::artefacts::Unfinished;
-use crate::child::{self as process, Bounds};
+use crate::child::{self as process, Bounds, FAILED, MAX_COMPLAINT_BYTES, REFUSED};
 use crate::job::printable;
 pub use child::compile_from_stdin;
 pub(super) use line::Line;
@@ -30,17 +30,8 @@ pub const CHILD_CPU_S: u64 = 180;
 /// The child's wall-clock time.
 const CHILD_TIME: Duration = Duration::from_secs(300);
 
-/// How much of the child's complaint is kept, in bytes. It is a stranger's text in part.
-const MAX_COMPLAINT_BYTES: usize = 4096;
-
 /// How much of the artefact is taken at once, in bytes: what a pipe holds.
 const CHUNK_BYTES: usize = 64 << 10;
-
-/// The child's exit code when the component is at fault.
-const REFUSED: i32 = 3;
-
-/// The child's exit code when this host is at fault: no memory to begin with, for one.
-const FAILED: i32 = 4;
 
 /// Compiles components in child processes.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::io::{BufRead as _, Read as _, Write as _};
 
 use anyhow::Context as _;
 
-use super::{FAILED, MAX_COMPLAINT_BYTES, REFUSED, Request, rows};
-use crate::child::{Bounds, step_back};
+use super::{Request, rows};
+use crate::child::{self, Bounds};
 use crate::inference::bounded;
 use crate::inference::engine::EngineError;
 use crate::inference::engines::Engines;
@@ -17,19 +17,10 @@ use crate::model::{DeviceChoice, EngineChoice, Findings, ModelConfig};
 
 /// Probes the model that comes on stdin, writes what is found to stdout, and answers the exit code.
 pub fn probe_from_stdin(bounds: Bounds) -> i32 {
-    let (complaint, code) = match run(bounds) {
-        Ok(Ok(())) => return 0,
-        Ok(Err(refusal)) => (refusal, REFUSED),
-        Err(error) => (format!("{error:#}"), FAILED),
-    };
-    // As much as the parent reads.
-    let cut = complaint.floor_char_boundary(MAX_COMPLAINT_BYTES - 1);
-    eprintln!("{}", complaint.get(..cut).unwrap_or_default());
-    code
+    child::work(bounds, run)
 }
 
-fn run(bounds: Bounds) -> anyhow::Result<Result<(), String>> {
-    step_back(bounds).context("setting its own bounds")?;
+fn run() -> anyhow::Result<Result<(), String>> {
     // Panics of engines are answers here, not news.
     std::panic::set_hook(Box::new(|_| {}));
     let mut stdin = std::io::stdin().lock();
