@@ -5,9 +5,8 @@
 
 mod convert;
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ::rten::{ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
 
@@ -20,17 +19,32 @@ use crate::model::{DataType, Signature};
 /// The version that `Cargo.toml` names; the crate does not say its own.
 const VERSION: &str = "0.27";
 
-/// rten on so many threads for each run.
-#[derive(Debug)]
+/// rten on so many threads, which all runs share.
 pub(super) struct Rten {
     threads: usize,
+    /// Started for the first model: many hosts have none.
+    pool: OnceLock<Arc<ThreadPool>>,
+}
+
+impl std::fmt::Debug for Rten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rten")
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Rten {
     pub(super) fn new(threads: usize) -> Self {
         Self {
             threads: threads.max(1),
+            pool: OnceLock::new(),
         }
+    }
+
+    fn pool(&self) -> Arc<ThreadPool> {
+        let start = || Arc::new(ThreadPool::with_num_threads(self.threads));
+        self.pool.get_or_init(start).clone()
     }
 }
 
@@ -76,7 +90,7 @@ impl Engine for Rten {
             outputs: ids(&signature.outputs)?,
             model: loaded,
             signature,
-            threads: self.threads,
+            pool: self.pool(),
         }))
     }
 }
@@ -87,7 +101,7 @@ struct Loaded {
     /// In the signature's order.
     inputs: Vec<NodeId>,
     outputs: Vec<NodeId>,
-    threads: usize,
+    pool: Arc<ThreadPool>,
 }
 
 impl LoadedModel for Loaded {
@@ -99,7 +113,7 @@ impl LoadedModel for Loaded {
         let values = (self.inputs.iter().zip(inputs))
             .map(|(id, input)| Ok((*id, ValueOrView::from(convert::to_rten(input)?))))
             .collect::<Result<Vec<_>, EngineError>>()?;
-        let options = RunOptions::default().with_thread_pool(Some(pool(self.threads)));
+        let options = RunOptions::default().with_thread_pool(Some(self.pool.clone()));
         // Nothing of the model changes in a run, so a panic leaves it as it was.
         let run = AssertUnwindSafe(|| self.model.run(values, &self.outputs, Some(options)));
         let outputs = catch_unwind(run)
@@ -109,20 +123,4 @@ impl LoadedModel for Loaded {
             .map(|(value, spec)| convert::from_rten(value, spec))
             .collect()
     }
-}
-
-/// The threads of whoever runs here: one who runs batches beside others has its own, or they
-/// would wait for each other.
-fn pool(threads: usize) -> Arc<ThreadPool> {
-    thread_local! {
-        static POOL: RefCell<Option<(usize, Arc<ThreadPool>)>> = const { RefCell::new(None) };
-    }
-    POOL.with_borrow_mut(|mine| match mine {
-        Some((of, pool)) if *of == threads => pool.clone(),
-        _ => {
-            let pool = Arc::new(ThreadPool::with_num_threads(threads));
-            *mine = Some((threads, pool.clone()));
-            pool
-        }
-    })
 }

@@ -58,11 +58,7 @@ impl ModelQueue {
         meter: Arc<InferenceMeter>,
     ) -> Arc<Self> {
         let (plan, live) = (Arc::new(plan), Arc::new(Live::default()));
-        let runner = Runner {
-            model,
-            plan: plan.clone(),
-            meter: meter.clone(),
-        };
+        let runner = Runner::new(model, plan.clone(), meter.clone());
         let (id, of_namespace, of_lane) = lane.add(&namespace, runner, live.clone());
         Arc::new(Self {
             lane: lane.clone(),

@@ -6,13 +6,20 @@
 
 mod convert;
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
+
+use futures_util::poll;
+use tokio_util::sync::CancellationToken;
 
 use super::Guest;
 use crate::inference::InferError;
+use crate::inference::batcher::Inferred;
 use crate::job::Namespace;
 use crate::sandbox::bindings::inference::{Host, InferError as Error, ModelInfo, NamedTensor};
 use crate::sandbox::bindings::types;
+use crate::sandbox::slot::Slot;
 
 impl Guest {
     /// The job's namespace, after taking one call off the budget.
@@ -48,19 +55,8 @@ impl Host for Guest {
         let inference = self.services.inference.clone();
         let job = self.job().map_err(refused)?;
         let begun = Instant::now();
-        let lent = job.slot.lend(held);
-        let answer = tokio::select! {
-            biased;
-            () = job.cancel.cancelled() => Err(Error::Denied(
-                "this job was cancelled; tidy up and return".to_owned(),
-            )),
-            answer = inference.infer(&namespace, &model, inputs, &mut job.joined) => {
-                answer.map_err(told)
-            }
-        };
-        if lent {
-            job.slot.take_back().await;
-        }
+        let call = inference.infer(&namespace, &model, inputs, &mut job.joined);
+        let answer = run(call, &job.slot, &job.cancel, held).await;
         self.budget.inferred(match &answer {
             Ok(inferred) => inferred.engine_us,
             // Nobody knows how much of it was the engine's, and a failure is not to be free.
@@ -69,6 +65,32 @@ impl Host for Guest {
         });
         Ok(convert::outputs(answer?.outputs))
     }
+}
+
+/// Waits for a call. A small model on an idle device has run when it is first looked at, and
+/// nobody could have had the slot; else it is lent.
+async fn run(
+    call: impl Future<Output = Result<Inferred, InferError>>,
+    slot: &Slot,
+    cancel: &CancellationToken,
+    held: usize,
+) -> Result<Inferred, Error> {
+    let mut call = pin!(call);
+    if let Poll::Ready(answer) = poll!(call.as_mut()) {
+        return answer.map_err(told);
+    }
+    let lent = slot.lend(held);
+    let answer = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::Denied(
+            "this job was cancelled; tidy up and return".to_owned(),
+        )),
+        answer = call => answer.map_err(told),
+    };
+    if lent {
+        slot.take_back().await;
+    }
+    answer
 }
 
 /// Why the job may not ask.
