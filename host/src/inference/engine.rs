@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::tensor::NamedTensor;
 use crate::model::Signature;
 
+/// What the CPU, which is always there, is called among devices.
+pub(super) const CPU: &str = "cpu";
+
 /// Why an engine could not load or run a model. The text is for people, and of strangers in part.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::engine::{Engine, EngineError};
+use super::engine::{CPU, Engine, EngineError};
 use super::onnxruntime::{Library, OnnxRuntime, Place};
 use super::rten::Rten;
 use crate::model::{DeviceChoice, EngineChoice, ModelConfig};
@@ -85,8 +85,8 @@ impl Engines {
     pub fn about(&self) -> Vec<EngineInfo> {
         let rten = Ok(self.rten.clone());
         [
-            ("rten", "cpu", &rten),
-            (ORT, "cpu", &self.cpu),
+            ("rten", CPU, &rten),
+            (ORT, CPU, &self.cpu),
             (ORT, "cuda:0", &self.cuda),
         ]
         .map(|(name, device, engine)| EngineInfo {

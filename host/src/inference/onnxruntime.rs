@@ -13,7 +13,7 @@ use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 use ort::session::{Session, SessionInputValue};
 
-use super::engine::{Engine, EngineError, LoadedModel};
+use super::engine::{CPU, Engine, EngineError, LoadedModel};
 use super::onnx;
 use super::roomy::roomy;
 use super::tensor::NamedTensor;
@@ -122,7 +122,7 @@ impl Engine for OnnxRuntime {
 
     fn device(&self) -> &str {
         match self.place {
-            Place::Cpu => "cpu",
+            Place::Cpu => CPU,
             Place::Cuda => "cuda:0",
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use ::rten::{ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
 
-use super::engine::{Engine, EngineError, LoadedModel};
+use super::engine::{CPU, Engine, EngineError, LoadedModel};
 use super::onnx;
 use super::roomy::roomy;
 use super::tensor::NamedTensor;
@@ -58,7 +58,7 @@ impl Engine for Rten {
     }
 
     fn device(&self) -> &str {
-        "cpu"
+        CPU
     }
 
     fn load(&self, model: &[u8]) -> Result<Arc<dyn LoadedModel>, EngineError> {

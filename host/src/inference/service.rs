@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use utoipa::ToSchema;
 
 use super::batcher::{Inferred, Lane};
-use super::engine::{Engine, EngineError};
+use super::engine::{CPU, Engine, EngineError};
 use super::fit::fit;
 use super::joined::Joined;
 use super::loading::{self, Berth, Loaded, away};
@@ -53,9 +53,6 @@ const LANE_THREADS: usize = 1;
 
 /// The longest name that an error repeats, in characters. One call may bring a name of 80 MiB.
 const MAX_NAME_SHOWN: usize = 64;
-
-/// The device that is always there.
-const CPU: &str = "cpu";
 
 /// Models that are loaded may take this part of the machine's memory: guests, the store and the
 /// bytes of a model that is being loaded need theirs.

@@ -13,6 +13,7 @@ use super::bounds::Load;
 use super::call::{Call, Key};
 use super::queue::Live;
 use super::run::{Runner, Work};
+use crate::inference::engine::CPU;
 use crate::job::Namespace;
 use state::{Pick, State};
 
@@ -29,6 +30,9 @@ struct Shared {
     load: Arc<Load>,
     /// How many batches run at once.
     most: usize,
+    /// Whether quick calls run where they are made. Another device than a CPU may hang, and
+    /// would hold a thread that others need.
+    is_cpu: bool,
 }
 
 /// A queue's place in its lane.
@@ -36,7 +40,7 @@ struct Shared {
 pub(super) struct QueueId(u64);
 
 impl Lane {
-    /// Starts so many threads, each of which runs one batch at a time.
+    /// Starts so many threads for a device, each of which runs one batch at a time.
     ///
     /// On a CPU one, whose engine takes all cores for a run, was found to be best (two cores,
     /// rten, calls/s of one, four and 64 callers): a small MLP in batches 8,200, 10,200 and
@@ -47,7 +51,7 @@ impl Lane {
     /// # Errors
     ///
     /// When the system has no thread left.
-    pub fn start(name: &str, threads: usize) -> std::io::Result<Arc<Self>> {
+    pub fn start(device: &str, threads: usize) -> std::io::Result<Arc<Self>> {
         let most = threads.max(1);
         let lane = Arc::new(Self {
             shared: Arc::new(Shared {
@@ -55,12 +59,13 @@ impl Lane {
                 work: Condvar::new(),
                 load: Load::of_lane(),
                 most,
+                is_cpu: device == CPU,
             }),
         });
         for _ in 0..most {
             let shared = lane.shared.clone();
             std::thread::Builder::new()
-                .name(format!("infer-{name}"))
+                .name(format!("infer-{device}"))
                 .spawn(move || shared.serve())?;
         }
         Ok(lane)
@@ -87,7 +92,7 @@ impl Lane {
     /// Lets a call wait for its turn; one that is quick and whose turn it is runs here.
     pub(super) fn push(&self, namespace: &Namespace, id: QueueId, key: Option<Key>, call: Call) {
         let mut state = self.shared.lock();
-        let is_idle = state.running == 0 && state.is_empty();
+        let is_idle = self.shared.is_cpu && state.running == 0 && state.is_empty();
         let is_quick = state.push(namespace, id.0, key, call);
         if state.running >= self.shared.most {
             // Whoever runs looks again at the end.
