@@ -15,7 +15,7 @@ demo: build ## Build everything, serve, run a real job; ends with Ctrl-C
 
 .PHONY: test
 test: build redis browser onnxruntime models ## Run every test, and check the dependencies (installs redis-server and a browser where they are missing)
-	ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=$$(scripts/onnxruntime) cargo test --release --workspace
+	ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=$$(scripts/onnxruntime) cargo test --release --workspace --no-fail-fast
 	CARGO_TARGET_DIR=$(GUESTS_TARGET) cargo test --quiet --manifest-path examples/Cargo.toml --workspace
 	@export ORT_DYLIB_PATH=$$(scripts/onnxruntime); for example in examples/*/test.sh; do \
 		echo "testing $$example"; SKEP=$(CURDIR)/$(SKEP) "$$example" || exit 1; \
