@@ -2,12 +2,14 @@
 //! how they give up the rest, and how they say what came of it. Not here: what they do (`sandbox::compiler`, `inference::probe`).
 
 mod bounds;
+mod program;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
 pub use bounds::Bounds;
 pub(crate) use bounds::{machine_memory, threads};
+pub(crate) use program::{ChildError, Program};
 
 /// The files that the child may have open: its pipes, and what a library looks at in
 /// passing.
@@ -19,13 +21,13 @@ const MAX_FILES: u64 = 16;
 const NICENESS: i32 = 5;
 
 /// The exit code when what the child was given is at fault.
-pub(crate) const REFUSED: i32 = 3;
+const REFUSED: i32 = 3;
 
 /// The exit code when this host is at fault: no memory to begin with, for one.
-pub(crate) const FAILED: i32 = 4;
+const FAILED: i32 = 4;
 
 /// How much of the child's complaint is kept, in bytes. It is a stranger's text in part.
-pub(crate) const MAX_COMPLAINT_BYTES: usize = 4096;
+const MAX_COMPLAINT_BYTES: usize = 4096;
 
 /// Does a child's work within its bounds, complains on stderr of what was refused or failed, and
 /// answers the exit code.
@@ -39,7 +41,7 @@ pub(crate) fn work(
         Ok(Err(refusal)) => (refusal, REFUSED),
         Err(error) => (format!("{error:#}"), FAILED),
     };
-    // As much as the parent reads: more would meet a closed pipe.
+    // As much as the parent keeps, which would cut a character in two.
     let cut = complaint.floor_char_boundary(MAX_COMPLAINT_BYTES - 1);
     eprintln!("{}", complaint.get(..cut).unwrap_or_default());
     code

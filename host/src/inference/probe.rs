@@ -11,19 +11,17 @@ mod inputs;
 mod rows;
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStdout;
 use tokio::sync::Semaphore;
 
 use super::engines::EngineOptions;
 use super::validate::MAX_MODEL_BYTES;
-use crate::child::{Bounds, FAILED, MAX_COMPLAINT_BYTES, REFUSED};
-use crate::job::printable;
+use crate::child::{Bounds, ChildError, Program};
 use crate::model::{Findings, ModelConfig};
 pub use child::probe_from_stdin;
 pub(super) use inputs::Trial;
@@ -70,9 +68,8 @@ struct Request {
 /// Probes models in child processes.
 #[derive(Debug)]
 pub struct Prober {
-    binary: PathBuf,
+    program: Program,
     engines: EngineOptions,
-    bounds: Bounds,
     places: Semaphore,
     turn: Semaphore,
 }
@@ -80,10 +77,21 @@ pub struct Prober {
 impl Prober {
     /// With this binary of skep, for a host with such engines.
     pub fn new(binary: PathBuf, engines: EngineOptions) -> Self {
+        // Before it can be told so, the library makes a database of events for Microsoft; a
+        // child that may write no file dies of that.
+        let mut environment = vec![("ORT_DISABLE_TELEMETRY", "1".into())];
+        // Where the system's loader finds the library that this process found.
+        let paths = std::env::var_os("LD_LIBRARY_PATH");
+        environment.extend(paths.map(|paths| ("LD_LIBRARY_PATH", paths)));
         Self {
-            binary,
+            program: Program {
+                binary,
+                command: "probe-model",
+                environment,
+                bounds: Bounds::here(PROBE_CPU_S),
+                time: PROBE_TIME,
+            },
             engines: engines.resolved(),
-            bounds: Bounds::here(PROBE_CPU_S),
             places: Semaphore::new(MAX_PROBES),
             turn: Semaphore::new(1),
         }
@@ -108,93 +116,41 @@ impl Prober {
         })?;
         // The semaphore is never closed.
         let _turn = self.turn.acquire().await;
-        tokio::time::timeout(PROBE_TIME, self.run_child(model, config))
-            .await
-            .unwrap_or_else(|_| {
-                Err(ProbeError::TooLarge(format!(
-                    "the model takes longer than {} s to load and run; make it smaller",
-                    PROBE_TIME.as_secs()
-                )))
-            })
-    }
-
-    async fn run_child(&self, model: &Bytes, config: &ModelConfig) -> Result<Findings, ProbeError> {
         let request = Request {
             config: config.clone(),
             engines: self.engines.clone(),
         };
         let mut line = serde_json::to_vec(&request).map_err(|error| host(&error))?;
         line.push(b'\n');
-        let mut child = self.spawn().map_err(|error| host(&error))?;
-        // The pipes are always there, since they were asked for.
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (stdin, stdout, stderr) = pipes;
-        let feed = async {
-            if let Some(mut stdin) = stdin {
-                // A child that refuses early closes its end; its exit tells why.
-                if stdin.write_all(&line).await.is_ok() {
-                    let _ = stdin.write_all(model).await;
-                }
-            }
-        };
-        let listen = async {
-            let mut complaint = Vec::new();
-            if let Some(mut stderr) = stderr {
-                let mut some = (&mut stderr).take(MAX_COMPLAINT_BYTES as u64);
-                let _ = some.read_to_end(&mut complaint).await;
-                // What a library says besides must not stop it.
-                let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-            }
-            let complaint = String::from_utf8_lossy(&complaint);
-            printable(complaint.trim(), |c| c == '\n').into_owned()
-        };
-        let read = async {
-            let mut findings = Vec::new();
-            if let Some(stdout) = stdout {
-                let mut some = stdout.take(MAX_FINDINGS_BYTES);
-                let _ = some.read_to_end(&mut findings).await;
-            }
-            findings
-        };
-        let ((), complaint, findings, status) = tokio::join!(feed, listen, read, child.wait());
-        let status = status.map_err(|error| host(&error))?;
-        match status.code() {
-            Some(0) => serde_json::from_slice(&findings).map_err(|error| host(&error)),
-            Some(REFUSED) => Err(ProbeError::Refused(complaint)),
-            Some(FAILED) => Err(ProbeError::Host(format!(
-                "this host cannot look at models: {complaint}"
-            ))),
-            _ => {
-                tracing::warn!(%status, complaint, "the prober did not survive a model");
-                Err(ProbeError::TooLarge(format!(
-                    "the model cannot be loaded and run within {}; make it smaller",
-                    self.bounds
-                )))
-            }
-        }
+        let findings = self.program.run(&[&line, model], receive).await?;
+        serde_json::from_slice(&findings).map_err(|error| host(&error))
     }
+}
 
-    fn spawn(&self) -> std::io::Result<Child> {
-        let mut command = Command::new(&self.binary);
-        command
-            .arg("probe-model")
-            .args(self.bounds.args())
-            .env_clear()
-            // Before it can be told so, the library makes a database of events for Microsoft; a
-            // child that may write no file dies of that.
-            .env("ORT_DISABLE_TELEMETRY", "1")
-            .current_dir("/")
-            // A Ctrl-C at the terminal asks the host to stop in its own time.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        // Where the system's loader finds the library that this process found.
-        if let Some(paths) = std::env::var_os("LD_LIBRARY_PATH") {
-            command.env("LD_LIBRARY_PATH", paths);
+/// Takes the findings from the child, as far as they are read. What is cut off is no JSON.
+async fn receive(stdout: ChildStdout) -> Result<Vec<u8>, ProbeError> {
+    let mut findings = Vec::new();
+    let mut some = stdout.take(MAX_FINDINGS_BYTES);
+    let _ = some.read_to_end(&mut findings).await;
+    Ok(findings)
+}
+
+impl From<ChildError> for ProbeError {
+    fn from(error: ChildError) -> Self {
+        match error {
+            ChildError::Refused(complaint) => Self::Refused(complaint),
+            ChildError::Failed(complaint) => {
+                Self::Host(format!("this host cannot look at models: {complaint}"))
+            }
+            ChildError::Died(bounds) => Self::TooLarge(format!(
+                "the model cannot be loaded and run within {bounds}; make it smaller"
+            )),
+            ChildError::TimedOut(time) => Self::TooLarge(format!(
+                "the model takes longer than {} s to load and run; make it smaller",
+                time.as_secs()
+            )),
+            ChildError::Io(error) => host(&error),
         }
-        command.spawn()
     }
 }
 

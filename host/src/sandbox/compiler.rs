@@ -9,18 +9,16 @@ mod child;
 mod line;
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStdout;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::AdmitError;
 use super::artefacts::Unfinished;
-use crate::child::{self as process, Bounds, FAILED, MAX_COMPLAINT_BYTES, REFUSED};
-use crate::job::printable;
+use crate::child::{Bounds, ChildError, Program, threads};
 pub use child::compile_from_stdin;
 pub(super) use line::Line;
 
@@ -36,8 +34,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Compiles components in child processes.
 #[derive(Debug)]
 pub(super) struct Compiler {
-    binary: PathBuf,
-    bounds: Bounds,
+    program: Program,
     /// One at a time: compilation uses all cores by itself.
     turn: Semaphore,
 }
@@ -48,8 +45,13 @@ pub(super) type Turn<'c> = Option<SemaphorePermit<'c>>;
 impl Compiler {
     pub(super) fn new(binary: PathBuf, bounds: Bounds) -> Self {
         Self {
-            binary,
-            bounds,
+            program: Program {
+                binary,
+                command: "compile-component",
+                environment: vec![("RAYON_NUM_THREADS", threads().to_string().into())],
+                bounds,
+                time: CHILD_TIME,
+            },
             turn: Semaphore::new(1),
         }
     }
@@ -67,80 +69,9 @@ impl Compiler {
         component: &Bytes,
         artefact: &mut Unfinished,
     ) -> Result<(), AdmitError> {
-        tokio::time::timeout(CHILD_TIME, self.run_child(component, artefact))
+        self.program
+            .run(&[component], |stdout| receive(stdout, artefact))
             .await
-            .unwrap_or_else(|_| {
-                Err(AdmitError::TooHard(format!(
-                    "the component takes longer than {} s to compile; split it or make it smaller",
-                    CHILD_TIME.as_secs()
-                )))
-            })
-    }
-
-    async fn run_child(
-        &self,
-        component: &Bytes,
-        artefact: &mut Unfinished,
-    ) -> Result<(), AdmitError> {
-        let mut child = self.spawn().map_err(|error| host(&error))?;
-        // The pipes are always there, since they were asked for.
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (stdin, stdout, stderr) = pipes;
-        let feed = async {
-            if let Some(mut stdin) = stdin {
-                // A child that refuses early closes its end; its exit tells why.
-                let _ = stdin.write_all(component).await;
-            }
-        };
-        let listen = async {
-            let mut complaint = Vec::new();
-            if let Some(stderr) = stderr {
-                let mut some = stderr.take(MAX_COMPLAINT_BYTES as u64);
-                let _ = some.read_to_end(&mut complaint).await;
-            }
-            let complaint = String::from_utf8_lossy(&complaint);
-            printable(complaint.trim(), |c| c == '\n').into_owned()
-        };
-        let read = async {
-            match stdout {
-                Some(stdout) => receive(stdout, artefact).await,
-                None => Ok(()),
-            }
-        };
-        let ((), complaint, read, status) = tokio::join!(feed, listen, read, child.wait());
-        // First: a child whose output is not taken any more fails too.
-        read?;
-        let status = status.map_err(|error| host(&error))?;
-        match status.code() {
-            Some(0) => Ok(()),
-            Some(REFUSED) => Err(AdmitError::Refused(complaint)),
-            Some(FAILED) => Err(AdmitError::Host(format!(
-                "this host cannot compile components: {complaint}"
-            ))),
-            _ => {
-                tracing::warn!(%status, complaint, "the compiler did not survive a component");
-                Err(AdmitError::TooHard(format!(
-                    "the component cannot be compiled within {}; split it or make it smaller",
-                    self.bounds
-                )))
-            }
-        }
-    }
-
-    fn spawn(&self) -> std::io::Result<Child> {
-        Command::new(&self.binary)
-            .arg("compile-component")
-            .args(self.bounds.args())
-            .env_clear()
-            .env("RAYON_NUM_THREADS", process::threads().to_string())
-            .current_dir("/")
-            // A Ctrl-C at the terminal asks the host to stop in its own time.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
     }
 }
 
@@ -148,10 +79,7 @@ impl Compiler {
 async fn receive(mut stdout: ChildStdout, artefact: &mut Unfinished) -> Result<(), AdmitError> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
-        let length = stdout
-            .read(&mut chunk)
-            .await
-            .map_err(|error| host(&error))?;
+        let length = stdout.read(&mut chunk).await.map_err(ChildError::Io)?;
         let Some(part) = chunk.get(..length).filter(|part| !part.is_empty()) else {
             return Ok(());
         };
@@ -159,6 +87,21 @@ async fn receive(mut stdout: ChildStdout, artefact: &mut Unfinished) -> Result<(
     }
 }
 
-fn host(error: &std::io::Error) -> AdmitError {
-    AdmitError::Host(format!("running the compiler: {error}"))
+impl From<ChildError> for AdmitError {
+    fn from(error: ChildError) -> Self {
+        match error {
+            ChildError::Refused(complaint) => Self::Refused(complaint),
+            ChildError::Failed(complaint) => {
+                Self::Host(format!("this host cannot compile components: {complaint}"))
+            }
+            ChildError::Died(bounds) => Self::TooHard(format!(
+                "the component cannot be compiled within {bounds}; split it or make it smaller"
+            )),
+            ChildError::TimedOut(time) => Self::TooHard(format!(
+                "the component takes longer than {} s to compile; split it or make it smaller",
+                time.as_secs()
+            )),
+            ChildError::Io(error) => Self::Host(format!("running the compiler: {error}")),
+        }
+    }
 }
