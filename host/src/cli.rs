@@ -9,9 +9,9 @@
 mod bench;
 mod callbacks;
 mod cancel;
+mod child;
 mod client;
 mod colors;
-mod compile;
 mod completions;
 mod config;
 mod confirm;
@@ -41,7 +41,6 @@ mod models;
 mod new;
 mod output;
 mod post;
-mod probe;
 mod queue;
 mod reference;
 mod result;
@@ -63,7 +62,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::inference::probe_from_stdin;
 use crate::job::Namespace;
+use crate::sandbox::compile_from_stdin;
 use client::{Client, Shown};
 use colors::When;
 use failure::Failure;
@@ -183,8 +184,12 @@ enum Verb {
     Completions(completions::Args),
     Man(man::Args),
     Reference(reference::Args),
-    CompileComponent(compile::Args),
-    ProbeModel(probe::Args),
+    /// Compile a component from stdin to stdout, in a process with bounds
+    #[command(hide = true)]
+    CompileComponent(child::Args),
+    /// Look at the model on stdin, in a process with bounds
+    #[command(hide = true)]
+    ProbeModel(child::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -219,8 +224,8 @@ pub fn main() -> ExitCode {
     let done = match verb {
         Verb::Bench(args) => bench::run(&args, &global),
         Verb::Cancel(args) => block_on(cancel::run(args, &global)),
-        Verb::CompileComponent(args) => return compile::run(&args),
-        Verb::ProbeModel(args) => return probe::run(&args),
+        Verb::CompileComponent(args) => return child::run(&args, compile_from_stdin),
+        Verb::ProbeModel(args) => return child::run(&args, probe_from_stdin),
         Verb::Completions(args) => completions::run(&args),
         Verb::Dead(args) => block_on(dead::run(args, &global)),
         Verb::Deploy(args) => block_on(deploy::run(args, &global)),

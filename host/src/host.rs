@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::callback::{CallbackOptions, Callbacks};
+use crate::child::Bounds;
 use crate::deploy::Deployer;
 use crate::inference::{Inference, InferenceOptions, Prober};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::models::Modeller;
-use crate::sandbox::{CHILD_CPU_S, CompilerBounds, ReportBoard, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{CHILD_CPU_S, ReportBoard, Sandbox, SandboxConfig, Services};
 use crate::scrape::Scraper;
 use crate::store::{Metered, Store};
 use crate::traces::Traces;
@@ -114,7 +115,7 @@ impl Host {
             max_parked: if workers == 0 { 0 } else { max_parked.into() },
             artefacts: cache_dir.join("compiled"),
             compiler: binary,
-            compiler_bounds: CompilerBounds::here(compile_cpu_s),
+            compiler_bounds: Bounds::here(compile_cpu_s),
         };
         let services = Services {
             store: store.clone(),

@@ -10,7 +10,7 @@
 pub mod access;
 pub mod bench;
 pub mod callback;
-mod child;
+pub mod child;
 pub mod cli;
 pub mod deploy;
 pub mod directory;

@@ -26,13 +26,14 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::callback::CallbackPolicy;
+use crate::child::Bounds;
 use crate::deploy::{Deployer, Grant};
 use crate::host::MAX_PARKED;
 use crate::inference::{Inference, InferenceOptions};
 use crate::intake::Intake;
 use crate::job::{FunctionName, Limits, Namespace, NewJob, Payload};
 use crate::metrics::Metrics;
-use crate::sandbox::{CHILD_CPU_S, CompilerBounds, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{CHILD_CPU_S, Sandbox, SandboxConfig, Services};
 use crate::store::redis::Address;
 use crate::store::{Store, StoreUrl};
 use crate::traces::Traces;
@@ -45,7 +46,7 @@ pub struct BenchOptions {
     pub component: PathBuf,
     /// The component `stages`, whose jobs make jobs; without it they are not measured.
     pub stages: Option<PathBuf>,
-    /// The component `inferring`, whose job calls models; without it that is not measured.
+    /// The component `infer`, whose job calls models; without it that is not measured.
     pub inferring: Option<PathBuf>,
     /// The cheap function.
     pub function: FunctionName,
@@ -179,7 +180,7 @@ impl Parts {
             max_parked: MAX_PARKED.into(),
             artefacts: directory.path().join("compiled"),
             compiler: options.binary.clone(),
-            compiler_bounds: CompilerBounds::here(CHILD_CPU_S),
+            compiler_bounds: Bounds::here(CHILD_CPU_S),
         };
         let metrics = Arc::<Metrics>::default();
         let inference = InferenceOptions::default();

@@ -40,13 +40,13 @@ pub(crate) use artefacts::check_private;
 pub use attempt::{Assignment, Ended, Stop};
 pub(crate) use engine::{check_pool, code_config};
 
-pub use crate::child::Bounds as CompilerBounds;
 pub use compiler::{CHILD_CPU_S, compile_from_stdin};
 pub use component::Prepared;
 pub use fixed::{FIXED, FixedLimit};
 pub use reports::{ReportBoard, Voice};
 pub use upload::{AdmitError, MAX_COMPONENT_BYTES, Offer};
 
+use crate::child::Bounds;
 use crate::inference::Inference;
 use crate::intake::Intake;
 use crate::job::{Digest, Limits, Namespace};
@@ -77,7 +77,7 @@ pub struct SandboxConfig {
     /// The `skep` binary, run as a child to compile what was uploaded.
     pub compiler: PathBuf,
     /// What that child may take.
-    pub compiler_bounds: CompilerBounds,
+    pub compiler_bounds: Bounds,
 }
 
 /// What guests reach through host functions.
