@@ -1,13 +1,14 @@
 //! Models, and the content that they name.
 
 use std::collections::BTreeSet;
+use std::task::Poll;
 
 use bytes::Bytes;
 use skep::job::{Digest, ModelName};
 use skep::model::{DataType, Findings, ModelConfig, Signature, TensorSpec};
 use skep::store::{MAX_MODEL_VERSIONS, MAX_MODELS, Model, NewModel, Store, StoreError};
 
-use crate::support::{World, eventually, namespace, now_ms, ns};
+use crate::support::{World, eventually, namespace, now_ms, ns, soon};
 
 conformance!(
     a_model_is_what_was_put,
@@ -297,18 +298,17 @@ async fn content_that_was_cut_off_is_not_seen_and_can_be_put_again(mut world: Wo
     let mut cut_off = BTreeSet::new();
     for polls in 0..40 {
         let mut put = world.store().put_blob(digest, bytes.clone());
-        let mut done = false;
-        for _ in 0..polls {
-            let mut put = put.as_mut();
-            let step = std::future::poll_fn(|context| {
-                std::task::Poll::Ready(Future::poll(put.as_mut(), context).is_ready())
-            });
-            done = step.await;
-            if done {
-                break;
+        let mut polled = 0;
+        // Polled again whenever it has come further.
+        let cut = std::future::poll_fn(|context| {
+            let done = polled < polls && put.as_mut().poll(context).is_ready();
+            polled += 1;
+            match done || polled >= polls {
+                true => Poll::Ready(done),
+                false => Poll::Pending,
             }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        });
+        let done = soon("a step of the writing", cut).await;
         drop(put);
         // All of it or nothing, at each instant.
         let found = world.store().blob(digest).await.unwrap();
