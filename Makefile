@@ -63,7 +63,7 @@ lint: ## Check the formatting, and clippy without warnings
 .PHONY: bench
 bench: build redis ## Measure, and print tables: skep by itself, posts over HTTP, and skep beside Celery, RQ, BullMQ, MLQ and Triton
 	$(SKEP) bench target/guests/multiply.wasm --stages target/guests/stages.wasm \
-		--inferring target/guests/inferring.wasm
+		--inferring target/guests/infer.wasm
 	bench/http/install && bench/http/run
 	bench/peers/install; bench/peers/run
 	bench/inference/install; bench/inference/run

@@ -18,7 +18,7 @@ use crate::models::Modeller;
 use crate::sandbox::{Prepared, ReportBoard};
 use crate::store::{Claim, Deployment, Token};
 
-/// The function of `inferring` that calls a model.
+/// The function of `infer` that calls a model.
 const FUNCTION: &str = "infers";
 
 /// A model that computes for a millisecond per row, and gains nothing from a batch on a CPU.
@@ -75,7 +75,7 @@ struct Measured {
     fastest_us: f64,
 }
 
-/// `options` are those of the component `inferring`.
+/// `options` are those of the component `infer`.
 pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
     let options = BenchOptions {
         redis: None,

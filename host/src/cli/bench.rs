@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// The component `stages` of skep's sources, to measure jobs that make jobs, too
     #[arg(long, value_name = "FILE")]
     stages: Option<PathBuf>,
-    /// The component `inferring` of skep's sources, to measure jobs that call models, too
+    /// The component `infer` of skep's sources, to measure jobs that call models, too
     #[arg(long, value_name = "FILE")]
     inferring: Option<PathBuf>,
     /// How many jobs to drain

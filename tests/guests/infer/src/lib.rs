@@ -1,6 +1,8 @@
 //! The guest that tests of inference run: it calls the models that its message names, with
-//! whatever tensors that says, and answers what came of it. The bytes of a tensor are hex.
+//! whatever tensors that says, and answers what came of it. The bytes of a tensor are hex. What
+//! inference is measured with is in `measured`.
 
+mod measured;
 mod tensor;
 
 use std::collections::BTreeMap;
@@ -140,5 +142,8 @@ skep_sdk::export!(
     describe_until_told,
     describe,
     models,
-    nothing
+    nothing,
+    measured::infers,
+    measured::answers,
+    measured::predict
 );

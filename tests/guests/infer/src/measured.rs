@@ -1,5 +1,5 @@
-//! What `skep bench` measures inference with: a job that calls a model again and again, and
-//! tells how long each call took as it sees it; and one that calls it once, for
+//! What inference is measured with, by `skep bench` and `bench/gpu`: a job that calls a model again
+//! and again, and tells how long each call took as it sees it; and one that calls it once, for
 //! `bench/inference`.
 
 use serde::Deserialize;
@@ -11,7 +11,7 @@ mod clock {
 
     wit_bindgen::generate!({
         inline: "
-            package skep:inferring;
+            package skep:measured;
             world clock {
                 import wasi:clocks/monotonic-clock@0.2.0;
             }
@@ -32,7 +32,7 @@ mod clock {
 }
 
 #[derive(Deserialize)]
-struct Calls {
+pub(crate) struct Calls {
     /// The model.
     model: String,
     /// What its inputs have where they may have any size, but for the rows: of these one.
@@ -44,7 +44,7 @@ struct Calls {
 #[skep_sdk::listener]
 /// Calls a model so many times, each after the one before; gives how long each took, as numbers
 /// of ns of 32 bits.
-fn infers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
+pub(crate) fn infers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
     let inputs = inputs(&calls.model, calls.size, ctx)?;
     let mut took = Vec::with_capacity(calls.calls * 4);
     for _ in 0..calls.calls {
@@ -59,7 +59,7 @@ fn infers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
 
 #[skep_sdk::listener]
 /// Calls a model so many times, and gives the bytes of its first output, one after the other.
-fn answers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
+pub(crate) fn answers(calls: Calls, ctx: &Context) -> Result<Vec<u8>, Failure> {
     let inputs = inputs(&calls.model, calls.size, ctx)?;
     let mut all = Vec::new();
     for _ in 0..calls.calls {
@@ -103,7 +103,7 @@ fn inputs(model: &str, size: u64, ctx: &Context) -> Result<Vec<NamedTensor>, Fai
 
 #[skep_sdk::listener]
 /// The answer of the model `mlp` to one row of floats, as bytes.
-fn predict(row: Vec<u8>, ctx: &Context) -> Result<Vec<u8>, Failure> {
+pub(crate) fn predict(row: Vec<u8>, ctx: &Context) -> Result<Vec<u8>, Failure> {
     let (numbers, _) = row.as_chunks();
     let numbers: Vec<f32> = numbers
         .iter()
@@ -114,5 +114,3 @@ fn predict(row: Vec<u8>, ctx: &Context) -> Result<Vec<u8>, Failure> {
     let y = out.first::<f32>()?;
     Ok(y.iter().flat_map(|number| number.to_le_bytes()).collect())
 }
-
-skep_sdk::export!(infers, answers, predict);
