@@ -1,7 +1,10 @@
-//! The same asked of the server for several jobs, and what became of each.
+//! The same asked of the server for several jobs, functions or models, and what became of each.
 
-use reqwest::RequestBuilder;
+use std::fmt::Display;
+
+use reqwest::{Method, RequestBuilder};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::client::Client;
 use super::failure::{Causes, Failure};
@@ -30,6 +33,27 @@ pub(super) async fn ask(
             match global.json {
                 true => output::json(&done)?,
                 false => output::line(&one_line(&format!("{} {}", done.id, done.state)))?,
+            }
+        }
+    }
+    causes.end()
+}
+
+/// Removes each of these `functions` or `models`, says so, and fails in the end if one of them
+/// did.
+pub(super) async fn remove<N: Display + Serialize>(
+    kind: &str,
+    names: &[N],
+    global: &Global,
+) -> Result<(), Failure> {
+    let client = global.client()?;
+    let mut causes = Causes::default();
+    for name in names {
+        let request = client.request(Method::DELETE, &format!("{kind}/{name}"))?;
+        if causes.take(client.send(request).await)?.is_some() {
+            match global.json {
+                true => output::json(&json!({"name": name, "removed": true}))?,
+                false => output::line(&format!("removed {name}"))?,
             }
         }
     }

@@ -22,21 +22,32 @@ pub(super) struct Args {
     to: Option<NonZeroU32>,
 }
 
-/// Rolls back, and says what is the newest version now.
+/// Rolls back.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let read = |value| Function::read(value).map(|function| (function.name, function.version));
+    roll_back(&format!("functions/{}", args.name), args.to, global, read).await
+}
+
+/// Takes what is at `path` back to a version, and says what is the newest now; `read` has its name
+/// and version from the server's answer.
+pub(super) async fn roll_back(
+    path: &str,
+    to: Option<NonZeroU32>,
+    global: &Global,
+    read: impl FnOnce(Value) -> Result<(String, u32), Failure>,
+) -> Result<(), Failure> {
     let client = global.client()?;
-    let path = format!("functions/{}/rollback", args.name);
-    let mut request = client.request(Method::POST, &path)?;
-    if let Some(version) = args.to {
+    let mut request = client.request(Method::POST, &format!("{path}/rollback"))?;
+    if let Some(version) = to {
         request = request.json(&json!({ "version": version }));
     }
-    let deployed: Value = client.json(request).await?;
+    let answer: Value = client.json(request).await?;
     if global.json {
-        return output::json(&deployed);
+        return output::json(&answer);
     }
-    let Function { name, version, .. } = Function::read(deployed)?;
+    let (name, version) = read(answer)?;
     let name = output::one_line(&name);
-    output::line(&match args.to {
+    output::line(&match to {
         Some(wanted) => format!("{name} version {version} (as version {wanted})"),
         None => format!("{name} version {version} (as the one before)"),
     })

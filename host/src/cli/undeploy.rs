@@ -1,10 +1,6 @@
 //! `skep undeploy`: removes functions.
 
-use reqwest::Method;
-use serde_json::json;
-
-use super::failure::{Causes, Failure};
-use super::{Global, output};
+use super::{Global, each, failure::Failure};
 use crate::job::FunctionName;
 
 /// Remove functions
@@ -20,16 +16,5 @@ pub(super) struct Args {
 
 /// Removes each, and says so.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let client = global.client()?;
-    let mut causes = Causes::default();
-    for name in args.names {
-        let request = client.request(Method::DELETE, &format!("functions/{name}"))?;
-        if causes.take(client.send(request).await)?.is_some() {
-            match global.json {
-                true => output::json(&json!({"name": name, "removed": true}))?,
-                false => output::line(&format!("removed {name}"))?,
-            }
-        }
-    }
-    causes.end()
+    each::remove("functions", &args.names, global).await
 }

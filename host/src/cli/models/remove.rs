@@ -1,10 +1,6 @@
 //! `skep models remove`.
 
-use reqwest::Method;
-use serde_json::json;
-
-use super::super::failure::{Causes, Failure};
-use super::super::{Global, output};
+use super::super::{Global, each, failure::Failure};
 use crate::job::ModelName;
 
 /// Remove models, with all their versions
@@ -20,16 +16,5 @@ pub(super) struct Args {
 
 /// Removes each, and says so.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let client = global.client()?;
-    let mut causes = Causes::default();
-    for name in args.names {
-        let request = client.request(Method::DELETE, &format!("models/{name}"))?;
-        if causes.take(client.send(request).await)?.is_some() {
-            match global.json {
-                true => output::json(&json!({"name": name, "removed": true}))?,
-                false => output::line(&format!("removed {name}"))?,
-            }
-        }
-    }
-    causes.end()
+    each::remove("models", &args.names, global).await
 }

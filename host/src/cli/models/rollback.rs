@@ -2,10 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use reqwest::Method;
-use serde_json::{Value, json};
-
-use super::super::output::{self, one_line};
+use super::super::rollback::roll_back;
 use super::super::{Global, failure::Failure};
 use super::Model;
 use crate::job::ModelName;
@@ -23,22 +20,8 @@ pub(super) struct Args {
     to: Option<NonZeroU32>,
 }
 
-/// Rolls back, and says what is the newest version now.
+/// Rolls back.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let client = global.client()?;
-    let path = format!("models/{}/rollback", args.name);
-    let mut request = client.request(Method::POST, &path)?;
-    if let Some(version) = args.to {
-        request = request.json(&json!({ "version": version }));
-    }
-    let value: Value = client.json(request).await?;
-    if global.json {
-        return output::json(&value);
-    }
-    let Model { name, version, .. } = Model::read(&value)?;
-    let name = one_line(&name);
-    output::line(&match args.to {
-        Some(wanted) => format!("{name} version {version} (as version {wanted})"),
-        None => format!("{name} version {version} (as the one before)"),
-    })
+    let read = |value| Model::read(&value).map(|model| (model.name, model.version));
+    roll_back(&format!("models/{}", args.name), args.to, global, read).await
 }
