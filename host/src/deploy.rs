@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::access::{Caller, Scope};
 use crate::job::{FunctionName, LIMITS, Limits, Namespace};
 use crate::sandbox::{AdmitError, Offer, Sandbox};
 use crate::store::{Deployment, NewDeployment, Store, StoreError};
@@ -80,6 +81,16 @@ pub enum Grant {
     Narrower,
     /// Also wider, up to the ceilings: for an admin.
     Wider,
+}
+
+impl Grant {
+    /// What this caller may ask for.
+    pub fn of(caller: &Caller) -> Self {
+        match caller.may(Scope::Admin) {
+            true => Self::Wider,
+            false => Self::Narrower,
+        }
+    }
 }
 
 /// The most functions of a namespace that may have a cap: a claim looks at each of them,

@@ -39,6 +39,7 @@ mod queue;
 mod refusals;
 mod representation;
 mod results;
+mod rollback;
 mod room;
 mod routes;
 mod table;

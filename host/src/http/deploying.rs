@@ -19,7 +19,7 @@ use super::body::{self, Whole, content_type, essence};
 use super::extract::{Format, Named, params};
 use super::functions::{FunctionView, Functions};
 use super::problem::Problem;
-use crate::access::{Caller, Scope};
+use crate::access::Caller;
 use crate::deploy::{Deployer, Grant, Policy};
 use crate::job::{FunctionName, JSON};
 use crate::store::Deployment;
@@ -83,7 +83,7 @@ pub(super) async fn consumer(
 pub(super) async fn function(
     State(app): State<App>,
     caller: Caller,
-    Named(name): Named,
+    Named(name): Named<FunctionName>,
     Asked(policy): Asked,
     headers: HeaderMap,
     body: Body,
@@ -124,10 +124,7 @@ async fn deploy(
     let most = Deployer::MAX_COMPONENT_BYTES;
     let Whole { bytes, share } =
         body::read(&app.requests, headers, body, most, "a component").await?;
-    let grant = match caller.may(Scope::Admin) {
-        true => Grant::Wider,
-        false => Grant::Narrower,
-    };
+    let grant = Grant::of(caller);
     let deployed = app
         .deployer
         .deploy(&caller.namespace, bytes, only, policy, grant)

@@ -1,6 +1,8 @@
 //! What handlers want to know of a request: checked, and refused as a
 //! [`Problem`] rather than in axum's words.
 
+use std::str::FromStr;
+
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
@@ -10,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::door::caller;
 use super::problem::Problem;
-use crate::job::{FunctionName, JobId, ModelName, Namespace};
+use crate::job::{JobId, NameError, Namespace};
 
 /// What a client wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,27 +128,15 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
     }
 }
 
-/// The function that the path names.
-pub(super) struct Named(pub(super) FunctionName);
+/// The function or model that the path names.
+pub(super) struct Named<N>(pub(super) N);
 
 #[derive(Deserialize)]
 struct NamePath {
     name: String,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path: NamePath = path(parts, state).await?;
-        Ok(Self(path.name.parse()?))
-    }
-}
-
-/// The model that the path names.
-pub(super) struct ModelNamed(pub(super) ModelName);
-
-impl<S: Send + Sync> FromRequestParts<S> for ModelNamed {
+impl<N: FromStr<Err = NameError>, S: Send + Sync> FromRequestParts<S> for Named<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

@@ -113,7 +113,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(app): State<App>,
     Tenant(namespace): Tenant,
-    Named(name): Named,
+    Named(name): Named<FunctionName>,
 ) -> Result<Response, Problem> {
     let functions = app.store.functions(&namespace).await?;
     let found = functions
@@ -129,7 +129,7 @@ pub(super) async fn one(
 pub(super) async fn remove(
     State(app): State<App>,
     Tenant(namespace): Tenant,
-    Named(name): Named,
+    Named(name): Named<FunctionName>,
 ) -> Result<StatusCode, Problem> {
     if undeploy(&app, &namespace, &name).await? {
         Ok(StatusCode::NO_CONTENT)

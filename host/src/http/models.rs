@@ -15,10 +15,10 @@ use super::App;
 use super::audit::Concerns;
 use super::body::{self, Whole, content_type, essence};
 use super::code::Code;
-use super::extract::{Format, ModelNamed, Tenant};
+use super::extract::{Format, Named, Tenant};
 use super::problem::Problem;
-use super::versions::{MAX_ROLLBACK_BYTES, Rollback};
-use crate::access::{Caller, Scope};
+use super::rollback::{self, rolled_back};
+use crate::access::Caller;
 use crate::deploy::Grant;
 use crate::inference::{EngineInfo, LoadedInfo};
 use crate::job::{ModelName, Namespace};
@@ -79,7 +79,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(app): State<App>,
     Tenant(namespace): Tenant,
-    ModelNamed(name): ModelNamed,
+    Named(name): Named<ModelName>,
 ) -> Result<Response, Problem> {
     let models = app.store.models(&namespace).await?;
     let Some(model) = models.iter().find(|model| model.name == name) else {
@@ -99,7 +99,7 @@ pub(super) async fn one(
 pub(super) async fn versions(
     State(app): State<App>,
     Tenant(namespace): Tenant,
-    ModelNamed(name): ModelNamed,
+    Named(name): Named<ModelName>,
 ) -> Result<Response, Problem> {
     let versions = app.store.model_versions(&namespace, &name).await?;
     if versions.is_empty() {
@@ -113,7 +113,7 @@ pub(super) async fn versions(
 pub(super) async fn add(
     State(app): State<App>,
     caller: Caller,
-    ModelNamed(name): ModelNamed,
+    Named(name): Named<ModelName>,
     Asked(config): Asked,
     headers: HeaderMap,
     body: Body,
@@ -134,7 +134,7 @@ pub(super) async fn add(
         body::read(&app.uploads, &headers, body, most, "a model").await?;
     // What its buffer was larger was never written to.
     share.fit(bytes.len())?;
-    let grant = grant(&caller);
+    let grant = Grant::of(&caller);
     // Goes on if the client hangs up: half an upload is of no use to anybody.
     let adding = tokio::spawn({
         let (app, namespace) = (app.clone(), caller.namespace.clone());
@@ -155,23 +155,24 @@ pub(super) async fn add(
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
-    let response = (status, Json(&*added.model)).into_response();
-    Ok(concerning(response, &added.model, ""))
+    let mut response = (status, Json(&*added.model)).into_response();
+    let (name, version, digest) = (&added.model.name, added.model.version, added.model.digest);
+    let concerns = Concerns(format!("{name} version {version} sha256:{digest}"));
+    response.extensions_mut().insert(concerns);
+    Ok(response)
 }
 
 /// `POST /models/{name}/rollback`: makes an earlier version the next one.
 pub(super) async fn rollback(
     State(app): State<App>,
     caller: Caller,
-    ModelNamed(name): ModelNamed,
+    Named(name): Named<ModelName>,
     format: Format,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let what = "a rollback";
-    let read = body::read(&app.requests, &headers, body, MAX_ROLLBACK_BYTES, what).await?;
-    let Rollback { version } = body::options(&read.bytes, "the version as {\"version\": N}")?;
-    let (namespace, grant) = (&caller.namespace, grant(&caller));
+    let version = rollback::wanted(&app, &headers, body).await?;
+    let (namespace, grant) = (&caller.namespace, Grant::of(&caller));
     let rolled = app.modeller.rollback(namespace, &name, version, grant);
     let (model, of) = match rolled.await {
         Ok(rolled) => rolled,
@@ -180,44 +181,20 @@ pub(super) async fn rollback(
         }
         Err(error) => return Err(error.into()),
     };
-    let of = format!(" (as version {of})");
-    let response = match format {
-        Format::Text => format!("{name} version {}{of}", model.version).into_response(),
-        Format::Json => Json(&*model).into_response(),
-    };
-    Ok(concerning(response, &model, &of))
+    let versions = (name.as_str(), model.version, of);
+    Ok(rolled_back(format, versions, model.digest, &*model))
 }
 
 /// `DELETE /models/{name}`.
 pub(super) async fn remove(
     State(app): State<App>,
     Tenant(namespace): Tenant,
-    ModelNamed(name): ModelNamed,
+    Named(name): Named<ModelName>,
 ) -> Result<StatusCode, Problem> {
     match app.store.remove_model(&namespace, &name).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(no_such_model(&app, &namespace, &name).await?),
     }
-}
-
-fn grant(caller: &Caller) -> Grant {
-    match caller.may(Scope::Admin) {
-        true => Grant::Wider,
-        false => Grant::Narrower,
-    }
-}
-
-/// Tells the audit log what is the newest version now.
-fn concerning(mut response: Response, model: &Model, of: &str) -> Response {
-    let Model {
-        name,
-        version,
-        digest,
-        ..
-    } = model;
-    let concerns = Concerns(format!("{name} version {version}{of} sha256:{digest}"));
-    response.extensions_mut().insert(concerns);
-    response
 }
 
 /// The problem of a model that is not there.

@@ -9,4 +9,5 @@ pub(super) mod lists;
 pub(super) mod models;
 pub(super) mod posting;
 pub(super) mod queue;
+mod rollback;
 pub(super) mod tokens;

@@ -9,20 +9,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
-use super::audit::Concerns;
-use super::body;
 use super::code::Code;
 use super::extract::{Format, Named, Params, Tenant};
 use super::functions::{FunctionView, not_deployed};
 use super::problem::Problem;
-use crate::access::{Caller, Scope};
+use super::rollback::{self, rolled_back};
+use crate::access::Caller;
 use crate::deploy::{Grant, RollbackError};
+use crate::job::FunctionName;
 
 /// How many versions a page has: each may have a schema of some KiB.
 const PAGE_VERSIONS: usize = 100;
-
-/// The longest body of a rollback, in bytes: it says one number.
-pub(super) const MAX_ROLLBACK_BYTES: usize = 256;
 
 /// The query of [`list`].
 #[derive(Deserialize)]
@@ -35,7 +32,7 @@ pub(super) struct Page {
 pub(super) async fn list(
     State(app): State<App>,
     Tenant(namespace): Tenant,
-    Named(name): Named,
+    Named(name): Named<FunctionName>,
     Params(Page { cursor }): Params<Page>,
 ) -> Result<Response, Problem> {
     let found = app
@@ -61,51 +58,28 @@ pub(super) struct Versions<'d> {
     next: Option<String>,
 }
 
-/// Which version a function or model goes back to.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Rollback {
-    /// The version; the one before the newest if it is left out.
-    #[schema(maximum = 4_294_967_295_u32)]
-    pub(super) version: Option<u32>,
-}
-
 /// `POST /functions/{name}/rollback`: binds an earlier version anew, as the next one.
 pub(super) async fn rollback(
     State(app): State<App>,
     caller: Caller,
-    Named(name): Named,
+    Named(name): Named<FunctionName>,
     format: Format,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let what = "a rollback";
-    let read = body::read(&app.requests, &headers, body, MAX_ROLLBACK_BYTES, what).await?;
-    let Rollback { version } = body::options(&read.bytes, "the version as {\"version\": N}")?;
-    let grant = match caller.may(Scope::Admin) {
-        true => Grant::Wider,
-        false => Grant::Narrower,
-    };
-    let namespace = &caller.namespace;
-    let rolled = app
-        .deployer
-        .rollback(namespace, &name, version, grant)
-        .await;
-    let (bound, of) = match rolled {
+    let version = rollback::wanted(&app, &headers, body).await?;
+    let (namespace, grant) = (&caller.namespace, Grant::of(&caller));
+    let rolled = app.deployer.rollback(namespace, &name, version, grant);
+    let (bound, of) = match rolled.await {
         Ok(rolled) => rolled,
         Err(RollbackError::NeverDeployed) => {
             return Err(not_deployed(&app, namespace, &name).await?);
         }
         Err(error) => return Err(error.into()),
     };
-    let text = format!("{name} version {} (as version {of})", bound.version);
-    let concerns = Concerns(format!("{text} sha256:{}", bound.component));
-    let mut response = match format {
-        Format::Text => text.into_response(),
-        Format::Json => Json(FunctionView::of(&bound)).into_response(),
-    };
-    response.extensions_mut().insert(concerns);
-    Ok(response)
+    let versions = (name.as_str(), bound.version, of);
+    let view = FunctionView::of(&bound);
+    Ok(rolled_back(format, versions, bound.component, view))
 }
 
 impl From<RollbackError> for Problem {

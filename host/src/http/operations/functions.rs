@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::code::Code;
 use super::super::functions::{FunctionView, Functions, Removed};
-use super::super::openapi::{JSON, Operation, TEXT, Tag, bytes, integer, limits, text};
-use super::super::versions::{Rollback, Versions};
+use super::super::openapi::{Operation, TEXT, Tag, bytes, integer, limits, text};
+use super::super::versions::Versions;
 use crate::job::FunctionName;
 use utoipa::PartialSchema as _;
 
@@ -30,30 +30,20 @@ pub(in crate::http) fn versions() -> Operation {
 }
 
 pub(in crate::http) fn rollback() -> Operation {
-    let mut operation = Operation::new(
+    Operation::new(
         Tag::Functions,
         "rollBack",
         "Goes back to an earlier version",
         "Binds its component, limits and concurrency anew, as the next version. Limits that the caller may not grant are refused, as when it is deployed.",
-    );
-    let rollback = operation.named::<Rollback>();
-    operation
-        .takes(JSON, rollback, Some(json!({"version": 1})))
-        .or_nothing()
-        .answer(
-            200,
-            "It is deployed.",
-            TEXT,
-            text(),
-            Some("multiply version 3 (as version 1)".into()),
-        )
-        .json::<FunctionView<'_>>(200, "It is deployed.", multiply())
-        .fails(&[
-            Code::NoSuchFunction,
-            Code::NoSuchVersion,
-            Code::AlreadyNewest,
-            Code::LimitsTooWide,
-        ])
+    )
+    .goes_back()
+    .told::<FunctionView<'_>>(
+        200,
+        "It is deployed.",
+        "multiply version 3 (as version 1)",
+        multiply(),
+    )
+    .fails(&[Code::NoSuchFunction])
 }
 
 /// What an upload is called.

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::code::Code;
 use super::super::models::{ModelVersions, Models, OneModel};
-use super::super::openapi::{JSON, Operation, TEXT, Tag, boolean, bytes, integer, text, text_like};
-use super::super::versions::Rollback;
+use super::super::openapi::{Operation, Tag, boolean, bytes, integer, text_like};
 use crate::model::{Batching, DeviceChoice, EngineChoice};
 use crate::store::Model;
 use utoipa::PartialSchema as _;
@@ -146,31 +145,20 @@ fn configured(operation: Operation) -> Operation {
 }
 
 pub(in crate::http) fn rollback() -> Operation {
-    let mut operation = Operation::new(
+    Operation::new(
         Tag::Models,
         "rollBackModel",
         "Takes a model back to an earlier version",
         "Its bytes, and how they are run, become the next version.",
-    );
-    let rollback = operation.named::<Rollback>();
-    operation
-        .takes(JSON, rollback, Some(json!({"version": 1})))
-        .or_nothing()
-        .answer(
-            200,
-            "It is the newest version.",
-            TEXT,
-            text(),
-            Some("iris version 3 (as version 1)".into()),
-        )
-        .json::<Model>(200, "It is the newest version.", iris())
-        .fails(&[
-            Code::NoSuchModel,
-            Code::NoSuchVersion,
-            Code::AlreadyNewest,
-            Code::LimitsTooWide,
-            Code::TooManyModels,
-        ])
+    )
+    .goes_back()
+    .told::<Model>(
+        200,
+        "It is the newest version.",
+        "iris version 3 (as version 1)",
+        iris(),
+    )
+    .fails(&[Code::NoSuchModel, Code::TooManyModels])
 }
 
 pub(in crate::http) fn remove() -> Operation {
