@@ -1,5 +1,6 @@
 //! Child processes that do for a host what strangers' bytes make dangerous: what they may take,
-//! how they give up the rest, and how they say what came of it. Not here: what they do (`sandbox::compiler`, `inference::probe`).
+//! how they give up the rest, and how they say what came of it. Not here: what they do
+//! (`sandbox::compiler`, `inference::probe`).
 
 mod bounds;
 mod program;
