@@ -15,9 +15,9 @@ use crate::model::{DeviceChoice, EngineChoice, ModelConfig};
 const ORT: &str = "onnxruntime";
 
 /// What is said where nobody named a library.
-const HOW_TO_GET: &str = "no library of ONNX Runtime was found; `pip install onnxruntime` (or \
-    `onnxruntime-gpu[cuda,cudnn]`), and name its `libonnxruntime.so` by `--onnxruntime` or \
-    `ORT_DYLIB_PATH`";
+const HOW_TO_GET: &str = "no library of ONNX Runtime was found; `pip install onnxruntime` (for an \
+    NVIDIA GPU `onnxruntime-gpu[cuda,cudnn]`), and name its `libonnxruntime.so` by `--onnxruntime` \
+    or `ORT_DYLIB_PATH`";
 
 /// How the engines of a host are to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +54,11 @@ pub struct EngineInfo {
 
 /// The engines of this host.
 pub struct Engines {
-    rten: Arc<dyn Engine>,
+    pub(super) rten: Arc<dyn Engine>,
     /// ONNX Runtime on the CPU, or why there is none.
-    cpu: Result<Arc<dyn Engine>, String>,
+    pub(super) cpu: Result<Arc<dyn Engine>, String>,
     /// ONNX Runtime on the GPU, or why there is none.
-    cuda: Result<Arc<dyn Engine>, String>,
+    pub(super) cuda: Result<Arc<dyn Engine>, String>,
 }
 
 impl Engines {

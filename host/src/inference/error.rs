@@ -23,3 +23,13 @@ pub enum InferError {
     #[error("{0}")]
     Engine(String),
 }
+
+impl InferError {
+    /// A device that has gone: another host may do it, or this one once it is mended.
+    pub(super) fn of_device(why: &str) -> Self {
+        Self::Busy(format!(
+            "the device failed: {why}; try again later; a model that is added with `--device auto` \
+             runs on the CPU meanwhile"
+        ))
+    }
+}

@@ -1,9 +1,8 @@
 //! Loading a model: its bytes from the store, an engine that takes them, and how many rows of a
 //! batch pay on it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -11,6 +10,7 @@ use super::batcher::{BatchPlan, Lane, MAX_ROWS, ModelQueue, calibrate};
 use super::engine::{Engine, EngineError, LoadedModel};
 use super::limits::MAX_OUTPUT_BYTES;
 use super::memory::Reserved;
+use super::running::{Running, Whose};
 use super::{InferError, NamedTensor, bounded};
 use crate::job::{ModelName, Namespace};
 use crate::metrics::InferenceMeter;
@@ -27,8 +27,10 @@ pub(super) struct Loaded {
     /// The most rows of a batch; 1 if calls share none.
     pub(super) max_batch: u32,
     pub(super) queue: Arc<ModelQueue>,
-    /// Its device has gone, or the engine does not work any more.
-    is_lost: Arc<AtomicBool>,
+    /// It runs here until the device that is meant for it has rested.
+    pub(super) is_stand_in: bool,
+    /// Why it is of no use any more, once its device has gone.
+    lost: Arc<OnceLock<String>>,
     // The last one, so that the memory counts as taken until it is free.
     pub(super) memory: Reserved,
 }
@@ -36,14 +38,16 @@ pub(super) struct Loaded {
 impl Loaded {
     /// Whether it is of no use any more, on this device.
     pub(super) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Acquire)
+        self.lost.get().is_some()
     }
 }
 
 /// Where a model is to run, and what it may take.
 pub(super) struct Berth {
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) is_stand_in: bool,
     pub(super) lane: Arc<Lane>,
+    pub(super) running: Arc<Running>,
     pub(super) meter: Arc<InferenceMeter>,
     pub(super) memory: Reserved,
 }
@@ -80,7 +84,9 @@ pub(super) fn load(
 ) -> Result<Loaded, EngineError> {
     let Berth {
         engine,
+        is_stand_in,
         lane,
+        running,
         meter,
         memory,
     } = berth;
@@ -94,12 +100,23 @@ pub(super) fn load(
             model.name
         )));
     }
-    let is_lost = Arc::new(AtomicBool::new(false));
+    let lost = Arc::new(OnceLock::new());
     let watched: Arc<dyn LoadedModel> = Arc::new(Watched {
         model: loaded,
-        is_lost: is_lost.clone(),
+        lost: lost.clone(),
+        running,
+        whose: Arc::new(Whose {
+            namespace: namespace.clone(),
+            model: model.name.clone(),
+            version: model.version,
+            device: engine.device().to_owned(),
+        }),
     });
     let plan = plan(model, &*watched);
+    if let Some(why) = lost.get() {
+        // While it was measured.
+        return Err(EngineError::Device(why.clone()));
+    }
     let max_batch = plan.layout.as_ref().map_or(1, |_| plan.max_rows);
     Ok(Loaded {
         namespace: namespace.clone(),
@@ -109,7 +126,8 @@ pub(super) fn load(
         device: engine.device().to_owned(),
         max_batch,
         queue: ModelQueue::new(&lane, namespace.clone(), watched, plan, meter),
-        is_lost,
+        is_stand_in,
+        lost,
         memory,
     })
 }
@@ -143,10 +161,12 @@ fn plan(model: &Model, loaded: &dyn LoadedModel) -> BatchPlan {
     }
 }
 
-/// A model whose device may go.
+/// A model whose device may go, and whose runs may go on for ever.
 struct Watched {
     model: Arc<dyn LoadedModel>,
-    is_lost: Arc<AtomicBool>,
+    lost: Arc<OnceLock<String>>,
+    running: Arc<Running>,
+    whose: Arc<Whose>,
 }
 
 impl LoadedModel for Watched {
@@ -155,9 +175,10 @@ impl LoadedModel for Watched {
     }
 
     fn run(&self, inputs: &[NamedTensor]) -> Result<Vec<NamedTensor>, EngineError> {
+        let _run = self.running.begin(&self.whose, Instant::now());
         let answer = self.model.run(inputs);
-        if let Err(EngineError::Device(_)) = answer {
-            self.is_lost.store(true, Ordering::Release);
+        if let Err(EngineError::Device(why)) = &answer {
+            self.lost.get_or_init(|| why.clone());
         }
         answer
     }

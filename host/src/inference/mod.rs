@@ -6,6 +6,7 @@
 
 pub mod batcher;
 mod bounded;
+mod devices;
 mod engine;
 mod engines;
 mod error;
@@ -24,6 +25,7 @@ mod probe;
 mod registry;
 mod roomy;
 mod rten;
+mod running;
 mod service;
 mod tenants;
 mod tensor;

@@ -55,17 +55,33 @@ impl Library {
         environment.set_log_level(LogLevel::Fatal);
         let library = Self {
             environment,
-            version: version(ort::info()),
+            version: version(ort::info(), &mapped()),
         };
         Ok(open.insert(library).clone())
     }
 }
 
-/// The version in what the library says of its build.
-fn version(build: &str) -> String {
-    let branch = build.split("git-branch=rel-").nth(1);
-    let version = branch.and_then(|rest| rest.split(',').next());
-    version.unwrap_or("of another build").to_owned()
+/// The version, which no safe function tells: by the branch in what the library says of its build,
+/// or by its file's name, as pip's has it (`libonnxruntime.so.1.31.1`); else the commit.
+fn version(build: &str, maps: &str) -> String {
+    let after = |text: &'static str| {
+        let rest = build.split_once(text).map(|(_, rest)| rest);
+        rest.and_then(|rest| rest.split(',').next())
+    };
+    let name = |line: &str| {
+        let (_, version) = line.rsplit_once("/libonnxruntime.so.")?;
+        let digits = version.trim_end_matches(|c: char| !c.is_ascii_digit());
+        Some(digits.to_owned())
+    };
+    (after("git-branch=rel-").map(str::to_owned))
+        .or_else(|| maps.lines().find_map(name))
+        .or_else(|| after("git-commit-id=").map(|commit| format!("of commit {commit}")))
+        .unwrap_or_else(|| "of an unknown version".to_owned())
+}
+
+/// The files that this process has mapped; nothing where the kernel does not tell.
+fn mapped() -> String {
+    std::fs::read_to_string("/proc/self/maps").unwrap_or_default()
 }
 
 /// ONNX Runtime on one device.
@@ -191,5 +207,34 @@ fn failure(error: &ort::Error) -> EngineError {
         EngineError::Device(text)
     } else {
         EngineError::Model(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_branch_or_of_the_file_or_the_commit() {
+        let released =
+            "ORT Build Info: git-branch=rel-1.24.2, git-commit-id=26250ae, build type=Release";
+        let wheel = "ORT Build Info: git-branch=HEAD, git-commit-id=6af1a93, build type=Release";
+        let maps = "7f00-7f01 r-xp 00000000 fe:00 12 /usr/lib/libc.so.6\n\
+                    7f02-7f03 r-xp 00000000 fe:00 13 /a b/capi/libonnxruntime.so.1.31.1\n";
+        assert_eq!(version(released, maps), "1.24.2");
+        assert_eq!(version(wheel, maps), "1.31.1");
+        let plain = "7f02-7f03 r-xp 00000000 fe:00 13 /usr/lib/libonnxruntime.so\n";
+        assert_eq!(version(wheel, plain), "of commit 6af1a93");
+        assert_eq!(version("", ""), "of an unknown version");
+    }
+
+    #[test]
+    fn the_library_that_is_open_has_a_version() {
+        let library = Library::open(Some(&crate::inference::testing::onnxruntime())).unwrap();
+        assert!(
+            library.version.starts_with("1.") || library.version.starts_with("of commit "),
+            "{}",
+            library.version
+        );
     }
 }

@@ -23,6 +23,8 @@ use super::engines::EngineOptions;
 use super::validate::MAX_MODEL_BYTES;
 use crate::child::{Bounds, ChildError, Program};
 use crate::model::{Findings, ModelConfig};
+#[cfg(test)]
+pub(super) use child::findings;
 pub use child::probe_from_stdin;
 pub(super) use inputs::Trial;
 

@@ -61,9 +61,14 @@ impl Entry {
             .is_some_and(|loaded| Arc::strong_count(loaded) == 1)
     }
 
-    fn has_failed_before(&self) -> bool {
+    fn has_failed_before(&self, now: Instant) -> bool {
         let failed = self.loading.peek().and_then(|loaded| loaded.as_ref().err());
-        failed.is_some_and(|failed| failed.at.elapsed() >= FAILED_FOR)
+        failed.is_some_and(|failed| now.saturating_duration_since(failed.at) >= FAILED_FOR)
+    }
+
+    /// How long nobody has asked for it.
+    fn unused(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.used)
     }
 }
 
@@ -82,22 +87,23 @@ impl Registry {
         &self,
         namespace: &Namespace,
         model: &Model,
+        now: Instant,
         begin: impl FnOnce() -> Loading,
     ) -> Loading {
         let key = (namespace.clone(), model.name.clone());
         let mut entries = self.lock();
         if let Some(entry) = entries.get_mut(&key)
             && entry.version == model.version
-            && !entry.has_failed_before()
+            && !entry.has_failed_before(now)
         {
-            entry.used = Instant::now();
+            entry.used = now;
             return entry.loading.clone();
         }
         let loading = begin();
         let entry = Entry {
             version: model.version,
             loading: loading.clone(),
-            used: Instant::now(),
+            used: now,
         };
         let before = entries.insert(key, entry);
         drop(entries);
@@ -114,14 +120,14 @@ impl Registry {
         loaded.cloned()
     }
 
-    /// Lets go of a model that works no more, unless another has taken its place.
-    pub(super) fn lose(&self, lost: &Arc<Loaded>) {
+    /// Lets go of a model that is to be loaded anew; answers whether it was still the one.
+    pub(super) fn lose(&self, lost: &Arc<Loaded>) -> bool {
         let mut entries = self.lock();
         let is_it = |entry: &Entry| entry.loaded().is_some_and(|one| Arc::ptr_eq(one, lost));
         let gone = entries.extract_if(|_, entry| is_it(entry));
         let gone: Vec<_> = gone.collect();
         drop(entries);
-        drop(gone);
+        !gone.is_empty()
     }
 
     /// Lets go of the models of a namespace that `keep` does not know.
@@ -162,6 +168,7 @@ impl Registry {
         &self,
         namespace: &Namespace,
         bytes: u64,
+        now: Instant,
     ) -> Result<Reserved, InferError> {
         let total = self.ledger.total();
         if bytes > total {
@@ -175,7 +182,7 @@ impl Registry {
             if let Some(reserved) = self.ledger.reserve(namespace, bytes) {
                 return Ok(reserved);
             }
-            let Some(victim) = self.evict(namespace, bytes) else {
+            let Some(victim) = self.evict(namespace, bytes, now) else {
                 return Err(InferError::Busy(format!(
                     "the models in use leave no {} MiB of the {} that this host has for models: try again later; whoever runs it may raise --model-memory",
                     bytes >> 20,
@@ -187,11 +194,11 @@ impl Registry {
     }
 
     /// Takes out the model that is missed least, for one of `namespace` of so many bytes.
-    fn evict(&self, namespace: &Namespace, bytes: u64) -> Option<Entry> {
+    fn evict(&self, namespace: &Namespace, bytes: u64, now: Instant) -> Option<Entry> {
         let mut entries = self.lock();
         let may_go = |(space, _): &Key, entry: &Entry| {
             let is_own = space == namespace;
-            entry.is_idle() && (is_own || entry.used.elapsed() >= IDLE_FOR_OTHERS)
+            entry.is_idle() && (is_own || entry.unused(now) >= IDLE_FOR_OTHERS)
         };
         // Who has most gives way, so that a tenant with many models drives out its own.
         let holds = |space: &Namespace| {
@@ -201,7 +208,7 @@ impl Registry {
         let least = entries
             .iter()
             .filter(|(key, entry)| may_go(key, entry))
-            .max_by_key(|((space, _), entry)| (holds(space), entry.used.elapsed()));
+            .max_by_key(|((space, _), entry)| (holds(space), entry.unused(now)));
         let key = least.map(|(key, _)| key.clone())?;
         entries.remove(&key)
     }
@@ -211,3 +218,6 @@ impl Registry {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

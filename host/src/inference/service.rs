@@ -1,9 +1,8 @@
 //! The models of a host, for those who call them: finds a model in the store, loads it when it is
 //! first called, and hands each call to the model's queue.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -12,19 +11,20 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use utoipa::ToSchema;
 
-use super::batcher::{Inferred, Lane};
-use super::engine::{CPU, Engine, EngineError};
+use super::batcher::Inferred;
+use super::devices::{Choice, Devices};
+use super::engine::EngineError;
 use super::fit::fit;
 use super::joined::Joined;
 use super::loading::{self, Berth, Loaded, away};
 use super::near::nearest;
 use super::registry::{Failed, Loading, Registry};
+use super::running::Running;
 use super::tenants::Tenants;
 use super::{EngineOptions, Engines, InferError, NamedTensor};
 use crate::child::machine_memory;
 use crate::job::{ModelName, Namespace};
 use crate::metrics::Metrics;
-use crate::model::{DeviceChoice, ModelConfig};
 use crate::store::{Model, Models, Store};
 
 /// How many models are loaded at once: the bytes of each are in memory beside what it becomes,
@@ -35,10 +35,6 @@ const LOADS: usize = 2;
 /// twice over. Beyond that the job is better off when it is tried again.
 const LOAD_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a device that failed is left alone by models that may run elsewhere: it may be
-/// reset meanwhile, and each try to load a model there takes a while.
-const DEVICE_REST: Duration = Duration::from_secs(60);
-
 /// How often models are looked at that nobody calls: those to be loaded before they are called,
 /// and those that were removed.
 const TEND_EVERY: Duration = Duration::from_secs(2);
@@ -46,10 +42,6 @@ const TEND_EVERY: Duration = Duration::from_secs(2);
 /// In one of so many of these looks the store is asked which namespaces there are, which costs
 /// it some milliseconds.
 const TURNS_PER_LOOK: u64 = 5;
-
-/// The threads that run batches on a device, one batch each at a time: an engine takes all
-/// cores for one.
-const LANE_THREADS: usize = 1;
 
 /// The longest name that an error repeats, in characters. One call may bring a name of 80 MiB.
 const MAX_NAME_SHOWN: usize = 64;
@@ -128,14 +120,13 @@ pub struct LoadedInfo {
 /// The models of this host.
 pub struct Inference {
     store: Arc<dyn Store>,
-    engines: Engines,
+    devices: Devices,
     registry: Registry,
     tenants: Tenants,
     loads: Semaphore,
-    /// By device.
-    lanes: Mutex<HashMap<String, Arc<Lane>>>,
-    /// When the device other than the CPU failed last.
-    device_lost: Mutex<Option<Instant>>,
+    /// How long a call waits for a load: [`LOAD_PATIENCE`], unless a test cannot wait.
+    load_patience: Duration,
+    running: Arc<Running>,
     metrics: Arc<Metrics>,
 }
 
@@ -150,21 +141,37 @@ impl Inference {
         options: InferenceOptions,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+        let engines = Engines::open(&options.engines);
+        Ok(Arc::new(Self::with(
             store,
-            engines: Engines::open(&options.engines),
-            registry: Registry::new(options.memory_bytes),
+            engines,
+            options.memory_bytes,
+            metrics,
+        )))
+    }
+
+    /// With these engines, and so much memory for models, in bytes.
+    fn with(
+        store: Arc<dyn Store>,
+        engines: Engines,
+        memory_bytes: u64,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            store,
+            devices: Devices::new(engines),
+            registry: Registry::new(memory_bytes),
             tenants: Tenants::default(),
             loads: Semaphore::new(LOADS),
-            lanes: Mutex::default(),
-            device_lost: Mutex::default(),
+            load_patience: LOAD_PATIENCE,
+            running: Arc::default(),
             metrics,
-        }))
+        }
     }
 
     /// The engines of this host.
     pub fn engines(&self) -> &Engines {
-        &self.engines
+        self.devices.engines()
     }
 
     /// The models of a namespace, by name.
@@ -191,8 +198,8 @@ impl Inference {
         let device = match self.registry.peek(namespace, &model) {
             Some(loaded) => loaded.device.clone(),
             None => {
-                let engine = self.engine(&model.config);
-                engine.map_err(told)?.device().to_owned()
+                let choice = self.devices.choose(&model.config, Instant::now());
+                choice.map_err(told)?.engine.device().to_owned()
             }
         };
         Ok(Described { model, device })
@@ -220,10 +227,16 @@ impl Inference {
             return answer;
         }
         self.lose(&first);
+        // What it holds of memory may be all that there is.
+        drop(first);
         // Once: elsewhere, or where it failed if that works again.
         let second = self.ready(namespace, &model, &inputs).await?;
         joined.join(&second);
-        second.queue.infer(inputs).await
+        let answer = second.queue.infer(inputs).await;
+        if second.is_lost() {
+            self.lose(&second);
+        }
+        answer
     }
 
     /// The models that are loaded.
@@ -274,6 +287,7 @@ impl Inference {
                 let Some(inference) = here.upgrade() else {
                     return;
                 };
+                inference.running.warn(Instant::now());
                 let also_unseen = turn % TURNS_PER_LOOK == 0;
                 inference.tend_all(also_unseen).await;
             }
@@ -305,24 +319,36 @@ impl Inference {
         model: &Arc<Model>,
         inputs: &[NamedTensor],
     ) -> Result<Arc<Loaded>, InferError> {
-        let loading = self.begin(namespace, model);
+        let mut loading = self.begin(namespace, model);
         if let Some(Ok(loaded)) = loading.peek() {
-            return Ok(loaded.clone());
+            if !self.is_due_back(loaded) {
+                return Ok(loaded.clone());
+            }
+            self.registry.lose(loaded);
+            loading = self.begin(namespace, model);
         }
         let _room = self.tenants.wait(namespace, inputs)?;
-        match timeout(LOAD_PATIENCE, loading).await {
+        match timeout(self.load_patience, loading).await {
             Ok(loaded) => loaded.map_err(|failed| failed.error),
             Err(_) => Err(InferError::TimedOut(format!(
                 "{} was not loaded within {} s: try again later",
                 model.name,
-                LOAD_PATIENCE.as_secs()
+                self.load_patience.as_secs()
             ))),
         }
     }
 
+    /// Whether the device that is meant for a model is to be tried again. Where there is no room
+    /// for it beside those that still call it, it stays where it is.
+    fn is_due_back(&self, loaded: &Loaded) -> bool {
+        loaded.is_stand_in
+            && !self.devices.rests(Instant::now())
+            && self.registry.has_room(loaded.memory.bytes())
+    }
+
     /// The loading of a model, which is begun if it was not.
     fn begin(self: &Arc<Self>, namespace: &Namespace, model: &Arc<Model>) -> Loading {
-        self.registry.get(namespace, model, || {
+        self.registry.get(namespace, model, Instant::now(), || {
             let (here, namespace, model) = (self.clone(), namespace.clone(), model.clone());
             // A task, so that a panic is an error of this load.
             let task = tokio::spawn(async move { here.load(&namespace, &model).await });
@@ -374,19 +400,30 @@ impl Inference {
     ) -> Result<Loaded, InferError> {
         let bytes = loading::fetch(&*self.store, model).await?;
         loop {
-            let engine = self.engine(&model.config).map_err(told)?;
+            let now = Instant::now();
+            let choice = self.devices.choose(&model.config, now).map_err(told)?;
+            let Choice {
+                engine,
+                is_stand_in,
+            } = choice;
             let device = engine.device().to_owned();
             let berth = Berth {
-                lane: self.lane(&device).map_err(told)?,
+                lane: self.devices.lane(&device).map_err(told)?,
                 engine,
+                is_stand_in,
+                running: self.running.clone(),
                 meter: self.metrics.model(namespace, &model.name),
-                memory: self.registry.reserve(namespace, memory_of(model))?,
+                memory: self.registry.reserve(namespace, memory_of(model), now)?,
             };
             let (space, version, content) = (namespace.clone(), model.clone(), bytes.clone());
             let load = move || loading::load(&space, &version, &content, berth);
             let loaded = tokio::task::spawn_blocking(load).await;
             match loaded {
-                Ok(Err(EngineError::Device(text))) if self.may_move(&model.config, &device) => {
+                Ok(Err(EngineError::Device(text))) => {
+                    self.devices.failed(&device, Instant::now());
+                    if !Devices::may_move(&model.config, &device) {
+                        return Err(InferError::of_device(&text));
+                    }
                     tracing::warn!(device, "a device failed, the CPU takes its place: {text}");
                 }
                 Ok(loaded) => return loaded.map_err(told),
@@ -400,57 +437,16 @@ impl Inference {
         }
     }
 
-    /// Notes that a device failed; answers whether a model may run on another one.
-    fn may_move(&self, config: &ModelConfig, device: &str) -> bool {
-        if device == CPU {
-            return false;
-        }
-        let mut lost = self
-            .device_lost
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *lost = Some(Instant::now());
-        config.device == DeviceChoice::Auto
-    }
-
     /// The model's device failed while it ran: it is loaded anew for the next call.
     fn lose(&self, lost: &Arc<Loaded>) {
-        tracing::warn!(
-            namespace = %lost.namespace, model = %lost.name, device = lost.device,
-            "a device failed while it ran a model, which is loaded anew"
-        );
-        self.may_move(&ModelConfig::default(), &lost.device);
-        self.registry.lose(lost);
-    }
-
-    /// The engine for a configuration, on a device that works.
-    fn engine(&self, config: &ModelConfig) -> Result<Arc<dyn Engine>, EngineError> {
-        let lost = *self
-            .device_lost
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let rests = lost.is_some_and(|at| at.elapsed() < DEVICE_REST);
-        if rests && config.device == DeviceChoice::Auto {
-            let on_cpu = ModelConfig {
-                device: DeviceChoice::Cpu,
-                ..config.clone()
-            };
-            return self.engines.choose(&on_cpu).cloned();
+        self.devices.failed(&lost.device, Instant::now());
+        // Each call of its last batch comes here, and those that waited for the next.
+        if self.registry.lose(lost) {
+            tracing::warn!(
+                namespace = %lost.namespace, model = %lost.name, device = lost.device,
+                "a device failed while it ran a model, which is loaded anew"
+            );
         }
-        self.engines.choose(config).cloned()
-    }
-
-    /// The threads of a device.
-    fn lane(&self, device: &str) -> Result<Arc<Lane>, EngineError> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(device) {
-            return Ok(lane.clone());
-        }
-        let lane = Lane::start(device, LANE_THREADS).map_err(|error| {
-            EngineError::OutOfMemory(format!("no thread for the device {device}: {error}"))
-        })?;
-        lanes.insert(device.to_owned(), lane.clone());
-        Ok(lane)
     }
 
     /// Tends to what is loaded, and now and then to all that have jobs.
@@ -481,6 +477,11 @@ fn told(error: EngineError) -> InferError {
     match error {
         EngineError::TooLarge(text) => InferError::TooLarge(text),
         EngineError::Model(text) | EngineError::Device(text) => InferError::Engine(text),
-        EngineError::OutOfMemory(text) => InferError::Busy(text),
+        EngineError::OutOfMemory(text) => InferError::Busy(format!(
+            "no memory is left to load the model: {text}; try again later"
+        )),
     }
 }
+
+#[cfg(test)]
+mod tests;

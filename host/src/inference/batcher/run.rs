@@ -183,10 +183,7 @@ fn refusal(error: EngineError) -> InferError {
         EngineError::OutOfMemory(text) => InferError::Busy(format!(
             "the device has no memory for this call now: {text}; try again later, or with fewer rows"
         )),
-        // Another host, or this one once it is mended, may do it.
-        EngineError::Device(text) => {
-            InferError::Busy(format!("the device failed: {text}; try again later"))
-        }
+        EngineError::Device(text) => InferError::of_device(&text),
     }
 }
 

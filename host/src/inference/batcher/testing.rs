@@ -1,6 +1,8 @@
 //! A model whose runs a test holds up, watches and makes fail.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +26,11 @@ pub(super) struct AddOne {
     pub(super) signature: Signature,
     /// What it has run, by the first byte of each row.
     pub(super) ran: Mutex<Vec<Vec<u8>>>,
+    /// The thread of each run.
+    pub(super) threads: Mutex<Vec<ThreadId>>,
+    /// How many runs are under way, and the most that ever were.
+    now: AtomicUsize,
+    most_at_once: AtomicUsize,
     /// Runs that may begin.
     pub(super) gate: Mutex<usize>,
     pub(super) moved: Condvar,
@@ -47,6 +54,9 @@ impl AddOne {
                 outputs: vec![spec("y")],
             },
             ran: Mutex::default(),
+            threads: Mutex::default(),
+            now: AtomicUsize::new(0),
+            most_at_once: AtomicUsize::new(0),
             gate: Mutex::new(usize::MAX),
             moved: Condvar::new(),
             takes: Duration::ZERO,
@@ -71,6 +81,16 @@ impl AddOne {
         assert!(!waited.unwrap().1.timed_out(), "{runs} runs have not begun");
     }
 
+    /// The thread of its last run.
+    pub(super) fn thread(&self) -> ThreadId {
+        *self.threads.lock().unwrap().last().unwrap()
+    }
+
+    /// How many runs were under way at once, at most.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Ordering::SeqCst)
+    }
+
     /// What it has run.
     pub(super) fn ran(&self) -> Vec<Vec<u8>> {
         self.ran.lock().unwrap().clone()
@@ -83,9 +103,11 @@ impl LoadedModel for AddOne {
     }
 
     fn run(&self, inputs: &[NamedTensor]) -> Result<Vec<NamedTensor>, EngineError> {
+        let _run = UnderWay::of(self);
         let x = &inputs[0].value;
         let (rows, width) = (x.shape()[0] as usize, x.shape()[1] as usize);
         let firsts: Vec<u8> = x.data().chunks(width.max(1)).map(|row| row[0]).collect();
+        (self.threads.lock().unwrap()).push(std::thread::current().id());
         self.ran.lock().unwrap().push(firsts.clone());
         self.moved.notify_all();
         let gate = self.gate.lock().unwrap();
@@ -112,6 +134,23 @@ impl LoadedModel for AddOne {
         let value = Tensor::new(DataType::U8, shape, Bytes::from(data)).unwrap();
         let name = "y".into();
         Ok(vec![NamedTensor { name, value }])
+    }
+}
+
+/// A run of a model, also one that panics.
+struct UnderWay<'a>(&'a AddOne);
+
+impl<'a> UnderWay<'a> {
+    fn of(model: &'a AddOne) -> Self {
+        let now = model.now.fetch_add(1, Ordering::SeqCst) + 1;
+        model.most_at_once.fetch_max(now, Ordering::SeqCst);
+        Self(model)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

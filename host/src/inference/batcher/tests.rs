@@ -1,6 +1,8 @@
 //! The batcher as its callers see it.
 
+mod equality;
 mod models;
+mod quick;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -174,6 +176,17 @@ async fn without_memory_a_batch_is_halved_and_a_single_row_is_told() {
     bench.go_on();
     let answers = join_all(calls).await;
     assert!(answers[..4].iter().all(Result::is_ok));
+    let halves = [
+        vec![1],
+        vec![1, 2, 3, 4, 5, 6, 7],
+        vec![1, 2],
+        vec![3, 4, 5, 6, 7],
+        vec![3],
+        vec![4, 5, 6, 7],
+        vec![4],
+        vec![5, 6, 7],
+    ];
+    assert_eq!(bench.model.ran(), halves);
     let busy = answers[4].as_ref().unwrap_err();
     assert!(
         matches!(busy, InferError::Busy(text) if text.contains("it is full")),

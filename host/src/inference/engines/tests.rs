@@ -1,18 +1,7 @@
 use super::*;
-use crate::inference::testing::{both, engines, f32s, i64s, model, tensor, to_f32s};
+use crate::inference::testing::{both, engines, f32s, i64s, model, near, tensor, to_f32s};
 use crate::inference::{LoadedModel, NamedTensor};
 use crate::model::DataType;
-
-/// How far the engines, and batches, may be apart.
-const TOLERANCE: f32 = 1e-5;
-
-fn near(one: &[f32], other: &[f32]) -> bool {
-    one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .all(|(a, b)| (a - b).abs() <= TOLERANCE * a.abs().max(1.0))
-}
 
 fn random(count: usize) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(3);
@@ -74,32 +63,6 @@ fn both_engines_agree_in_every_test_model() {
                 assert!(near(a, b), "{name}, {rows} rows: {a:?} {b:?}");
                 // One row less its own mean is nothing.
                 assert!(rows == 1 || a.iter().any(|x| *x != 0.0), "{name}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_batch_gives_what_its_rows_give_alone() {
-    // Those with all batch axes first; `state`'s are the prober's test.
-    for name in ["mlp", "wide", "add", "tokens", "lookup"] {
-        for (engine, model) in both(name) {
-            let batch = inputs(name, 4);
-            let together = f32_outputs(&model, &batch);
-            for row in 0..4 {
-                let one: Vec<NamedTensor> = (batch.iter())
-                    .map(|input| {
-                        let mut shape = input.value.shape().to_vec();
-                        shape[0] = 1;
-                        let bytes = input.value.data().len() / 4;
-                        let data = input.value.data()[row * bytes..(row + 1) * bytes].to_vec();
-                        tensor(&input.name, input.value.dtype(), &shape, data)
-                    })
-                    .collect();
-                let alone = f32_outputs(&model, &one);
-                let width = together[0].len() / 4;
-                let of_batch = &together[0][row * width..(row + 1) * width];
-                assert!(near(&alone[0], of_batch), "{engine:?} {name}, row {row}");
             }
         }
     }

@@ -45,7 +45,7 @@ fn run() -> anyhow::Result<Result<(), String>> {
 }
 
 /// What a model is found to be, with these engines.
-pub(super) fn findings(
+pub(in crate::inference) fn findings(
     engines: &Engines,
     file: &[u8],
     config: &ModelConfig,

@@ -1,4 +1,3 @@
-use super::child::findings;
 use super::*;
 use crate::inference::testing::{engines, model, onnxruntime};
 use crate::model::{BatchLayout, Batching, EngineChoice};

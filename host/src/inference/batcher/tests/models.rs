@@ -1,4 +1,4 @@
-//! What a real engine gives a call in a batch is what it gives the call alone.
+//! Batches of a real engine: who shares them, what is padded, and what hurts nobody else.
 
 use std::sync::Arc;
 
@@ -9,13 +9,10 @@ use futures_util::poll;
 use super::super::testing::{AddOne, meter, namespace, plan, rows_of};
 use super::super::*;
 use super::Asked;
+use super::equality::{assert_same, together};
 use crate::inference::rten::Rten;
 use crate::inference::{Engine, InferError, LoadedModel, Tensor};
 use crate::model::{BatchLayout, DataType, Pad, TensorSpec};
-
-/// What a float may differ by, in parts of itself, or of 1 if it is smaller: a batch may add up
-/// in another order. It is stated in docs/inference.md.
-const TOLERANCE: f32 = 1e-5;
 
 fn load(name: &str) -> Arc<dyn LoadedModel> {
     let path = format!("{}/../tests/models/{name}.onnx", env!("CARGO_MANIFEST_DIR"));
@@ -36,71 +33,12 @@ fn tensor(spec: &TensorSpec, sizes: &[u64], seed: u64) -> NamedTensor {
         .flat_map(|_| match spec.dtype {
             DataType::F32 => (random.f32() * 2.0 - 1.0).to_le_bytes().to_vec(),
             DataType::I64 => random.i64(1..100).to_le_bytes().to_vec(),
-            DataType::I32 => random.i32(1..100).to_le_bytes().to_vec(),
-            DataType::U8 | DataType::I8 => vec![random.u8(0..100)],
-            DataType::Bool => vec![random.u8(0..2)],
-            other => panic!("no test model takes {other:?}"),
+            other => panic!("none of these models takes {other:?}"),
         })
         .collect();
     let value = Tensor::new(spec.dtype, shape, Bytes::from(data)).unwrap();
     let name = spec.name.clone();
     NamedTensor { name, value }
-}
-
-/// Asks all at once, so that those that may share a batch do.
-async fn together(
-    model: Arc<dyn LoadedModel>,
-    plan: BatchPlan,
-    calls: Vec<Vec<NamedTensor>>,
-) -> Vec<Result<Inferred, InferError>> {
-    let held_up = Arc::new(AddOne::new());
-    let lane = Lane::start("test", 1).unwrap();
-    let first = ModelQueue::new(
-        &lane,
-        namespace("a"),
-        held_up.clone(),
-        super::plan(1),
-        meter(),
-    );
-    let queue = ModelQueue::new(&lane, namespace("a"), model, plan, meter());
-    held_up.allow(0);
-    let first = super::asked(&first, &[1]).await;
-    held_up.has_begun(1);
-    let mut asked = Vec::new();
-    for inputs in calls {
-        let mut call: Asked<'_> = Box::pin(queue.infer(inputs));
-        assert!(poll!(&mut call).is_pending());
-        asked.push(call);
-    }
-    held_up.allow(usize::MAX);
-    first.await.unwrap();
-    join_all(asked).await
-}
-
-fn assert_same(what: &str, batched: &[NamedTensor], alone: &[NamedTensor]) {
-    assert_eq!(batched.len(), alone.len());
-    for (a, b) in batched.iter().zip(alone) {
-        assert_eq!(
-            (&a.name, a.value.shape()),
-            (&b.name, b.value.shape()),
-            "{what}"
-        );
-        if b.value.dtype() != DataType::F32 {
-            assert_eq!(a.value, b.value, "{what}");
-            continue;
-        }
-        let floats = |tensor: &NamedTensor| -> Vec<f32> {
-            let data = tensor.value.data();
-            let fours = data.chunks_exact(4);
-            fours
-                .map(|four| f32::from_le_bytes(four.try_into().unwrap()))
-                .collect()
-        };
-        for (a, b) in floats(a).into_iter().zip(floats(b)) {
-            let apart = (a - b).abs() / b.abs().max(1.0);
-            assert!(apart <= TOLERANCE, "{what}: {a} and {b}");
-        }
-    }
 }
 
 fn rows(inputs: &[Option<usize>], outputs: &[Option<usize>]) -> BatchPlan {
@@ -110,40 +48,6 @@ fn rows(inputs: &[Option<usize>], outputs: &[Option<usize>]) -> BatchPlan {
             outputs: outputs.to_vec(),
         }),
         ..plan(64)
-    }
-}
-
-#[tokio::test]
-async fn each_test_model_gives_in_a_batch_what_it_gives_alone() {
-    const N: Option<usize> = Some(0);
-    for (name, plan) in [
-        ("mlp", rows(&[N], &[N])),
-        ("wide", rows(&[N], &[N])),
-        ("add", rows(&[N, N], &[N])),
-        ("state", rows(&[N, Some(1), None], &[N, Some(1)])),
-        ("tokens", rows(&[N, N], &[N])),
-        ("types", rows(&[N; 6], &[N; 6])),
-        ("divide", rows(&[N, N], &[N])),
-        ("branch", rows(&[N, None], &[N])),
-    ] {
-        let model = load(name);
-        let inputs = |rows: u64, seed: u64| {
-            let specs = model.signature().inputs.iter().enumerate();
-            let tensors = specs.map(|(at, spec)| {
-                // What all rows share is the same in all calls.
-                let is_shared = plan.layout.as_ref().unwrap().inputs[at].is_none();
-                let seed = if is_shared { 0 } else { seed * 10 + at as u64 };
-                tensor(spec, &[rows, 7], seed)
-            });
-            tensors.collect::<Vec<_>>()
-        };
-        let calls: Vec<_> = (1..6).map(|call| inputs(1 + call % 3, call)).collect();
-        let answers = together(model.clone(), plan.clone(), calls.clone()).await;
-        for (call, answer) in calls.iter().zip(answers) {
-            let answer = answer.unwrap();
-            assert_eq!(answer.rows_in_batch, 2 + 3 + 1 + 2 + 3, "{name}");
-            assert_same(name, &answer.outputs, &model.run(call).unwrap());
-        }
     }
 }
 
