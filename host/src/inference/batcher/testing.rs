@@ -29,8 +29,8 @@ pub(super) struct AddOne {
     /// The thread of each run.
     pub(super) threads: Mutex<Vec<ThreadId>>,
     /// How many runs are under way, and the most that ever were.
-    now: AtomicUsize,
-    most_at_once: AtomicUsize,
+    pub(super) now: AtomicUsize,
+    pub(super) most_at_once: AtomicUsize,
     /// Runs that may begin.
     pub(super) gate: Mutex<usize>,
     pub(super) moved: Condvar,

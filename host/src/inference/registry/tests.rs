@@ -32,7 +32,7 @@ impl Bench {
         let (space, model) = (space.parse().unwrap(), entry(name, bytes));
         if let Some(loaded) = self.registry.peek(&space, &model) {
             let again = || unreachable!("it is loaded");
-            self.registry.get(&space, &model, self.now, again);
+            drop(self.registry.get(&space, &model, self.now, again));
             return Ok(loaded);
         }
         let loaded = Arc::new(self.load(&space, &model)?);

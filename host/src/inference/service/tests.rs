@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::inference::devices::REST;
 use crate::inference::testing::{Gpu, Health, f32s, kept, to_f32s, with_gpu};
-use crate::model::ModelConfig;
+use crate::model::{DeviceChoice, ModelConfig};
 use crate::store::NewModel;
 use crate::store::embedded::EmbeddedStore;
 

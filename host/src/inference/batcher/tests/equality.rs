@@ -13,7 +13,7 @@ use super::Asked;
 use crate::inference::probe::{Trial, findings};
 use crate::inference::testing::{engines, near, to_f32s};
 use crate::inference::{InferError, LoadedModel};
-use crate::model::{DeviceChoice, EngineChoice, ModelConfig};
+use crate::model::{DataType, DeviceChoice, EngineChoice, ModelConfig};
 
 /// The models of the tests and of the examples, two of which are fetched.
 fn files() -> Vec<PathBuf> {
