@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batcher::Lane;
-use super::engine::{Engine, EngineError};
+use super::engine::{CPU, Engine, EngineError};
 use super::engines::Engines;
 use crate::model::{DeviceChoice, ModelConfig};
 
@@ -17,9 +17,6 @@ pub(super) const REST: Duration = Duration::from_secs(60);
 /// The threads that run batches on a device, one batch each at a time: an engine takes all
 /// cores for one.
 const LANE_THREADS: usize = 1;
-
-/// The device that is always there.
-const CPU: &str = "cpu";
 
 /// The devices of this host.
 pub(super) struct Devices {

@@ -15,6 +15,7 @@ use futures_util::poll;
 use super::testing::{AddOne, LOST, PANIC, POISON, meter, namespace, plan, rows_of};
 use super::*;
 use crate::inference::InferError;
+use crate::inference::engine::CPU;
 
 type Asked<'a> = Pin<Box<dyn Future<Output = Result<Inferred, InferError>> + 'a>>;
 
@@ -26,8 +27,12 @@ struct Bench {
 
 impl Bench {
     fn new(model: AddOne, plan: BatchPlan) -> Self {
+        Self::on(CPU, model, plan)
+    }
+
+    fn on(device: &str, model: AddOne, plan: BatchPlan) -> Self {
         let model = Arc::new(model);
-        let lane = Lane::start("test", 1).unwrap();
+        let lane = Lane::start(device, 1).unwrap();
         let queue = ModelQueue::new(&lane, namespace("a"), model.clone(), plan, meter());
         Self { model, queue }
     }

@@ -65,6 +65,14 @@ async fn a_slow_call_never_runs_on_the_thread_of_its_caller() {
 }
 
 #[tokio::test]
+async fn on_a_device_that_may_hang_no_call_runs_on_the_thread_of_its_caller() {
+    let bench = Bench::on("cuda:0", AddOne::new(), plan(8));
+    for _ in 0..20 {
+        assert!(!bench.runs_here(2).await);
+    }
+}
+
+#[tokio::test]
 async fn while_a_quick_call_runs_others_gather_for_the_lane() {
     let bench = Bench::new(AddOne::new(), plan(8));
     bench.is_known(2).await;
