@@ -40,6 +40,7 @@ mod meter;
 mod models;
 mod new;
 mod output;
+mod place;
 mod post;
 mod queue;
 mod reference;

@@ -133,11 +133,25 @@ impl Deref for App {
 
 /// All routes, with what holds for each of them.
 pub fn router(app: App, hosts: HostNames) -> Router {
+    let routes = table::table().router.fallback(problem::no_such_route);
+    behind_the_layers(routes, app, hosts)
+}
+
+/// What a host without further HTTP is watched by.
+fn watching(app: App, hosts: HostNames) -> Router {
+    let routes = table::watching().router.fallback(problem::only_watched);
+    behind_the_layers(routes, app, hosts)
+}
+
+/// Routes, with what holds for each of them.
+fn behind_the_layers(routes: Router<App>, app: App, hosts: HostNames) -> Router {
+    // For the door in front of each of them.
+    let routes = routes.layer(Extension(app.clone())).with_state(app.clone());
     // As a service, so that even axum's own answers (405 and its `Allow`) pass
     // through the layers; from the inside out, what is refused or panics still
     // gets its answer in the client's format.
     Router::new()
-        .fallback_service(routes(app.clone()))
+        .fallback_service(routes)
         .layer(from_fn_with_state(hosts, guard::refuse_foreign_pages))
         .layer(CatchPanicLayer::custom(problem::after_panic))
         .layer(from_fn(problem::negotiate))
@@ -149,15 +163,6 @@ pub fn router(app: App, hosts: HostNames) -> Router {
 /// All routes, and what each of them needs: for tests, which must know them all.
 pub fn route_table() -> Vec<Route> {
     table::table().table
-}
-
-fn routes(app: App) -> Router {
-    table::table()
-        .router
-        .fallback(problem::no_such_route)
-        // For the door in front of each of them.
-        .layer(Extension(app.clone()))
-        .with_state(app)
 }
 
 /// Where a server listens, and how.
@@ -176,7 +181,23 @@ pub struct Endpoint {
 /// Serves until `shutdown` resolves, then finishes the open requests.
 pub async fn serve(endpoint: Endpoint, app: App, shutdown: impl Future<Output = ()>) {
     let closing = app.closing.clone();
-    let router = router(app, endpoint.hosts);
+    let router = router(app, endpoint.hosts.clone());
+    listen_with(endpoint, router, closing, shutdown).await;
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz`, and nothing else, until `shutdown` resolves.
+pub async fn serve_watching(endpoint: Endpoint, app: App, shutdown: impl Future<Output = ()>) {
+    let closing = app.closing.clone();
+    let router = watching(app, endpoint.hosts.clone());
+    listen_with(endpoint, router, closing, shutdown).await;
+}
+
+async fn listen_with(
+    endpoint: Endpoint,
+    router: Router,
+    closing: CancellationToken,
+    shutdown: impl Future<Output = ()>,
+) {
     let serving = listen::serve(
         endpoint.listener,
         endpoint.tls,

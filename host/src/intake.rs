@@ -22,10 +22,11 @@ use crate::job::{
     TraceContext,
 };
 use crate::schema::{MessageSchema, Mismatch};
-use crate::store::{Deployment, Store, StoreError};
+use crate::store::{Deployment, Reused, Store, StoreError};
 use schemas::Schemas;
 
 pub use crate::job::MAX_MESSAGE_BYTES;
+pub(crate) use each::Submitted;
 pub(crate) use near::{near, unknown_function};
 pub(crate) use options::{MAX_KEY_BYTES, MAX_RETENTION_S};
 
@@ -51,7 +52,7 @@ pub struct PostRequest {
     pub delay_ms: Option<u64>,
     /// 0 (first) to 3 (last); 2 if `None`.
     pub priority: Option<u8>,
-    /// The same key answers the same id.
+    /// The same key answers the same id, and is refused for another job.
     pub idempotency_key: Option<String>,
     /// 1 to 100; 5 if `None`.
     pub max_attempts: Option<u32>,
@@ -161,6 +162,9 @@ pub enum IntakeError {
         "the job would have {0} ancestors, and {MAX_DEPTH} are allowed; a handler that posts itself without end looks like this"
     )]
     TooDeep(u32),
+    /// The idempotency key of another job.
+    #[error(transparent)]
+    KeyReused(Reused),
     /// One of several jobs was not acceptable.
     #[error("job {index} of {count}: {error}")]
     InBatch {
@@ -226,7 +230,8 @@ impl Intake {
         }
         let work = checks.iter().map(Check::work).fold(0, u64::saturating_add);
         let jobs = self.inline_or_aside(work, || check_all(checks)).await??;
-        Ok(self.store.submit(namespace, jobs).await?)
+        let submitted = self.store.submit(namespace, jobs).await;
+        submitted.map_err(|error| IntakeError::of_store(error, count))
     }
 
     /// All that can be said of a request without reading its message.
@@ -280,6 +285,18 @@ impl Intake {
 }
 
 impl IntakeError {
+    /// The refusal of a store that was given so many jobs.
+    fn of_store(error: StoreError, count: usize) -> Self {
+        match error {
+            StoreError::KeyReused(mut reused) if !reused.is_empty() => {
+                let first = reused.swap_remove(0);
+                let place = first.place;
+                Self::KeyReused(first).of_batch(place, count)
+            }
+            error => error.into(),
+        }
+    }
+
     /// This error as that of one job in a batch; a lone job needs no number.
     fn of_batch(self, index: usize, count: usize) -> Self {
         if count == 1 {

@@ -49,7 +49,8 @@ impl Post {
         self.with(|options| options.priority = Some(priority))
     }
 
-    /// The same key answers the same id, and the job runs once, whoever posts it.
+    /// The same key answers the same id, and the job runs once, whoever posts it. With
+    /// other functions or another message it is refused.
     /// A job that runs again needs none for the jobs that it posts: it gets those
     /// that it has.
     pub fn idempotency_key(self, key: impl Into<String>) -> Self {

@@ -50,10 +50,17 @@ pub struct TestHost {
 struct State {
     /// The end of each job, in the order of their ids, from 1; none while it runs.
     outcomes: Vec<Option<Outcome>>,
-    /// The ids that idempotency keys have.
-    keys: BTreeMap<String, String>,
+    /// The jobs that idempotency keys have.
+    keys: BTreeMap<String, Keyed>,
     data: BTreeMap<String, Vec<u8>>,
     progress: Vec<(u8, String)>,
+}
+
+/// A job that was posted under an idempotency key.
+struct Keyed {
+    id: String,
+    functions: Vec<String>,
+    message: Payload,
 }
 
 /// What stands for a model.
@@ -173,9 +180,23 @@ impl TestHost {
             let id = (state.outcomes.len() + 1).to_string();
             if let Some(key) = &options.idempotency_key {
                 if let Some(first) = state.keys.get(key) {
-                    return Ok(first.clone());
+                    let is_same = first.functions == options.functions
+                        && first.message.content_type == message.content_type
+                        && first.message.data == message.data;
+                    return match is_same {
+                        true => Ok(first.id.clone()),
+                        false => Err(Error::InvalidArgument(format!(
+                            "the idempotency key {key:?} is that of job {}, which has other functions or another message; give this one a key of its own",
+                            first.id
+                        ))),
+                    };
                 }
-                state.keys.insert(key.clone(), id);
+                let keyed = Keyed {
+                    id,
+                    functions: options.functions.clone(),
+                    message: message.clone(),
+                };
+                state.keys.insert(key.clone(), keyed);
             }
             state.outcomes.push(None);
             state.outcomes.len()

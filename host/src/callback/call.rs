@@ -30,6 +30,7 @@ use super::signature::{self, Secret};
 use super::slots::Slot;
 use super::target::Target;
 use super::trust::Trust;
+use crate::job::TraceContext;
 use crate::store::Callback;
 use crate::time::now_ms;
 
@@ -49,6 +50,9 @@ const MAX_ADDRESSES: usize = 3;
 
 /// How many redirects are followed: to https, to www, to a slash at the end.
 const MAX_REDIRECTS: usize = 3;
+
+/// The span of the try, by W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How long a try may take.
 #[derive(Clone, Copy, Debug)]
@@ -162,13 +166,23 @@ struct Answer {
 }
 
 impl Caller {
-    /// Makes one try.
-    pub(super) async fn call(&self, callback: &Callback, slot: &Slot) -> Tried {
+    /// Makes one try, which belongs to a trace, perhaps.
+    pub(super) async fn call(
+        &self,
+        callback: &Callback,
+        trace: Option<TraceContext>,
+        slot: &Slot,
+    ) -> Tried {
         let target = match Target::parse(&callback.url) {
             Ok(target) => target.with_outcome(callback),
             Err(text) => return Tried::Failed(Failure::Url(text)),
         };
-        let tried = timeout(self.timeouts.whole, self.follow(target, callback, slot)).await;
+        // Only the poster's own URL is signed: a receiver could redirect to another one
+        // and have this host vouch for what it wrote there. Nor is the trace another one's.
+        let mut headers = self.signed(&target, callback);
+        let traced = trace.and_then(|trace| HeaderValue::from_str(&trace.to_string()).ok());
+        headers.extend(traced.map(|trace| (TRACEPARENT, trace)));
+        let tried = timeout(self.timeouts.whole, self.follow(target, headers, slot)).await;
         match tried.unwrap_or(Err(Failure::NoAnswerInTime)) {
             Ok(status) if status.is_success() => Tried::Arrived(status),
             Ok(status) => Tried::Answered(status),
@@ -179,12 +193,9 @@ impl Caller {
     async fn follow(
         &self,
         mut target: Target,
-        callback: &Callback,
+        mut headers: HeaderMap,
         slot: &Slot,
     ) -> Result<StatusCode, Failure> {
-        // Only the poster's own URL is signed: a receiver could redirect to another one
-        // and have this host vouch for what it wrote there.
-        let mut headers = self.signed(&target, callback);
         for hop in 0..=MAX_REDIRECTS {
             let answer = self.get(&target, headers, slot).await;
             let answer = answer.map_err(|failure| match hop {

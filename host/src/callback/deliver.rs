@@ -92,7 +92,8 @@ impl Deliverer {
     async fn deliver(self: Arc<Self>, callback: Callback, slot: Slot) {
         let at_ms = now_ms();
         let span = self.traces.callback(&callback);
-        let tried = self.caller.call(&callback, &slot).await;
+        let call = self.caller.call(&callback, span.context(), &slot);
+        let tried = call.await;
         drop(slot);
         let again_in_ms = match tried.may_pass() {
             true => pause_ms(

@@ -53,8 +53,9 @@ pub(super) struct Args {
     /// 0 (first) to 3 (last) [default: 2]
     #[arg(long)]
     priority: Option<u8>,
-    /// The same key answers the same id, and the job runs once; with --file, line N
-    /// has the key KEY:N, so that a run that was cut off can be repeated
+    /// The same key answers the same id, and the job runs once; another job under it is
+    /// refused. With --file, line N has the key KEY:N, so that a run that was cut off can
+    /// be repeated
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// Attempts before the job is given up, 1 to 100 [default: 5]

@@ -1,21 +1,15 @@
 //! `skep serve`: HTTP and workers in one process.
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-use tokio::net::{TcpListener, lookup_host};
 
 use super::engines::EngineArgs;
 use super::hosting::{Hosting, stop_signal};
 use super::logging::LogFormat;
+use super::place::Place;
 use super::{failure::Failure, files, output};
-use crate::access::AccessToken;
 use crate::callback::CallbackPolicy;
 use crate::host::Host;
-use crate::http::{self, App, Audit, Door, Endpoint, HostNames, MAX_CONNECTIONS, Tls};
-use crate::store::{Store, StoreUrl};
-use crate::time::now_ms;
+use crate::http::{self, App, Audit, MAX_CONNECTIONS, Tls};
 
 /// Run a server: HTTP and workers in one process
 #[derive(Debug, clap::Args)]
@@ -80,39 +74,17 @@ struct EndpointArgs {
 }
 
 impl EndpointArgs {
-    /// An endpoint on a listener that was asked for as `listen`.
-    fn open(
-        self,
-        listen: &str,
-        address: SocketAddr,
-        listener: TcpListener,
-    ) -> Result<Endpoint, Failure> {
-        let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some(
-                Tls::of_files(certificate, key)
-                    .map_err(|error| Failure::usage(format!("no TLS: {error}")))?,
-            ),
-            (None, None) => None,
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Tls::of_files(certificate, key)
+                .map(Some)
+                .map_err(|error| Failure::usage(format!("no TLS: {error}"))),
+            (None, None) => Ok(None),
             // A flag needs the other one; what a file says does not know of that.
-            _ => {
-                return Err(Failure::usage(
-                    "TLS needs both --tls-cert and --tls-key, also in skep.toml",
-                ));
-            }
-        };
-        // A page whose name leads to this machine comes in by loopback.
-        let hosts = if address.ip().is_loopback() || !self.hosts.is_empty() {
-            let listen = listen.rsplit_once(':').map_or(listen, |(name, _)| name);
-            HostNames::only(self.hosts.into_iter().chain([listen.to_owned()]))
-        } else {
-            HostNames::any()
-        };
-        Ok(Endpoint {
-            listener,
-            tls,
-            max_connections: files::connections(self.max_connections),
-            hosts,
-        })
+            _ => Err(Failure::usage(
+                "TLS needs both --tls-cert and --tls-key, also in skep.toml",
+            )),
+        }
     }
 }
 
@@ -130,7 +102,7 @@ fn host_name(given: &str) -> Result<String, String> {
 /// Serves until a signal says stop.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Args {
-        listen: given,
+        listen,
         hosting,
         no_worker,
         endpoint,
@@ -141,33 +113,25 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Some(path) => audit_to(path)?,
         None => Audit::default(),
     };
-    let listener = listen(&given).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::failed(format!("cannot listen: {error}")))?;
-    let endpoint = endpoint.open(&given, address, listener)?;
-    let scheme = if endpoint.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let url = format!("{scheme}://{address}");
+    let place = Place::open("--listen", listen).await?;
+    let tls = endpoint.tls()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", place.address());
     let stopping = stop_signal(hosting.grace)?;
     let workers = if no_worker { 0 } else { hosting.workers() };
-    let is_private = address.ip().is_loopback();
-    let callbacks = match is_private {
+    let callbacks = match place.is_private() {
         true => CallbackPolicy::with_loopback(),
         false => CallbackPolicy::default(),
     };
     let options = hosting.options(workers, Some(callbacks))?;
     let store = hosting.open().await?;
-    let door = Door::new(require_token || !is_private, audit);
-    if require_token || !is_private {
-        check_tokens(&*store, &hosting.places.store, &given).await?;
-    }
-    if !is_private && endpoint.tls.is_none() {
+    let door = place.door(require_token, audit, &*store, &hosting.places.store);
+    let door = door.await?;
+    if !place.is_private() && tls.is_none() {
         warn_of_clear_text(&url);
     }
+    let most = files::connections(endpoint.max_connections);
+    let endpoint = place.endpoint(tls, most, endpoint.hosts);
     let host = Host::start(store, options)?;
     let app = App::new(&host, door);
     output::note(&format!("skep listens on {url}"));
@@ -189,71 +153,9 @@ fn audit_to(path: &Path) -> Result<Audit, Failure> {
     })
 }
 
-/// Refuses to start where tokens are needed and there is none: nobody could get in, and
-/// whoever started the server would only see that it does not answer them.
-async fn check_tokens(store: &dyn Store, url: &StoreUrl, listen: &str) -> Result<(), Failure> {
-    let tokens = store.tokens_now().await;
-    let tokens = tokens.map_err(|error| Failure::failed(format!("{url}: {error}")))?;
-    let now_ms = now_ms();
-    let counts = |token: &&AccessToken| !token.has_expired(now_ms);
-    match tokens.list().iter().any(counts) {
-        true => Ok(()),
-        false => Err(Failure::usage(format!(
-            "skep lets nobody in on {listen} without an access token, and there is none yet; make the first one, and start again:\n  skep token create --scopes admin --store {url}"
-        ))),
-    }
-}
-
 /// What whoever listens to the network hears.
 fn warn_of_clear_text(url: &str) {
     output::note(&format!(
         "warning: {url} has no TLS: access tokens, messages and results go through the network in clear; name a certificate with --tls-cert and --tls-key, or put a reverse proxy with TLS in front of it"
     ));
-}
-
-/// A listener.
-async fn listen(given: &str) -> Result<TcpListener, Failure> {
-    let addresses: Vec<SocketAddr> = match lookup_host(given).await {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            return Err(Failure::usage(format!(
-                "--listen {given:?} is no address: {error}; write one such as 127.0.0.1:5000"
-            )));
-        }
-    };
-    TcpListener::bind(addresses.as_slice())
-        .await
-        .map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => Failure::failed(format!(
-                "{given} is in use, by another skep or another program; stop that one, or choose another port with --listen"
-            )),
-            ErrorKind::PermissionDenied => Failure::failed(format!(
-                "{given} may not be used by this user; choose a port above 1023 with --listen"
-            )),
-            _ => Failure::failed(format!("cannot listen on {given}: {error}")),
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn refused(given: &str) -> String {
-        match listen(given).await {
-            Err(Failure::Usage(text) | Failure::Failed(text)) => text,
-            other => panic!("{given} should be refused: {other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_no_address_is_told_how_to_write_one() {
-        assert!(refused("nonsense").await.contains("127.0.0.1:5000"));
-    }
-
-    #[tokio::test]
-    async fn a_port_in_use_is_named() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap().to_string();
-        assert!(refused(&address).await.contains("--listen"));
-    }
 }

@@ -74,6 +74,7 @@ codes! {
     RangeNotSatisfiable "range-not-satisfiable" RANGE_NOT_SATISFIABLE "The result has no bytes in this range.";
     UnknownHost "unknown-host" MISDIRECTED_REQUEST "The server does not go by this name.";
     UnknownFunction "unknown-function" UNPROCESSABLE_ENTITY "The job names a function that is not deployed.";
+    IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY "The idempotency key is that of a job with other functions or another message; `first` is its id.";
     BadOption "bad-option" UNPROCESSABLE_ENTITY "An option of the job is out of its range.";
     MessageMismatch "message-mismatch" UNPROCESSABLE_ENTITY "The message does not fit the schema of a function.";
     TooDeep "too-deep" UNPROCESSABLE_ENTITY "The job would have too many ancestors.";

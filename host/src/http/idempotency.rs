@@ -1,9 +1,8 @@
 //! The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): another way
 //! to give the option `idempotency_key` of a job.
 //!
-//! Whoever repeats a post under its key is answered the id of the first one, whatever the
-//! second says: the first is not kept in a form that could be compared, so that the
-//! draft's 422 for another body is not given.
+//! Not here: what comes of a key that is taken; that is for the store to say, and a post of
+//! another job under it is answered 422, as the draft has it.
 
 use axum::http::{HeaderMap, HeaderName};
 

@@ -194,6 +194,21 @@ pub(super) async fn negotiate(request: Request, next: Next) -> Response {
 
 /// What is at no route.
 pub(super) async fn no_such_route(request: Request) -> Problem {
+    nothing_at(
+        &request,
+        "jobs are at /jobs, functions at /functions, the queue is at /queue, and all of it is described at /docs",
+    )
+}
+
+/// What is at no route of a host that is only watched.
+pub(super) async fn only_watched(request: Request) -> Problem {
+    nothing_at(
+        &request,
+        "this is a `skep worker`, which has /metrics, /healthz and /readyz; ask a `skep serve` on the same store for all else",
+    )
+}
+
+fn nothing_at(request: &Request, what_there_is: &str) -> Problem {
     let path: String = request.uri().path().chars().take(128).collect();
     let hint = match path.ends_with('/') {
         true => "; no path here ends with a slash",
@@ -201,9 +216,7 @@ pub(super) async fn no_such_route(request: Request) -> Problem {
     };
     Problem::new(
         Code::NoSuchRoute,
-        format!(
-            "there is nothing at {path:?}{hint}; jobs are at /jobs, functions at /functions, the queue is at /queue, and all of it is described at /docs"
-        ),
+        format!("there is nothing at {path:?}{hint}; {what_there_is}"),
     )
 }
 

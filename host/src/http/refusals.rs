@@ -32,9 +32,11 @@ impl From<StoreError> for Problem {
             // Who uploads a model stores its content first.
             StoreError::NoBlob(_) => Self::internal(&error),
             // Nobody who posts over HTTP has a parent.
-            StoreError::InUse(_) | StoreError::ParentOver(_) | StoreError::TreeFull { .. } => {
-                Self::internal(&error)
-            }
+            StoreError::InUse(_)
+            | StoreError::ParentOver(_)
+            | StoreError::TreeFull { .. }
+            // Of those, `intake` has made a refusal of its own.
+            | StoreError::KeyReused(_) => Self::internal(&error),
         }
     }
 }
@@ -48,12 +50,16 @@ impl From<IntakeError> for Problem {
             IntakeError::Malformed(_) => Code::MalformedMessage,
             IntakeError::Mismatch { .. } | IntakeError::NotJson { .. } => Code::MessageMismatch,
             IntakeError::TooDeep(_) => Code::TooDeep,
+            IntakeError::KeyReused(_) => Code::IdempotencyKeyReused,
             IntakeError::Broken => return Self::internal(&error),
             IntakeError::InBatch { .. } | IntakeError::Store(_) => return Self::nested(error),
         };
         let problem = Self::new(code, error.to_string());
         match error {
             IntakeError::UnknownFunction { near, .. } => problem.with("near", near),
+            IntakeError::KeyReused(reused) if reused.first.is_some() => {
+                problem.with("first", reused.first)
+            }
             _ => problem,
         }
     }

@@ -8,13 +8,25 @@ use super::{
 };
 use crate::access::Scope;
 
+/// What a host is watched by.
+pub(super) fn watching() -> Routes {
+    Routes::new()
+        .open("/healthz", health::healthz, of::host::healthz)
+        .open("/readyz", health::readyz, of::host::readyz)
+        .route(
+            Method::Get,
+            "/metrics",
+            Scope::Read,
+            metrics::page,
+            of::host::metrics,
+        )
+}
+
 /// All routes.
 pub(super) fn table() -> Routes {
     use Method::{Delete, Get, Post, Put};
     use Scope::{Admin, Deploy, Post as ToPost, Read};
-    Routes::new()
-        .open("/healthz", health::healthz, of::host::healthz)
-        .open("/readyz", health::readyz, of::host::readyz)
+    watching()
         .open("/openapi.json", openapi::json, of::host::openapi)
         .open("/docs", openapi::docs, of::host::docs)
         .route(Get, "/jobs", Read, lists::jobs, of::lists::jobs)
@@ -235,7 +247,6 @@ pub(super) fn table() -> Routes {
             queue::purge,
             of::queue::purge,
         )
-        .route(Get, "/metrics", Read, metrics::page, of::host::metrics)
         .route(Get, "/tokens", Admin, tokens::list, of::tokens::list)
         .audited(
             Post,

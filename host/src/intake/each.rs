@@ -2,12 +2,17 @@
 //! then submitted together. In two steps, so that one batch is checked while the one
 //! before it is written.
 
+use std::collections::BTreeMap;
+
 use super::{Check, Intake, IntakeError, PostRequest, near};
 use crate::job::{JobId, Namespace, NewJob};
-use crate::store::StoreError;
+use crate::store::{Reused, StoreError};
 
 /// What a check of a job came to.
 pub(crate) type Checked = Result<NewJob, IntakeError>;
+
+/// What became of a job that was submitted: its id, or that its key is another job's.
+pub(crate) type Submitted = Result<JobId, Reused>;
 
 impl Intake {
     /// Checks jobs one by one, in order.
@@ -36,15 +41,36 @@ impl Intake {
         self.inline_or_aside(work, check_all).await
     }
 
-    /// Submits what was checked: all or none.
+    /// Submits what was checked: all that may be, or none if the store takes none.
     pub(crate) async fn submit(
         &self,
         namespace: &Namespace,
         jobs: Vec<NewJob>,
-    ) -> Result<Vec<JobId>, StoreError> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<Vec<Submitted>, StoreError> {
+        if jobs.iter().all(|job| job.idempotency_key.is_none()) {
+            let ids = self.store.submit(namespace, jobs).await?;
+            return Ok(ids.into_iter().map(Ok).collect());
         }
-        self.store.submit(namespace, jobs).await
+        let mut refused = BTreeMap::new();
+        let mut open: Vec<usize> = (0..jobs.len()).collect();
+        let ids = loop {
+            let these = open.iter().filter_map(|place| jobs.get(*place).cloned());
+            match self.store.submit(namespace, these.collect()).await {
+                // The others go without them; each round is smaller than the one before.
+                Err(StoreError::KeyReused(reused)) if !reused.is_empty() => {
+                    for one in reused {
+                        refused.extend(open.get(one.place).map(|place| (*place, one)));
+                    }
+                    open.retain(|place| !refused.contains_key(place));
+                }
+                ids => break ids?,
+            }
+        };
+        let mut ids = ids.into_iter();
+        let told = |place: usize| match refused.remove(&place) {
+            Some(one) => Some(Err(one)),
+            None => ids.next().map(Ok),
+        };
+        Ok((0..jobs.len()).filter_map(told).collect())
     }
 }

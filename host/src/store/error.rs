@@ -34,6 +34,10 @@ pub enum StoreError {
         /// How many it may have.
         limit: u64,
     },
+    /// Posts have idempotency keys of jobs with other functions or another message: these
+    /// posts. Nothing was accepted.
+    #[error("{}", shown(.0))]
+    KeyReused(Vec<Reused>),
     /// The namespace has as many models as it may, or too many bytes of them. Nothing was
     /// accepted. The text says which, and what to do.
     #[error("{0}")]
@@ -50,6 +54,33 @@ pub enum StoreError {
         "{0} is in use by another skep process; stop that one, or give this one a directory of its own with --store embedded:DIR"
     )]
     InUse(String),
+}
+
+/// A post under the idempotency key of another job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the idempotency key {key:?} is that of {}, which has other functions or another message; give this one a key of its own, or repeat that one as it was sent, byte for byte",
+    named(*.first)
+)]
+pub struct Reused {
+    /// Its place in the call, from 0.
+    pub place: usize,
+    /// The key.
+    pub key: String,
+    /// The job that has the key; `None` if that is a post of the same call.
+    pub first: Option<JobId>,
+}
+
+fn named(first: Option<JobId>) -> String {
+    match first {
+        Some(id) => format!("job {id}"),
+        None => "another job of this call".to_owned(),
+    }
+}
+
+/// One says it for all of them.
+fn shown(reused: &[Reused]) -> String {
+    reused.first().map_or_else(String::new, ToString::to_string)
 }
 
 /// The answer of a store.

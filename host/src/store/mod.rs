@@ -48,7 +48,7 @@ use crate::job::{
 pub use callback::{CALLBACK_TAKEN, Callback};
 pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
 pub use deployment::{Deployment, Functions, NewDeployment};
-pub use error::{Result, StoreError};
+pub use error::{Result, Reused, StoreError};
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use metered::Metered;
 pub(crate) use model::too_many_models;
@@ -239,6 +239,10 @@ pub trait Store: Send + Sync + 'static {
     /// Accepts jobs, in order, all or none, and answers their ids. A job whose
     /// idempotency key is taken answers the id that has it and adds nothing; so does a
     /// child whose parent has posted one with its key before.
+    ///
+    /// An idempotency key is one of a job: of its functions and its message, whatever its
+    /// other options. A post under the key of another job is refused, and with it the call
+    /// ([`KeyReused`](StoreError::KeyReused)), unless nothing of that job can be read.
     ///
     /// The jobs of one call have the same parent, or none. If that has ended, is to
     /// stop or is unknown, the answer is [`ParentOver`](StoreError::ParentOver):

@@ -139,6 +139,13 @@ impl<'a> Head<'a> {
         self.idempotency_key.as_deref()
     }
 
+    /// Whether a job runs the same functions on a message of the same type.
+    pub(in crate::store) fn runs_as(&self, job: &NewJob) -> bool {
+        let functions = job.functions.iter().map(|name| name.as_str());
+        self.content_type == job.message.content_type
+            && self.functions.iter().map(|name| &**name).eq(functions)
+    }
+
     /// The job that posted it, if one did.
     pub(in crate::store) fn parent(&self) -> Option<JobId> {
         self.parent.map(JobId)

@@ -121,7 +121,8 @@ impl Traces {
         }
     }
 
-    /// Begins the span of a try of a callback.
+    /// Begins the span of a try of a callback. The context of the job is handed on as it is
+    /// when nothing is recorded.
     pub fn callback(&self, callback: &Callback) -> CallbackSpan {
         let now = SystemTime::now();
         let mut span = self.begin("callback", SpanKind::Client, now, callback.trace);
@@ -131,7 +132,10 @@ impl Traces {
             span.set_attribute(KeyValue::new("skep.job.id", number(callback.id.0)));
             span.set_attribute(KeyValue::new("http.request.method", "GET"));
         }
-        CallbackSpan(span)
+        CallbackSpan {
+            context: span.as_ref().and_then(context_of).or(callback.trace),
+            span,
+        }
     }
 }
 
@@ -207,12 +211,20 @@ impl AttemptSpan {
 
 /// A try of a callback.
 #[derive(Debug)]
-pub struct CallbackSpan(Option<Span>);
+pub struct CallbackSpan {
+    span: Option<Span>,
+    context: Option<TraceContext>,
+}
 
 impl CallbackSpan {
+    /// What the receiver is told that the request belongs to.
+    pub fn context(&self) -> Option<TraceContext> {
+        self.context
+    }
+
     /// It ended like this, with this status if there was an answer.
     pub fn end(self, outcome: &'static str, status: Option<u16>) {
-        let Some(mut span) = self.0 else { return };
+        let Some(mut span) = self.span else { return };
         span.set_attribute(KeyValue::new("skep.outcome", outcome));
         if let Some(status) = status {
             let code = i64::from(status);

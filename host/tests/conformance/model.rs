@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep::job::{Cause, CauseKind, JobId, NewJob, State};
+use skep::job::{Cause, CauseKind, JobId, NewJob, Payload, State};
 use skep::store::{
     CLAIMS_PER_YIELD, Cancelled, Claim, Completion, JobFilter, Lease, QueueStatus, Retriable,
-    Retried, Verdict,
+    Retried, StoreError, Verdict,
 };
 
 use crate::support::{World, completed, done, job, ns, retry, trap};
@@ -61,7 +61,7 @@ struct Model {
     posted: u64,
     /// Failed ones that were deleted.
     forgotten: u64,
-    keys: BTreeMap<String, u64>,
+    keys: BTreeMap<String, (u64, Payload)>,
     claims: u64,
     paused: bool,
     /// The wishes to cancel that the host has not been told of.
@@ -69,12 +69,32 @@ struct Model {
 }
 
 impl Model {
+    /// The places of posts that are of another job than their keys are.
+    fn refused(&self, jobs: &[NewJob]) -> Vec<usize> {
+        let mut new = BTreeMap::new();
+        let mut refused = Vec::new();
+        for (place, job) in jobs.iter().enumerate() {
+            let Some(key) = &job.idempotency_key else {
+                continue;
+            };
+            let first = match self.keys.get(key) {
+                Some((_, first)) => first,
+                None => *new.entry(key).or_insert(&job.message),
+            };
+            if *first != job.message {
+                refused.push(place);
+            }
+        }
+        refused
+    }
+
     fn submit(&mut self, job: &NewJob) -> u64 {
         let next = self.posted + 1;
         if let Some(key) = &job.idempotency_key {
-            let id = *self.keys.entry(key.clone()).or_insert(next);
-            if id != next {
-                return id;
+            let new = || (next, job.message.clone());
+            let (id, _) = self.keys.entry(key.clone()).or_insert_with(new);
+            if *id != next {
+                return *id;
             }
         }
         let model = ModelJob {
@@ -153,7 +173,7 @@ impl Model {
             return 0;
         }
         self.jobs.remove(&id);
-        self.keys.retain(|_, of| *of != id);
+        self.keys.retain(|_, (of, _)| *of != id);
         self.forgotten += 1;
         1
     }
@@ -236,11 +256,17 @@ impl Model {
 }
 
 fn random_job(random: &mut Random) -> NewJob {
+    let key = random.chance(20).then(|| random.below(9));
+    // Most posts under a key are of the job that has it.
+    let message = match key {
+        Some(key) if random.chance(80) => key,
+        _ => random.below(40),
+    };
     NewJob {
         priority: u8::try_from(random.below(4)).unwrap().try_into().unwrap(),
         max_attempts: 1 + u32::try_from(random.below(3)).unwrap(),
-        idempotency_key: random.chance(20).then(|| random.below(9).to_string()),
-        ..job(&"9".repeat(1 + random.below(40)))
+        idempotency_key: key.map(|key| key.to_string()),
+        ..job(&"9".repeat(1 + message))
     }
 }
 
@@ -371,8 +397,19 @@ async fn random_calls_do_what_the_model_does(mut world: World) {
                     let jobs: Vec<_> = (0..random.below(4))
                         .map(|_| random_job(&mut random))
                         .collect();
-                    let expected: Vec<_> = jobs.iter().map(|job| model.submit(job)).collect();
-                    assert_eq!(world.submit(jobs).await, expected);
+                    let refused = model.refused(&jobs);
+                    if refused.is_empty() {
+                        let ids = jobs.iter().map(|job| model.submit(job));
+                        let ids: Vec<_> = ids.collect();
+                        assert_eq!(world.submit(jobs).await, ids);
+                    } else {
+                        let answer = world.store().submit(&ns(), jobs).await;
+                        let Err(StoreError::KeyReused(reused)) = answer else {
+                            panic!("{answer:?}, and not {refused:?}");
+                        };
+                        let places: Vec<_> = reused.iter().map(|one| one.place).collect();
+                        assert_eq!(places, refused);
+                    }
                 }
                 6..9 => {
                     let id = 1 + random.below(some + 2) as u64;

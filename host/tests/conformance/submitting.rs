@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use skep::job::{JobId, NewJob, Payload, State};
+use skep::store::StoreError;
 
 use crate::support::{World, completed, job, namespace, now_ms, ns};
 
@@ -13,6 +14,10 @@ conformance!(
     a_taken_idempotency_key_answers_its_id_and_adds_nothing,
     an_idempotency_key_works_within_one_batch_and_after_the_job_ended,
     an_idempotency_key_is_of_its_namespace,
+    an_idempotency_key_of_another_job_refuses_the_call,
+    an_idempotency_key_of_another_job_of_the_call_refuses_it,
+    options_are_no_part_of_what_an_idempotency_key_is_of,
+    of_posts_that_meet_only_those_with_the_key_of_another_job_are_refused,
     an_empty_batch_is_accepted,
     a_large_message_is_kept_whole,
     many_submits_at_once_lose_nothing,
@@ -123,6 +128,119 @@ async fn an_idempotency_key_is_of_its_namespace(world: World) {
     assert_eq!(other, [JobId(1)]);
 }
 
+/// What the store refuses, of which jobs.
+async fn refused(world: &World, jobs: Vec<NewJob>) -> Vec<(usize, String, Option<u64>)> {
+    match world.store().submit(&ns(), jobs).await {
+        Err(StoreError::KeyReused(reused)) => reused
+            .into_iter()
+            .map(|one| (one.place, one.key, one.first.map(|id| id.0)))
+            .collect(),
+        other => panic!("it should be refused: {other:?}"),
+    }
+}
+
+async fn an_idempotency_key_of_another_job_refuses_the_call(mut world: World) {
+    assert_eq!(world.submit(vec![keyed("a"), keyed("b")]).await, [1, 2]);
+    let named = |names: &[&str]| NewJob {
+        functions: names.iter().map(|name| name.parse().unwrap()).collect(),
+        ..keyed("b")
+    };
+    let message = |content_type: &str, data: &'static [u8]| NewJob {
+        message: Payload {
+            content_type: content_type.into(),
+            data: data.into(),
+        },
+        ..keyed("b")
+    };
+    let others = [
+        named(&[]),
+        named(&["g"]),
+        named(&["f", "f"]),
+        message("application/json", b"2"),
+        message("application/json", b"1 "),
+        message("application/json", b""),
+        message("text/plain", b"1"),
+    ];
+    let lease = world.host().await;
+    for ended in [false, true] {
+        for other in &others {
+            let jobs = vec![job("0"), keyed("a"), other.clone(), keyed("new")];
+            let expected = [(2, "b".to_owned(), Some(2))];
+            assert_eq!(refused(&world, jobs).await, expected, "{other:?}");
+        }
+        if !ended {
+            for claim in world.claim(lease, 2).await {
+                world.finish(lease, &claim, completed("")).await;
+            }
+        }
+    }
+    world.crash().await;
+    assert_eq!(world.store().status(&ns()).await.unwrap().posted, 2);
+    // Neither an id nor a key was taken.
+    assert_eq!(world.submit(vec![keyed("new"), keyed("b")]).await, [3, 2]);
+}
+
+async fn an_idempotency_key_of_another_job_of_the_call_refuses_it(world: World) {
+    let other = NewJob {
+        message: Payload::json("2"),
+        ..keyed("a")
+    };
+    let jobs = vec![keyed("a"), other.clone(), keyed("a"), other.clone()];
+    let expected = [(1, "a".to_owned(), None), (3, "a".to_owned(), None)];
+    assert_eq!(refused(&world, jobs).await, expected);
+    assert_eq!(world.store().status(&ns()).await.unwrap().posted, 0);
+    assert_eq!(world.submit(vec![other]).await, [1]);
+}
+
+async fn options_are_no_part_of_what_an_idempotency_key_is_of(world: World) {
+    assert_eq!(world.submit(vec![keyed("a")]).await, [1]);
+    let later = NewJob {
+        delay_ms: 5,
+        priority: 0.try_into().unwrap(),
+        max_attempts: 9,
+        limits: "timeout_ms=1234,posts=0".parse().unwrap(),
+        retention_s: Some(60),
+        callback: Some("http://localhost/".into()),
+        ..keyed("a")
+    };
+    assert_eq!(world.submit(vec![later.clone(), keyed("a")]).await, [1, 1]);
+    assert_eq!(
+        world
+            .submit(vec![NewJob {
+                idempotency_key: Some("b".into()),
+                ..later
+            }])
+            .await,
+        [2]
+    );
+    assert_eq!(world.submit(vec![keyed("b")]).await, [2]);
+}
+
+async fn of_posts_that_meet_only_those_with_the_key_of_another_job_are_refused(world: World) {
+    world.submit(vec![keyed("a")]).await;
+    let submits = (0..100).map(|n| {
+        let store = world.store().clone();
+        let job = match n % 4 {
+            0 => NewJob {
+                message: Payload::json("2"),
+                ..keyed("a")
+            },
+            1 => keyed("a"),
+            _ => job(&n.to_string()),
+        };
+        async move { (n % 4, store.submit(&ns(), vec![job]).await) }
+    });
+    for (kind, answer) in futures_util::future::join_all(submits).await {
+        match (kind, answer) {
+            (0, Err(StoreError::KeyReused(_))) => {}
+            (1, Ok(ids)) => assert_eq!(ids, [JobId(1)]),
+            (2 | 3, Ok(ids)) => assert!(ids[0].0 > 1),
+            (kind, other) => panic!("{kind}: {other:?}"),
+        }
+    }
+    assert_eq!(world.store().status(&ns()).await.unwrap().posted, 51);
+}
+
 async fn an_empty_batch_is_accepted(world: World) {
     assert_eq!(world.submit(vec![]).await, [0; 0]);
 }
@@ -171,10 +289,10 @@ async fn each_of_many_submits_at_once_gets_the_ids_of_its_own_jobs(world: World)
     let text = |n: usize, i: usize| format!("{n}/{i}");
     let mut submits = Vec::new();
     for n in 0..300 {
-        let jobs = (0..=n % 4).map(|i| NewJob {
+        let jobs = (0..=n % 4).map(|i| match n % 5 {
             // Some were there before, or are in another submit of the same moment.
-            idempotency_key: (n % 5 == 0).then(|| format!("key {}", n % 25)),
-            ..job(&text(n, i))
+            0 => keyed(&format!("key {}", n % 25)),
+            _ => job(&text(n, i)),
         });
         let (store, jobs) = (world.store().clone(), jobs.collect::<Vec<_>>());
         let is_dropped = n % 7 == 3;

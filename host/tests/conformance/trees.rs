@@ -76,6 +76,7 @@ async fn what_is_not_added_is_not_counted(world: World) {
     root(&world).await;
     let keyed = |key: &str| NewJob {
         idempotency_key: Some("k".into()),
+        message: job("0").message,
         ..of_tree(1, key, 3)
     };
     let stranger = NewJob {
@@ -97,6 +98,7 @@ async fn what_is_not_added_is_not_counted(world: World) {
     // Two posts of one call with one new key are one job.
     let fresh = |key: &str| NewJob {
         idempotency_key: Some("fresh".into()),
+        message: job("0").message,
         ..of_tree(1, key, 3)
     };
     assert_eq!(world.submit(vec![fresh("p"), fresh("q")]).await, [4, 4]);

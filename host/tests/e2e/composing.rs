@@ -270,6 +270,15 @@ async fn options_reach_the_jobs_that_a_job_posts(mut place: Place) {
     assert_eq!(record["idempotency_key"], "the one");
     assert_eq!(record["max_attempts"], 2);
     assert_eq!(server.json("/jobs/1").await["child_count"], 1);
+    // The key of another job.
+    let mut other = child.clone();
+    other["post"]["message"] = json!(2);
+    let values = result(&server, json!([{"try": [other]}])).await;
+    names(
+        &values[0]["error"],
+        &["invalid-argument", "\"the one\"", "job 2"],
+    );
+    assert_eq!(server.json("/queue").await["posted"], 3);
     let short = json!([{"post": {
         "compose": [{"spin-until-cancelled": null}],
         "timeout_ms": 100,

@@ -4,9 +4,11 @@ use reqwest::Method;
 use serde_json::json;
 use skep::metrics::{MAX_NAMESPACES_SHOWN, OTHER};
 use skep_testkit::RedisServer;
+use tempfile::TempDir;
 
 use crate::exposition::Exposition;
 use crate::place::{Place, on_both_stores};
+use crate::process::Process;
 use crate::receiver::Receiver;
 use crate::server::{PATIENCE, Server, eventually, guest_bytes, run, send, skep};
 
@@ -214,6 +216,81 @@ async fn two_hosts_show_one_store_and_each_what_it_did() {
     }
     assert_eq!(at_door.sum("skep_slots", &[]), 0.0);
     assert!(at_worker.sum("skep_slots", &[]) >= 4.0);
+}
+
+/// A worker has no HTTP but this, and only if somebody wants that.
+#[tokio::test]
+async fn a_worker_shows_what_it_does_and_nothing_else() {
+    let redis = RedisServer::start();
+    let door = Server::on(&redis.url(), &["--no-worker"]).await;
+    door.upload(guest_bytes("probe")).await.expect(200);
+    let directory = TempDir::new().unwrap();
+    let cache = directory.path().display().to_string();
+    let url = redis.url();
+    let args = ["worker", "--store", &url, "--cache", &cache];
+    let process = Process::start(args.iter().chain(&["--metrics", "127.0.0.1:0"]));
+    process.until_said("skep runs").await;
+    let worker = Server::of(process, directory).await;
+    for _ in 0..3 {
+        door.run("noop", json!(null)).await;
+    }
+    let completed = |page: &Exposition| {
+        let labels = [("function", "noop"), ("outcome", "completed")];
+        page.sum("skep_attempts_total", &labels)
+    };
+    let page = scraped(&worker, |page| completed(page) == 3.0).await;
+    assert!(page.sum("skep_sandbox_instantiation_seconds_count", &[]) >= 3.0);
+    worker.get("/healthz").await.expect(200).naming(&["ok"]);
+    worker.get("/readyz").await.expect(200);
+    for route in skep::http::route_table() {
+        if ["/metrics", "/healthz", "/readyz"].contains(&route.path) {
+            continue;
+        }
+        let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
+        let path = route.path.replace(['{', '}'], "");
+        let answer = send(worker.request(method, &path)).await;
+        answer.expect(404).naming(&["skep serve", "/metrics"]);
+    }
+    let foreign = worker.request(Method::GET, "/metrics");
+    send(foreign.header("host", "evil.example"))
+        .await
+        .expect(421);
+    redis.kill();
+    eventually(
+        PATIENCE,
+        || worker.get("/readyz"),
+        |answer| answer.status == 503,
+    )
+    .await;
+    assert_eq!(worker.terminate().await.0, Some(0));
+}
+
+/// As a server does, a worker lets nobody look from elsewhere without a token.
+#[tokio::test]
+async fn a_worker_that_others_reach_asks_for_a_token() {
+    let redis = RedisServer::start();
+    let directory = TempDir::new().unwrap();
+    let cache = directory.path().display().to_string();
+    let url = redis.url();
+    let args = ["worker", "--store", &url, "--cache", &cache];
+    let args = [&args[..], &["--metrics", "0.0.0.0:0"]].concat();
+    let refused = run(skep().args(&args)).await;
+    assert_eq!(refused.0, Some(2), "{refused:?}");
+    assert!(refused.2.contains("skep token create"), "{refused:?}");
+    let create = ["token", "create", "--scopes", "read", "--all-namespaces"];
+    let made = run(skep().args(create).args(["--store", &url])).await;
+    assert_eq!(made.0, Some(0), "{made:?}");
+    let process = Process::start(&args);
+    let line = process.until_said("skep shows /metrics").await;
+    assert!(process.said().contains("has no TLS"), "{}", process.said());
+    let port = line.rsplit(':').next().unwrap().trim();
+    let look = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    let client = reqwest::Client::new();
+    send(client.get(look("/metrics"))).await.expect(401);
+    send(client.get(look("/healthz"))).await.expect(200);
+    let page = send(client.get(look("/metrics")).bearer_auth(&made.1)).await;
+    let page = Exposition::text(&page.expect(200).text());
+    assert_eq!(page.sum("skep_store_up", &[]), 1.0);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ on_both_stores! {
     a_result_is_sent_again_only_if_it_is_another,
     a_part_of_a_result_is_sent_by_itself,
     a_key_in_the_header_is_the_option_of_that_name,
+    a_key_of_another_job_is_refused_and_nothing_stored,
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -124,9 +125,30 @@ async fn a_part_of_a_result_is_sent_by_itself(mut place: Place) {
         .await
         .expect(206);
     assert_eq!(last.body, bytes[bytes.len() - 5..]);
+    for (range, told) in [
+        ("bytes=299990-", "bytes 299990-299999/300000"),
+        ("bytes=299990-999999", "bytes 299990-299999/300000"),
+        ("bytes=-999999", "bytes 0-299999/300000"),
+        ("bytes=0-0", "bytes 0-0/300000"),
+    ] {
+        let part = get(&server, &path, &[("range", range)]).await.expect(206);
+        assert_eq!(header(&part.headers, "content-range"), told, "{range}");
+        let rest = told.strip_prefix("bytes ").unwrap();
+        let (from, to) = rest.split_once('/').unwrap().0.split_once('-').unwrap();
+        let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+        assert!(part.body == bytes[from..=to], "{range}");
+    }
     // Another result than the one that the client has a part of, or several parts.
     for headers in [
         [("range", "bytes=0-4"), ("if-range", "\"other\"")],
+        // A weak tag and a date are not good enough for a part.
+        [("range", "bytes=0-4"), ("if-range", &format!("W/{tag}"))],
+        [
+            ("range", "bytes=0-4"),
+            ("if-range", "Sun, 22 Nov 2026 00:00:00 GMT"),
+        ],
+        // Nor is it unsatisfiable: it is not looked at.
+        [("range", "bytes=300000-"), ("if-range", "\"other\"")],
         [("range", "bytes=0-4,10-14"), ("accept", "*/*")],
         [("range", "lines=0-4"), ("accept", "*/*")],
     ] {
@@ -135,6 +157,8 @@ async fn a_part_of_a_result_is_sent_by_itself(mut place: Place) {
             bytes.len()
         );
     }
+    let none = [("range", "bytes=-0"), ("if-range", tag)];
+    get(&server, &path, &none).await.expect(416);
     let beyond = [("range", "bytes=300000-"), ("accept", "application/json")];
     let beyond = get(&server, &path, &beyond).await.expect(416);
     assert_eq!(header(&beyond.headers, "content-range"), "bytes */300000");
@@ -162,7 +186,7 @@ async fn a_key_in_the_header_is_the_option_of_that_name(mut place: Place) {
     for same in ["order-7", "\"order-7\""] {
         assert_eq!(post(body.clone(), &[same]).await.expect(200).text(), first);
     }
-    let both = json!({"msg": 1, "functions": ["noop"], "idempotency_key": "order-7"});
+    let both = json!({"msg": null, "functions": ["noop"], "idempotency_key": "order-7"});
     assert_eq!(
         post(both.clone(), &["order-7"]).await.expect(200).text(),
         first
@@ -176,9 +200,11 @@ async fn a_key_in_the_header_is_the_option_of_that_name(mut place: Place) {
     assert_ne!(other, first);
     let bytes = server.request(Method::POST, "/jobs?functions=noop");
     let bytes = bytes
-        .header("content-type", "text/plain")
-        .header("idempotency-key", "order-8");
-    assert_eq!(send(bytes.body("x")).await.expect(200).text(), other);
+        .header("content-type", "application/octet-stream")
+        .header("idempotency-key", "order-9");
+    let again = bytes.try_clone().unwrap();
+    let of_bytes = send(bytes.body("x")).await.expect(200).text();
+    assert_eq!(send(again.body("x")).await.expect(200).text(), of_bytes);
     let record = server.json(&format!("/jobs/{first}")).await;
     assert_eq!(record["idempotency_key"], "order-7");
     post(body.clone(), &["a", "b"])
@@ -200,7 +226,57 @@ async fn a_key_in_the_header_is_the_option_of_that_name(mut place: Place) {
         .header("content-type", "application/x-ndjson")
         .body("{\"msg\": 1}\n");
     send(lines).await.expect(400).naming(&["each line"]);
-    assert_eq!(server.json("/queue").await["posted"], 2);
+    assert_eq!(server.json("/queue").await["posted"], 3);
+}
+
+/// draft-ietf-httpapi-idempotency-key-header, 2.7: another payload is 422.
+async fn a_key_of_another_job_is_refused_and_nothing_stored(mut place: Place) {
+    let server = probe(&mut place).await;
+    let post = async |body: serde_json::Value| {
+        let request = server.request(Method::POST, "/jobs").json(&body);
+        let request = request.header("idempotency-key", "order-7");
+        send(request.header("accept", "application/json")).await
+    };
+    let body = json!({"msg": {"n": 1}, "functions": ["noop"]});
+    assert_eq!(post(body.clone()).await.expect(200).json()["id"], "1");
+    for ended in [false, true] {
+        for other in [
+            json!({"msg": {"n": 2}, "functions": ["noop"]}),
+            json!({"msg": {"n": 1}, "functions": ["echo"]}),
+            json!({"msg": {"n": 1}, "functions": ["noop", "echo"]}),
+            json!({"msg": {"n": 1}}),
+        ] {
+            let refused = post(other).await.expect(422);
+            let problem = refused.json();
+            assert_eq!(problem["type"], "urn:skep:problem:idempotency-key-reused");
+            assert_eq!(problem["first"], "1");
+            refused.naming(&["order-7", "job 1", "a key of its own"]);
+        }
+        let later = json!({"msg": {"n": 1}, "functions": ["noop"], "priority": 0, "timeout_ms": 5});
+        assert_eq!(post(later).await.expect(200).json()["id"], "1");
+        if !ended {
+            server.ended("1").await;
+        }
+    }
+    // A line by itself, and the others are queued.
+    let line = |msg: u32, key: &str| {
+        format!("{{\"msg\": {msg}, \"functions\": [\"noop\"], \"idempotency_key\": \"{key}\"}}\n")
+    };
+    let lines = line(1, "a") + &line(2, "order-7") + &line(2, "a") + &line(3, "b") + &line(1, "a");
+    let batch = server.request(Method::POST, "/jobs/batch");
+    let batch = batch.header("content-type", "application/x-ndjson");
+    let told = send(batch.body(lines)).await.expect(200).text();
+    let told: Vec<_> = told.lines().collect();
+    assert_eq!((told[0], told[3], told[4]), ("2", "3", "2"));
+    assert!(
+        told[1].starts_with("line 2: ") && told[1].contains("job 1"),
+        "{told:?}"
+    );
+    assert!(
+        told[2].starts_with("line 3: ") && told[2].contains("\"a\""),
+        "{told:?}"
+    );
+    assert_eq!(server.json("/queue").await["posted"], 3);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::collector::{Collector, Span};
 use crate::place::{Place, on_both_stores};
 use crate::receiver::Receiver;
-use crate::server::{Answer, Server, guest_bytes, run, send, skep};
+use crate::server::{Answer, PATIENCE, Server, guest_bytes, run, send, skep};
 
 on_both_stores! {
     what_a_client_traces_is_shown_though_nothing_is_recorded,
@@ -112,6 +112,10 @@ async fn one_trace_has_the_post_the_attempts_the_child_and_the_callback() {
     let called = named(&spans, "callback");
     assert_eq!((called.len(), &called[0].parent), (1, &post.id));
     assert_eq!(called[0].attribute("skep.outcome"), "delivered");
+    // The receiver goes on with that span.
+    let calls = receiver.calls();
+    let told = format!("00-{TRACE}-{}-01", called[0].id);
+    assert_eq!((calls.len(), &calls[0].headers["traceparent"]), (1, &told));
 }
 
 #[tokio::test]
@@ -200,6 +204,19 @@ async fn what_a_client_traces_is_shown_though_nothing_is_recorded(mut place: Pla
     assert_eq!(record["trace_id"], TRACE);
     let child = record["children"][0].as_str().unwrap();
     assert_eq!(server.ended(child).await["trace_id"], TRACE);
+    // A receiver is told of the trace as the client gave it.
+    let receiver = Receiver::start().await;
+    let job = json!({"msg": null, "functions": ["noop"], "callback": receiver.url("/")});
+    post(&server, "01", &job).await;
+    server.post_text(job.to_string()).await.expect(200);
+    let calls = receiver.until(PATIENCE, |calls| calls.len() == 2).await;
+    let mut told: Vec<_> = calls
+        .iter()
+        .map(|call| call.headers.get("traceparent").map(String::as_str))
+        .collect();
+    told.sort();
+    let given = format!("00-{TRACE}-{CLIENT}-01");
+    assert_eq!(told, [None, Some(given.as_str())]);
     // Without a client's trace, or with one that is none, there is none.
     let request = server
         .request(Method::POST, "/jobs")

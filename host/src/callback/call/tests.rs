@@ -14,6 +14,13 @@ use super::super::slots::Slots;
 use super::*;
 use crate::job::{JobId, Namespace};
 
+/// What the tries belong to.
+const TRACE: TraceContext = TraceContext {
+    trace_id: 7,
+    span_id: 8,
+    flags: 1,
+};
+
 /// What a receiver does with each connection.
 #[derive(Clone)]
 enum Does {
@@ -161,7 +168,7 @@ async fn call(caller: &Caller, url: &str) -> Tried {
     let slot = Arc::new(Slots::default())
         .take(&Namespace::default(), &String::new())
         .unwrap();
-    caller.call(&callback(url), &slot).await
+    caller.call(&callback(url), Some(TRACE), &slot).await
 }
 
 fn failure(tried: &Tried) -> String {
@@ -194,6 +201,7 @@ async fn a_receiver_gets_the_outcome_and_nothing_of_ours() {
             "accept",
             "connection",
             "host",
+            "traceparent",
             "user-agent",
             "webhook-id",
             "webhook-timestamp"
@@ -291,6 +299,8 @@ async fn each_redirect_is_judged_anew() {
         "{followed}"
     );
     assert!(!followed.contains("webhook"), "{followed}");
+    assert!(first.requests()[0].contains(&format!("traceparent: {TRACE}\r\n")));
+    assert!(!followed.contains("traceparent"), "{followed}");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -201,11 +201,16 @@ impl Many<'_> {
         let mut ids = ids.into_iter();
         for (line, entry) in entries {
             self.window.push_back(match entry {
-                Ok(bytes) => {
-                    let id = ids.next().ok_or_else(|| broken("a job has no id"))?;
-                    self.bytes += bytes;
-                    Entry::Job { line, id, bytes }
-                }
+                Ok(bytes) => match ids.next().ok_or_else(|| broken("a job has no id"))? {
+                    Ok(id) => {
+                        self.bytes += bytes;
+                        Entry::Job { line, id, bytes }
+                    }
+                    Err(reused) => Entry::Refused {
+                        line,
+                        problem: reused.to_string(),
+                    },
+                },
                 Err(problem) => Entry::Refused { line, problem },
             });
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::extract::Format;
 use super::super::problem::Problem;
-use crate::job::JobId;
+use crate::intake::{IntakeError, Submitted};
 use crate::store::StoreError;
 
 /// A line, and what is wrong with it.
@@ -50,7 +50,7 @@ impl Teller {
     pub(super) fn tell(
         &mut self,
         lines: Vec<Told>,
-        stored: Result<Vec<JobId>, StoreError>,
+        stored: Result<Vec<Submitted>, StoreError>,
     ) -> Bytes {
         self.last = lines.last().map_or(self.last, |(number, _)| *number);
         match stored {
@@ -96,18 +96,23 @@ impl Teller {
 }
 
 /// The lines of the answer to a batch that was stored.
-fn tell(lines: Vec<Told>, ids: Vec<JobId>, format: Format) -> String {
-    let mut ids = ids.into_iter();
+fn tell(lines: Vec<Told>, submitted: Vec<Submitted>, format: Format) -> String {
+    let mut submitted = submitted.into_iter();
     let mut text = String::with_capacity(lines.len() * 20);
     for (number, problem) in lines {
+        let told = match problem {
+            Some(problem) => Err(problem),
+            None => match submitted.next() {
+                Some(Ok(id)) => Ok(id),
+                Some(Err(reused)) => Err(IntakeError::KeyReused(reused).into()),
+                None => continue,
+            },
+        };
         // Writing to a String cannot fail.
-        let _ = match (problem, format) {
-            (Some(problem), format) => writeln!(text, "{}", problem.line(number, false, format)),
-            (None, Format::Text) => ids.next().map_or(Ok(()), |id| writeln!(text, "{id}")),
-            (None, Format::Json) => {
-                let id = ids.next();
-                id.map_or(Ok(()), |id| writeln!(text, "{{\"id\":\"{id}\"}}"))
-            }
+        let _ = match (told, format) {
+            (Err(problem), format) => writeln!(text, "{}", problem.line(number, false, format)),
+            (Ok(id), Format::Text) => writeln!(text, "{id}"),
+            (Ok(id), Format::Json) => writeln!(text, "{{\"id\":\"{id}\"}}"),
         };
     }
     text
@@ -116,24 +121,25 @@ fn tell(lines: Vec<Told>, ids: Vec<JobId>, format: Format) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::JobId;
 
     fn lines(numbers: std::ops::Range<u64>) -> Vec<Told> {
         numbers.map(|number| (number, None)).collect()
     }
 
-    fn full() -> Result<Vec<JobId>, StoreError> {
+    fn full() -> Result<Vec<Submitted>, StoreError> {
         Err(StoreError::Full("no room".to_owned()))
     }
 
     #[test]
     fn what_was_lost_on_the_way_is_told_exactly() {
         let mut teller = Teller::new(Format::Text);
-        let ids = vec![JobId(7), JobId(8)];
+        let ids = vec![Ok(JobId(7)), Ok(JobId(8))];
         assert_eq!(teller.tell(lines(1..3), Ok(ids)), "7\n8\n");
         assert_eq!(teller.tell(lines(3..5), full()), "");
         assert!(!teller.takes_more());
         // One that was on its way already, and found room.
-        let told = teller.tell(lines(5..6), Ok(vec![JobId(9)]));
+        let told = teller.tell(lines(5..6), Ok(vec![Ok(JobId(9))]));
         let told = String::from_utf8(told.to_vec()).unwrap();
         let told: Vec<_> = told.lines().collect();
         assert!(told[0].starts_with("line 3: the store is full"), "{told:?}");

@@ -15,7 +15,7 @@ use crate::job::{FunctionName, MAX_DELAY_MS, MAX_MAX_ATTEMPTS, Priority, SomeLim
 
 const NDJSON: &str = "application/x-ndjson";
 
-const KEY: &str = "The same key answers the same id for as long as that job is kept, whatever else the second post says. Up to 256 bytes, no control characters.";
+const KEY: &str = "The same key answers the same id for as long as that job is kept; with other functions or another message it is refused, and other options count for nothing. Up to 256 bytes, no control characters.";
 
 const TRACE: &str = "The trace that the client is in (W3C Trace Context); the job goes on with it.";
 
@@ -140,6 +140,7 @@ pub(in crate::http) fn post() -> Operation {
             Code::UnsupportedMediaType,
             Code::MalformedMessage,
             Code::UnknownFunction,
+            Code::IdempotencyKeyReused,
             Code::BadOption,
             Code::MessageMismatch,
         ])

@@ -72,6 +72,7 @@ impl<A: Action> Call for Pending<A> {
                 error @ (StoreError::LeaseLost
                 | StoreError::ParentOver(_)
                 | StoreError::TreeFull { .. }
+                | StoreError::KeyReused(_)
                 | StoreError::TooManyModels(_)
                 | StoreError::NoBlob(_)),
             ) => {

@@ -24,6 +24,7 @@ mod gates;
 mod ids;
 mod index;
 mod key;
+mod keys;
 mod lease;
 mod list;
 mod load;

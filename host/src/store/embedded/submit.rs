@@ -11,6 +11,7 @@ use crate::store::{Origin, Parcel, Result, StoreError};
 use super::children::Posting;
 use super::committer::Action;
 use super::key::Key;
+use super::keys::{Keys, id_of};
 use super::queue::Rank;
 use super::trees::Tree;
 use super::writer::{Writer, to_sql};
@@ -104,6 +105,7 @@ impl Action for Submit {
             Some(id) => Some(self.begin(writer, id)?),
             None => None,
         };
+        self.check_keys(writer, posting.as_ref())?;
         if let Some(tree) = self.tree {
             let new = || self.count_new(writer, posting.as_ref());
             tree.check(writer, &self.namespace, self.jobs.len(), new)?;
@@ -205,6 +207,25 @@ impl Submit {
         Posting::begin(&writer.db, parent, key)
     }
 
+    /// Refuses posts under the keys of other jobs. A child that its parent has posted before
+    /// is that one, and a job of another store is whatever it was there.
+    fn check_keys(&self, writer: &Writer, posting: Option<&Posting>) -> Result<()> {
+        let mut keys = Keys::new(writer, &self.namespace);
+        for (place, encoded) in self.jobs.iter().enumerate() {
+            if encoded.past.is_some() || encoded.job.idempotency_key.is_none() {
+                continue;
+            }
+            let known = match posting.zip(encoded.child_key.as_ref()) {
+                Some((posting, key)) => posting.known(&writer.db, key)?,
+                None => None,
+            };
+            if known.is_none() {
+                keys.check(place, &encoded.job)?;
+            }
+        }
+        keys.end()
+    }
+
     /// How many of the jobs would be added.
     fn count_new(&self, writer: &Writer, posting: Option<&Posting>) -> Result<usize> {
         let (db, number) = (&writer.db, writer.index.number(&self.namespace));
@@ -229,15 +250,6 @@ impl Submit {
         }
         Ok(new)
     }
-}
-
-/// The job that has an idempotency key.
-fn id_of(db: &Connection, namespace: u32, name: &str) -> Result<Option<JobId>> {
-    let id = db
-        .prepare_cached("SELECT id FROM keys WHERE namespace = ? AND name = ?")?
-        .query_row(params![namespace, name], |row| row.get::<_, i64>(0))
-        .optional()?;
-    Ok(id.map(|id| JobId(id.unsigned_abs())))
 }
 
 /// The job that another store's job became here.

@@ -121,8 +121,15 @@ impl Gatherer {
         }
         let accepted = accept_all(&self.link, &namespace, &jobs).await;
         let mut ids = accepted.as_deref().unwrap_or_default();
+        let mut jobs = jobs.as_slice();
         for (count, answer) in waiting {
+            let (its_jobs, others) = jobs.split_at_checked(count).unwrap_or_default();
+            jobs = others;
             let told = match (&accepted, ids.split_at_checked(count)) {
+                // One of them is to be refused, and only that one.
+                (Err(StoreError::KeyReused(_)), _) => {
+                    accept_all(&self.link, &namespace, its_jobs).await
+                }
                 (Err(error), _) => Err(same(error)),
                 (Ok(_), Some((its, rest))) => {
                     ids = rest;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use std::sync::Arc;
 
 use crate::job::{JobId, Namespace, NewJob};
-use crate::store::{Result, StoreError};
+use crate::store::{Result, Reused, StoreError};
 
 use super::link::Link;
 use super::posted::{encode_job, rank};
@@ -44,7 +44,7 @@ pub(super) async fn accept_all(
             to_send.arg(key.map_or(&[][..], |key| key.as_bytes()));
         }
     }
-    send(link, &to_send, first).await
+    send(link, &to_send, jobs).await
 }
 
 /// Starts a command that accepts jobs of a parent or none, which are like this one,
@@ -85,12 +85,10 @@ pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
     Ok(())
 }
 
-/// Accepts the jobs of a command; answers their ids.
-pub(super) async fn send(
-    link: &Arc<Link>,
-    command: &Cmd,
-    like: Option<&NewJob>,
-) -> Result<Vec<JobId>> {
+/// Accepts the jobs of a command; answers their ids. Those of another store are never refused
+/// for what they are, and need not be given again.
+pub(super) async fn send(link: &Arc<Link>, command: &Cmd, jobs: &[NewJob]) -> Result<Vec<JobId>> {
+    let like = jobs.first();
     let ids = reply::text(link.run(script::SUBMIT, command).await?)?;
     if let ("over", Some(parent)) = (ids.as_str(), like.and_then(|job| job.parent)) {
         return Err(StoreError::ParentOver(parent));
@@ -102,8 +100,26 @@ pub(super) async fn send(
         let jobs = id(jobs)?;
         return Err(StoreError::TreeFull { root, jobs, limit });
     }
+    if let Some(reused) = ids.strip_prefix("reused ") {
+        let numbers = reused.split(' ').map(id).collect::<Result<Vec<_>>>()?;
+        let reused = numbers.chunks(2).map(|pair| reused_by(pair, jobs));
+        let reused = reused.collect::<Option<_>>();
+        let odd = || StoreError::Unreadable(format!("Redis answered odd places: {ids}"));
+        return Err(StoreError::KeyReused(reused.ok_or_else(odd)?));
+    }
     match ids.split_once('-') {
         Some((first, last)) => Ok((id(first)?..=id(last)?).map(JobId).collect()),
         None => ids.split(' ').map(|one| id(one).map(JobId)).collect(),
     }
+}
+
+/// The post at a place, under the key of the job with an id, or with 0 of another post.
+fn reused_by(pair: &[u64], jobs: &[NewJob]) -> Option<Reused> {
+    let &[place, id] = pair else { return None };
+    let place = usize::try_from(place).ok()?;
+    Some(Reused {
+        place,
+        key: jobs.get(place)?.idempotency_key.clone()?,
+        first: (id > 0).then_some(JobId(id)),
+    })
 }

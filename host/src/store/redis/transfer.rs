@@ -121,6 +121,6 @@ impl RedisStore {
                 }
             }
         }
-        submit::send(&self.link, &command, None).await
+        submit::send(&self.link, &command, &[]).await
     }
 }

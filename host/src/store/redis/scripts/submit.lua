@@ -15,8 +15,10 @@
 --
 -- Returns the ids: `first-last` if all are new, else each, separated by spaces; or `over`
 -- if the parent has ended, is to stop, or is unknown; or `tree N` if the tree has N jobs
--- and so no room for these. The first write is one that Redis
--- refuses when it is out of memory, and then nothing is written.
+-- and so no room for these; or `reused PLACE ID ..` if posts, by their places from 0, have
+-- the idempotency keys of other jobs, or, where the id is 0, of other posts before them. The
+-- first write is one that Redis refuses when it is out of memory, and then nothing is
+-- written.
 local ns, batch, parent, width = ARGV[1], P .. 'b:' .. ARGV[2], ARGV[4], tonumber(ARGV[7])
 local root, room = ARGV[5], tonumber(ARGV[6])
 local answered = call('GET', batch)
@@ -49,12 +51,44 @@ local at = string.format('%013.0f', now)
 local before = tonumber(call('HGET', N .. 'meta', 'last') or 0)
 local last = before
 local ids, records, ready, later = {}, {}, {}, {}
-local attempts, known, children = {}, {}, {}
+local attempts, known, children, reused = {}, {}, {}, {}
 local n, r, w = 0, 0, 0
 
 -- The id under a key, also if it was given a moment ago.
 local function under(key)
   return known[key] or call('GET', key)
+end
+
+-- The functions of a job and the type of its message, from its record, and where that
+-- message begins.
+local function kind_of(record)
+  local from = 11 + tonumber(string.sub(record, 3, 10), 16)
+  -- Its first byte is the version of the record.
+  local is_read, head = pcall(cmsgpack.unpack, string.sub(record, 12, from - 1))
+  return is_read and head[1] .. '\n' .. table.concat(head[2], '\n'), from
+end
+
+-- What was posted under a key in this call: id -> record.
+local own = {}
+
+-- Whether a post is of another job than the one that has its key. One that is gone, or that
+-- cannot be read, is taken for the same.
+local function is_other(id, record)
+  local kind, from = kind_of(record)
+  local first = own[id]
+  if not first then
+    local length = tonumber(call('GETRANGE', prefix .. id, 15, 22), 16)
+    if not length then
+      return false
+    end
+    -- It is not read if its message has another length: that may be large.
+    if call('STRLEN', prefix .. id) - 23 - length ~= #record - from + 1 then
+      return true
+    end
+    first = call('GETRANGE', prefix .. id, 13, -1)
+  end
+  local of_first, at = kind_of(first)
+  return of_first and (of_first ~= kind or string.sub(first, at) ~= string.sub(record, from))
 end
 
 local function remember(key, id)
@@ -90,11 +124,15 @@ for i = 8, width > 1 and #ARGV or 0, width do
   local id = origin and under(origin) or name and posted[name]
   if not id then
     id = key and under(key)
+    if id and not origin and is_other(id, ARGV[i + 3]) then
+      reused[#reused + 1] = n .. ' ' .. (own[id] and 0 or id)
+    end
     if not id then
       last = last + 1
       id = tostring(last)
       if key then
         remember(key, id)
+        own[id] = ARGV[i + 3]
       end
       records[r + 1], records[r + 2] = prefix .. id, at .. ARGV[i + 3]
       r = r + 2
@@ -126,6 +164,9 @@ for i = 8, width > 1 and #ARGV or 0, width do
   end
   n = n + 1
   ids[n] = id
+end
+if #reused > 0 then
+  return 'reused ' .. table.concat(reused, ' ')
 end
 local tree = root ~= '' and tonumber(call('HGET', N .. 'trees', root) or 1)
 if tree and last > before and tree + last - before > room then
