@@ -148,6 +148,9 @@ fn a_post_carries_its_options_and_its_parent() {
             .retention(Duration::from_secs(60));
         let id = post.clone().send()?;
         assert_eq!(post.callback("http://127.0.0.1:1/").send()?, id);
+        let other = ctx.post(&1).functions(["describe"]).idempotency_key("once");
+        let other = other.send();
+        assert!(matches!(other, Err(Error::InvalidArgument(_))), "{other:?}");
         Ok(ctx.wait(id)?)
     });
     assert_eq!(answer, Ok(r#"Some("1") 1 0 1 2000"#.to_owned()));
