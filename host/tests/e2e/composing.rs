@@ -276,7 +276,7 @@ async fn options_reach_the_jobs_that_a_job_posts(mut place: Place) {
     let values = result(&server, json!([{"try": [other]}])).await;
     names(
         &values[0]["error"],
-        &["invalid-argument", "\"the one\"", "job 2"],
+        &["invalid argument", "the one", "job 2"],
     );
     assert_eq!(server.json("/queue").await["posted"], 3);
     let short = json!([{"post": {
