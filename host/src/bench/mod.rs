@@ -157,6 +157,13 @@ struct Parts {
     _directory: tempfile::TempDir,
 }
 
+/// A directory for a store. Where a bench is killed it stays, and its name tells whose it was.
+fn store_directory(options: &BenchOptions) -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("skep-bench-")
+        .tempdir_in(&options.directory)
+}
+
 /// The store to measure on.
 fn store_url(options: &BenchOptions, directory: &Path) -> StoreUrl {
     match &options.redis {
@@ -168,7 +175,7 @@ fn store_url(options: &BenchOptions, directory: &Path) -> StoreUrl {
 impl Parts {
     /// A fresh store with the component deployed.
     async fn assemble(options: &BenchOptions, slots: usize) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir_in(&options.directory)?;
+        let directory = store_directory(options)?;
         let redis = options
             .redis
             .as_ref()

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::meter::{cpu_of, resident_mib};
 use super::redis::Cleared;
-use super::{BenchOptions, Figure, block_on, read};
+use super::{BenchOptions, Figure, block_on, read, store_directory};
 
 /// How long the idle server is watched.
 const IDLE: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ impl Server {
 
     /// A server with more arguments.
     pub(super) async fn start_with(options: &BenchOptions, more: &[&str]) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir_in(&options.directory)?;
+        let directory = store_directory(options)?;
         let redis = options.redis.as_ref().map(Cleared::new).transpose()?;
         // As it was given, with the password.
         let store = match &options.redis {
