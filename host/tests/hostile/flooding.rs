@@ -117,9 +117,9 @@ async fn waits(mut place: Place) {
     steps.extend(odd.map(|id| try_(json!({"wait": id}))));
     let waits = json!({"wait-each": {"jobs": unknown}});
     steps.extend((0..4).map(|_| try_(waits.clone())));
-    // The child waits for its parent, while that waits for it.
+    // The child waits for its parent, while that waits for it: whichever comes second is told.
     let child = json!({"post": {"compose": [try_(json!({"wait": "{parent}"}))]}});
-    let message = json!([child, {"wait": "{last}"}]);
+    let message = json!([child, try_(json!({"wait": "{last}"}))]);
     let run = async {
         let id = zoo.post("compose", &json!(steps)).await;
         let tree = zoo.post("compose", &message).await;
