@@ -1,4 +1,5 @@
-//! The threads of one device, and whose calls they run next.
+//! The threads of one device, and whose calls they run next. On an idle CPU a call that is known
+//! to be quick runs on the thread of whoever makes it: to wake one for it would take longer.
 //!
 //! The next batch is of the namespace that has had the least of the device's time; in it, of
 //! the call that has waited longest, together with those that may share its batch. What a
@@ -93,15 +94,13 @@ impl Lane {
     pub(super) fn push(&self, namespace: &Namespace, id: QueueId, key: Option<Key>, call: Call) {
         let mut state = self.shared.lock();
         let is_idle = self.shared.is_cpu && state.running == 0 && state.is_empty();
-        let is_quick = state.push(namespace, id.0, key, call);
+        let runs_here = is_idle && state.is_quick(namespace, id.0, &call);
+        state.push(namespace, id.0, key, call);
         if state.running >= self.shared.most {
             // Whoever runs looks again at the end.
             return;
         }
-        if is_idle
-            && is_quick
-            && let Pick::Work(namespace, work) = state.pick(Instant::now())
-        {
+        if runs_here && let Pick::Work(namespace, work) = state.pick(Instant::now()) {
             drop(self.shared.run(state, &namespace, work));
             return;
         }

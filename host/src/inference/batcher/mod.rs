@@ -1,5 +1,5 @@
 //! The batcher: calls of many sandboxes that ask the same model at the same time are run
-//! together, by threads of the device's own.
+//! together, by threads of the device's own; a small one on an idle CPU by its caller's.
 //!
 //! A [`Lane`] is a device's threads, shared fairly by namespaces. A [`ModelQueue`] is the calls
 //! that wait for one loaded model; those that agree in all but their rows share a batch. While

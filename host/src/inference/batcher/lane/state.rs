@@ -15,8 +15,6 @@ use crate::store::fair::Share;
 #[derive(Debug, Default)]
 pub(super) struct State {
     spaces: HashMap<Namespace, Space>,
-    /// How many calls wait.
-    waiting: usize,
     /// How many batches run.
     pub(super) running: usize,
     /// Where the namespace stood that was served last: nobody begins before it.
@@ -84,7 +82,7 @@ pub(super) enum Pick {
 impl State {
     /// Whether no call waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.spaces.values().all(|space| space.waiting == 0)
     }
 
     /// Adds a model's queue: its number, and the load of its namespace.
@@ -117,41 +115,37 @@ impl State {
         let space = self.spaces.get_mut(namespace)?;
         let removed = space.queues.remove(&id)?;
         space.waiting -= removed.waiting;
-        self.waiting -= removed.waiting;
         if space.queues.is_empty() {
             self.spaces.remove(namespace);
         }
         Some(removed)
     }
 
-    /// Lets a call wait; answers whether it is quick to run. One whose queue was removed is
-    /// dropped, and so told.
-    pub(super) fn push(
-        &mut self,
-        namespace: &Namespace,
-        id: u64,
-        key: Option<Key>,
-        call: Call,
-    ) -> bool {
+    /// Whether a call of a queue probably runs for less than a millisecond, by itself.
+    pub(super) fn is_quick(&self, namespace: &Namespace, id: u64, call: &Call) -> bool {
+        let space = self.spaces.get(namespace);
+        let queue = space.and_then(|space| space.queues.get(&id));
+        queue.is_some_and(|queue| queue.runner.is_quick(&call.inputs))
+    }
+
+    /// Lets a call wait. One whose queue was removed is dropped, and so told.
+    pub(super) fn push(&mut self, namespace: &Namespace, id: u64, key: Option<Key>, call: Call) {
         let (number, clock) = (self.number(), self.clock);
         let Some(space) = self.spaces.get_mut(namespace) else {
-            return false;
+            return;
         };
         let Some(queue) = space.queues.get_mut(&id) else {
-            return false;
+            return;
         };
         if space.waiting == 0 {
             space.share.come_back(clock);
         }
         space.waiting += 1;
         queue.waiting += 1;
-        self.waiting += 1;
-        let is_quick = queue.runner.is_quick(&call.inputs);
         let key = key.map_or(GroupKey::Alone(number), GroupKey::Shared);
         let group = queue.groups.entry(key).or_default();
         group.rows += u64::from(call.size.rows);
         group.calls.push_back((number, call));
-        is_quick
     }
 
     /// Forgets the calls of a queue whose callers have gone.
@@ -170,7 +164,6 @@ impl State {
         });
         queue.waiting = queue.groups.values().map(|group| group.calls.len()).sum();
         space.waiting -= before - queue.waiting;
-        self.waiting -= before - queue.waiting;
     }
 
     fn number(&mut self) -> u64 {
@@ -230,9 +223,7 @@ impl State {
         };
         let before = queue.waiting;
         let calls = queue.take(&next.key);
-        let taken = before - queue.waiting;
-        space.waiting -= taken;
-        self.waiting -= taken;
+        space.waiting -= before - queue.waiting;
         space.share.took();
         self.clock = self.clock.max(space.share.used());
         let runner = queue.runner.clone();
