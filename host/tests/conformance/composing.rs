@@ -27,6 +27,7 @@ conformance!(
     outcomes_are_told_in_the_order_asked,
     outcomes_are_bounded_in_bytes_and_never_none,
     outcomes_of_thousands_are_whole,
+    outcomes_of_many_are_those_of_each,
     the_outcome_of_one_job_is_whole,
 );
 
@@ -427,6 +428,31 @@ async fn outcomes_of_thousands_are_whole(world: World) {
         .iter()
         .map(|id| Outcome::Completed(output(&id.to_string())));
     assert_eq!(told, expected.collect::<Vec<_>>());
+}
+
+async fn outcomes_of_many_are_those_of_each(world: World) {
+    world.submit_some(60).await;
+    let lease = world.host().await;
+    for claim in world.claim(lease, 60).await {
+        let verdict = match claim.token.id.0 % 6 {
+            0 => Verdict::Failed(trap()),
+            1 => retry(60_000),
+            2 => Verdict::Completed(result_of(100_000)),
+            3 => Verdict::Completed(result_of(2_049)),
+            _ => Verdict::Completed(result_of(2_048)),
+        };
+        world.finish(lease, &claim, verdict).await;
+    }
+    // Close together, with gaps, and up to some that do not exist.
+    let ids: Vec<u64> = (3..70).filter(|id| id % 4 != 1).collect();
+    let mut each = Vec::new();
+    for id in &ids {
+        each.extend(outcomes(&world, &[*id], u64::MAX).await);
+    }
+    assert_eq!(outcomes(&world, &ids, u64::MAX).await, each);
+    let some = outcomes(&world, &ids, 250_000).await;
+    assert!((1..ids.len()).contains(&some.len()));
+    assert_eq!(some, each[..some.len()]);
 }
 
 async fn the_outcome_of_one_job_is_whole(mut world: World) {
