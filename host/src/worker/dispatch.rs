@@ -72,7 +72,7 @@ struct Dispatcher {
     /// A step that the store has not answered: it is repeated until it has.
     pending: Option<Arc<Step>>,
     last_cycle: Instant,
-    /// A moving average of the time a slot spends on a job, in µs.
+    /// A moving geometric mean of the time a slot spends on a job, in µs; at least 1.
     job_us: f64,
 }
 
@@ -179,9 +179,10 @@ impl Dispatcher {
                 // Whatever was expected, nothing is to be taken ahead of what runs now.
                 self.job_us = self.job_us.max(TAKE_AHEAD.as_micros() as f64);
             } else {
-                // An average over some twenty jobs follows a change of load quickly and
-                // is not thrown about by one odd job.
-                self.job_us += (run_us - self.job_us) / 20.0;
+                // Over some twenty jobs it follows a change of load quickly; the mean of the
+                // logarithms is not thrown about by one odd job, such as the parent of
+                // thousands of short ones.
+                self.job_us *= (run_us.max(1.0) / self.job_us).powf(1.0 / 20.0);
             }
         }
         self.ended.extend(ended);
@@ -203,7 +204,7 @@ impl Dispatcher {
     /// while a round trip is under way.
     fn capacity(&self) -> usize {
         let slots = self.tools.slots;
-        let ahead = slots as f64 * TAKE_AHEAD.as_micros() as f64 / self.job_us.max(1.0);
+        let ahead = slots as f64 * TAKE_AHEAD.as_micros() as f64 / self.job_us;
         slots + (ahead as usize).saturating_sub(slots).min(MAX_TAKEN_AHEAD)
     }
 
@@ -255,7 +256,8 @@ impl Dispatcher {
         self.held.insert(claim.token.clone(), cancel.clone());
         let (tools, outbox) = (self.tools.clone(), self.outbox.clone());
         self.tasks.spawn(async move {
-            let completion = job::run(&tools, lease, claim, cancel).await;
+            // Boxed, since tokio moves a task's future several times, and this is a large one.
+            let completion = Box::pin(job::run(&tools, lease, claim, cancel)).await;
             outbox.put(completion);
         });
     }
