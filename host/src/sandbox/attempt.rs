@@ -119,7 +119,6 @@ pub(super) async fn run(sandbox: &Sandbox, slot: Arc<Slot>, assignment: Assignme
             voice: voice.clone(),
         }),
     );
-    let _ticks = sandbox.ticker.begin();
     let mut store = match sandbox.store(guest, limits.fuel) {
         Ok(store) => store,
         Err(error) => {

@@ -108,7 +108,7 @@ pub struct Sandbox {
     /// Components whose `functions()` were no good.
     offended: failures::Failures,
     services: Services,
-    ticker: ticker::Ticker,
+    ticker: Arc<ticker::Ticker>,
 }
 
 impl Sandbox {
@@ -117,8 +117,9 @@ impl Sandbox {
         let engine = engine::pooled(config.slots + config.max_parked + UPLOAD_SLOTS)?;
         let mut linker = Linker::new(&engine);
         host::link(&mut linker)?;
+        let ticker = Arc::new(ticker::Ticker::start(&engine)?);
         Ok(Self {
-            slots: Slots::new(config.slots, config.max_parked),
+            slots: Slots::new(config.slots, config.max_parked, ticker.clone()),
             uploads: Semaphore::new(UPLOAD_SLOTS),
             line: compiler::Line::default(),
             prepared: component::Cache::default(),
@@ -126,7 +127,7 @@ impl Sandbox {
             compiler: compiler::Compiler::new(config.compiler.clone(), config.compiler_bounds),
             unprepared: failures::Failures::default(),
             offended: failures::Failures::default(),
-            ticker: ticker::Ticker::start(&engine)?,
+            ticker,
             engine,
             linker,
             services,

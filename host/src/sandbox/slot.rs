@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
+use super::ticker::{self, Ticker};
+
 /// What parked guests may hold of memory, all together, in bytes: four of the
 /// largest that are granted by default, or one of the largest that an admin grants.
 /// Ordinary ones hold some 60 KiB, so that their number is the bound.
@@ -32,6 +34,7 @@ const PAGE_BYTES: usize = 64 << 10;
 /// The slots and places of a host.
 #[derive(Debug)]
 pub(super) struct Slots {
+    ticker: Arc<Ticker>,
     total: usize,
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -45,9 +48,10 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Room for this many guests that run, and that are parked.
-    pub(super) fn new(running: usize, parked: usize) -> Arc<Self> {
+    /// Room for this many guests that run, while `ticker` ticks, and that are parked.
+    pub(super) fn new(running: usize, parked: usize, ticker: Arc<Ticker>) -> Arc<Self> {
         Arc::new(Self {
+            ticker,
             total: running,
             running: Arc::new(Semaphore::new(running)),
             places: Arc::new(Semaphore::new(parked)),
@@ -65,15 +69,7 @@ impl Slots {
     /// A slot, as soon as one is free.
     pub(super) async fn take(self: &Arc<Self>) -> Arc<Slot> {
         Arc::new(Slot {
-            // The semaphore is never closed.
-            place: Mutex::new(
-                self.running
-                    .clone()
-                    .acquire_owned()
-                    .await
-                    .ok()
-                    .map(Place::Running),
-            ),
+            place: Mutex::new(self.worker().await),
             slots: self.clone(),
             clock: Mutex::new(Clock {
                 begun: Instant::now(),
@@ -85,6 +81,12 @@ impl Slots {
             resumed: Notify::new(),
             no_place: Notify::new(),
         })
+    }
+
+    async fn worker(&self) -> Option<Place> {
+        // The semaphore is never closed.
+        let permit = self.running.clone().acquire_owned().await.ok()?;
+        Some(Place::Running(permit, self.ticker.begin()))
     }
 
     /// How many guests run.
@@ -116,7 +118,10 @@ impl Slots {
 /// What a guest holds of the host.
 #[derive(Debug)]
 enum Place {
-    Running(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+    Running(
+        #[expect(dead_code, reason = "held")] OwnedSemaphorePermit,
+        #[expect(dead_code, reason = "held")] ticker::Running,
+    ),
     Parked(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]),
     Lent(Away),
     /// It waits for a slot to go on in.
@@ -175,10 +180,8 @@ impl Slot {
         if !self.is_parked() {
             return;
         }
-        // The semaphore is never closed.
-        if let Ok(permit) = self.slots.running.clone().acquire_owned().await {
-            self.leave_place(Some(Place::Running(permit)));
-        }
+        let worker = self.slots.worker().await;
+        self.leave_place(worker);
         let mut clock = lock(&self.clock);
         if let Some(stopped) = clock.stopped.take() {
             clock.stood += stopped.elapsed();
@@ -217,10 +220,8 @@ impl Slot {
                 other => other,
             };
         }
-        // The semaphore is never closed.
-        if let Ok(permit) = self.slots.running.clone().acquire_owned().await {
-            self.leave_place(Some(Place::Running(permit)));
-        }
+        let worker = self.slots.worker().await;
+        self.leave_place(worker);
         lock(&self.clock).come_back();
     }
 
@@ -311,9 +312,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn slots(running: usize, parked: usize) -> Arc<Slots> {
+        let ticker = Ticker::start(&wasmtime::Engine::default()).expect("starts");
+        Slots::new(running, parked, Arc::new(ticker))
+    }
+
     #[tokio::test]
     async fn a_parked_guest_gives_its_slot_away_and_its_clock_stands_still() {
-        let slots = Slots::new(1, 1);
+        let slots = slots(1, 1);
         let parent = slots.take().await;
         assert!(parent.park(PAGE_BYTES));
         assert_eq!(slots.parked(), 1);
@@ -331,7 +337,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lent_slot_is_anothers_and_the_clock_goes_on() {
-        let slots = Slots::new(1, 2);
+        let slots = slots(1, 2);
         let waits = slots.take().await;
         assert!(waits.lend(PAGE_BYTES));
         assert_eq!((slots.lent(), slots.parked()), (1, 0));
@@ -354,7 +360,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_ends_away_from_its_slot_leaves_nothing_behind() {
-        let slots = Slots::new(1, 2);
+        let slots = slots(1, 2);
         for comes_back in [false, true] {
             let waits = slots.take().await;
             assert!(waits.lend(0));
@@ -372,7 +378,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_finds_no_place_keeps_its_slot() {
-        let slots = Slots::new(2, 1);
+        let slots = slots(2, 1);
         let (first, second) = (slots.take().await, slots.take().await);
         assert!(first.park(0));
         assert!(!second.park(0));

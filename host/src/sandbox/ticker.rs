@@ -21,13 +21,14 @@ const TICK: Duration = Duration::from_millis(10);
 /// one after the other is not to wake it for each.
 const IDLE_TICKS: u32 = 100;
 
-/// Ticks while guests run.
+/// Ticks while guests run; not for those that are parked.
+#[derive(Debug)]
 pub(super) struct Ticker {
     guests: Arc<Guests>,
     thread: Thread,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Guests {
     running: AtomicUsize,
     asleep: AtomicBool,
@@ -35,7 +36,8 @@ struct Guests {
     over: AtomicBool,
 }
 
-/// A guest that runs; it has, until this is dropped.
+/// A guest that runs; it does until this is dropped.
+#[derive(Debug)]
 pub(super) struct Running(Arc<Guests>);
 
 impl Ticker {
