@@ -79,7 +79,7 @@ build: guests ## Build the host (and the guests)
 
 .PHONY: quick
 quick: guests ## Build the host to try a small change: in half a minute, and a fifth slower than it will be
-	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-quick cargo build --release --workspace
+	CARGO_INCREMENTAL=1 RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-quick cargo build --release --workspace
 
 .PHONY: guests
 guests: ## Build the example handlers and the test guests
