@@ -77,8 +77,11 @@ impl Run<'_> {
             Step::Tree { depth: 0, .. } => json!(1),
             Step::Tree { depth, width } => {
                 let child = json!([{"tree": {"depth": depth - 1, "width": width}}]);
-                let children = vec![child; *width];
-                let counts: Vec<[u64; 1]> = ctx.map("compose", children)?;
+                // As often as this one, where hosts are lost under both.
+                let attempts = ctx.job().max_attempts;
+                let post = || ctx.post(&child).functions(["compose"]);
+                let posts = (0..*width).map(|_| post().max_attempts(attempts));
+                let counts: Vec<[u64; 1]> = ctx.wait_all(&ctx.post_many(posts)?)?;
                 json!(1 + counts.iter().flatten().sum::<u64>())
             }
             Step::Wait(Wait::For(job)) => readable(&ctx.wait(self.text(job)?)?),
