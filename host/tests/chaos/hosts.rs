@@ -217,7 +217,7 @@ impl Host {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
+        mask.is_some_and(|mask| (mask >> (signal.as_raw() - 1)) & 1 == 1)
     }
 
     /// Fails the test if it has ended by itself.
