@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// one after the other is not to wake it for each.
 const IDLE_TICKS: u32 = 100;
 
-/// Ticks while guests run; not for those that are parked.
+/// Ticks while guests run; not for those that are parked or have lent their slots.
 #[derive(Debug)]
 pub(super) struct Ticker {
     guests: Arc<Guests>,

@@ -31,8 +31,7 @@ pub(super) fn still_open(db: &Connection, keys: &[Key]) -> Result<Vec<Key>> {
         return Ok(Vec::new());
     };
     let mut open = Vec::new();
-    let ids = last.row().abs_diff(first.row());
-    if keys.len() > MAX_IN_PLACE && ids / MAX_SPARSENESS <= keys.len() as u64 {
+    if lie_close(keys.len(), *first, *last) {
         let mut statement =
             db.prepare_cached("SELECT key FROM open WHERE key BETWEEN ? AND ? ORDER BY key")?;
         let mut rows = statement.query([first.row(), last.row()])?;
@@ -97,10 +96,15 @@ pub(super) fn outcomes(
 /// their ids, and lie close together.
 fn near_each_other(keys: &[Option<Key>]) -> Option<[i64; 2]> {
     let (first, last) = ((*keys.first()?)?, (*keys.last()?)?);
-    let ids = last.row().abs_diff(first.row());
-    let close = keys.len() > MAX_IN_PLACE && ids / MAX_SPARSENESS <= keys.len() as u64;
     let ascend = |pair: &[Option<Key>]| matches!(pair, [Some(one), Some(next)] if one < next);
-    (close && keys.windows(2).all(ascend)).then(|| [first.row(), last.row()])
+    let near = lie_close(keys.len(), first, last) && keys.windows(2).all(ascend);
+    near.then(|| [first.row(), last.row()])
+}
+
+/// Whether so many jobs are to be read from the first to the last.
+fn lie_close(jobs: usize, first: Key, last: Key) -> bool {
+    let ids = last.row().abs_diff(first.row());
+    jobs > MAX_IN_PLACE && ids / MAX_SPARSENESS <= jobs as u64
 }
 
 /// How a job ended, as it is stored.
