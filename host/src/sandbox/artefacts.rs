@@ -22,7 +22,7 @@ use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncWriteExt as _;
 use wasmtime::Engine;
 
-use super::AdmitError;
+use super::{AdmitError, compiler};
 use crate::directory::create_private;
 use crate::job::Digest;
 
@@ -53,6 +53,7 @@ impl Artefacts {
     pub(super) fn open(root: &Path, engine: &Engine) -> anyhow::Result<Self> {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        compiler::CODE.hash(&mut hasher);
         let directory = root.join(format!("{:016x}", hasher.finish()));
         create_private(&directory)
             .with_context(|| format!("creating the artefact directory {}", directory.display()))?;

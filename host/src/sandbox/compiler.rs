@@ -5,8 +5,10 @@
 //! engine configuration. It gets the component on stdin and gives the artefact back on
 //! stdout: it needs no file, and may write none.
 
+mod bodies;
 mod child;
 mod line;
+mod unroll;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +23,12 @@ use super::artefacts::Unfinished;
 use crate::child::{Bounds, ChildError, Program, threads};
 pub use child::compile_from_stdin;
 pub(super) use line::Line;
+#[cfg(fuzzing)]
+pub(super) use unroll::unrolled;
+
+/// What is done to components before and while they are compiled, other than by wasmtime:
+/// raised with each change of it, so that what was compiled before is compiled anew.
+pub(super) const CODE: u32 = 1;
 
 /// The child's CPU time, in seconds: ten times what a Python guest takes.
 pub const CHILD_CPU_S: u64 = 180;

@@ -5,6 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 
+use super::unroll::unrolled;
 use crate::child::{self, Bounds};
 use crate::sandbox::{engine, look};
 
@@ -19,7 +20,11 @@ fn compile() -> anyhow::Result<Result<(), String>> {
     if let Err(refusal) = look::look(&component) {
         return Ok(Err(refusal));
     }
-    let artefact = match engine::compiling()?.precompile_component(&component) {
+    let engine = engine::compiling()?;
+    let unrolled = (unrolled(&component).ok())
+        .and_then(|unrolled| engine.precompile_component(&unrolled).ok());
+    // What is wrong with a component is told of the bytes that were uploaded.
+    let artefact = match unrolled.map_or_else(|| engine.precompile_component(&component), Ok) {
         Ok(artefact) => artefact,
         Err(error) => return Ok(Err(format!("the component is not valid: {error:#}"))),
     };
