@@ -1,5 +1,7 @@
 //! What strangers' bytes meet first, for the fuzz targets `uploads` and `loops`.
 
+use std::sync::LazyLock;
+
 use wasmparser::{Validator, WasmFeatures};
 use wasmtime::{Engine, Instance, Module, Store, Trap};
 
@@ -20,9 +22,9 @@ pub fn upload(bytes: &[u8]) {
 ///
 /// When they do not do the same, or one is not valid.
 pub fn unroll(module: &[u8], fuel: u64) {
-    let engine = compiling().expect("an engine");
-    let before = run(&engine, module, fuel);
-    let after = run(&engine, &unrolled(module).expect("a module"), fuel);
+    static ENGINE: LazyLock<Engine> = LazyLock::new(|| compiling().expect("an engine"));
+    let before = run(&ENGINE, module, fuel);
+    let after = run(&ENGINE, &unrolled(module).expect("a module"), fuel);
     // A loop that ends takes one unit more.
     if [&before, &after].iter().all(|seen| !seen.is_out_of_fuel) {
         assert_eq!(before, after);
