@@ -264,7 +264,7 @@ impl Sandbox {
         store.set_fuel(fuel)?;
         store.fuel_async_yield_interval(Some(engine::YIELD_EVERY_FUEL))?;
         store.set_epoch_deadline(engine::YIELD_EVERY_TICKS);
-        store.epoch_deadline_async_yield_and_update(engine::YIELD_EVERY_TICKS);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().ticked()));
         Ok(store)
     }
 }

@@ -15,11 +15,11 @@ use wasmtime::Engine;
 
 /// How long a guest holds its thread at most, if no single host call takes longer.
 /// Timers need not be finer, and a shorter tick wakes a busy host for nothing.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Ticks without a guest before the thread goes to sleep: a host that runs short jobs
-/// one after the other is not to wake it for each.
-const IDLE_TICKS: u32 = 100;
+/// one after the other wakes it ten times a second at most, and not for each.
+const IDLE_TICKS: u32 = 10;
 
 /// Ticks while guests run; not for those that are parked or have lent their slots.
 #[derive(Debug)]

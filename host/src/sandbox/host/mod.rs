@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use wasmtime::UpdateDeadline;
 use wasmtime::component::{HasSelf, Linker};
 
 use self::budget::Budget;
@@ -25,8 +26,10 @@ pub(super) use self::waiting::{MAX_RESULTS_BYTES, MAX_WAIT_MANY};
 use self::wasi::Wasi;
 pub(super) use self::wasi::{MAX_RANDOM_BYTES, MAX_RESOURCES};
 use super::bindings::{Listener, types};
+use super::engine::YIELD_EVERY_TICKS;
 use super::memory::MemoryLimiter;
 use super::slot::Slot;
+use super::ticker::TICK;
 use super::{Services, Voice, about};
 use crate::inference::Joined;
 use crate::job::{JobId, Limits, SomeLimits, TraceContext, Usage};
@@ -88,6 +91,8 @@ pub(super) struct Guest {
     budget: Budget,
     services: Services,
     wasi: Option<Box<Wasi>>,
+    /// How long it had been parked when the clock of its thread was last looked at.
+    parked: Duration,
 }
 
 impl Guest {
@@ -109,6 +114,20 @@ impl Guest {
             job,
             services,
             wasi: None,
+            parked: Duration::ZERO,
+        }
+    }
+
+    /// What the guest does when a tick has passed: it gives its thread back. One that was
+    /// parked meanwhile has just done so, and to send it to the end of the line once more
+    /// would bring what it works on into the cache in vain.
+    pub(super) fn ticked(&mut self) -> UpdateDeadline {
+        let slot = self.job.as_ref().map(|job| &job.slot);
+        let parked = slot.map_or(Duration::ZERO, |slot| slot.parked_for());
+        let before = std::mem::replace(&mut self.parked, parked);
+        match parked.saturating_sub(before) < TICK {
+            true => UpdateDeadline::Yield(YIELD_EVERY_TICKS),
+            false => UpdateDeadline::Continue(YIELD_EVERY_TICKS),
         }
     }
 
