@@ -23,6 +23,7 @@ mod model;
 mod news;
 mod parking;
 mod queue;
+mod recent;
 mod record;
 pub mod redis;
 mod tokens;

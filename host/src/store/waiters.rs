@@ -3,7 +3,7 @@
 //! One wait may be for thousands of jobs, and is woken once. To miss nothing, a store
 //! subscribes first and then looks which of the jobs have ended before.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,21 @@ use tokio::sync::Notify;
 /// Those who wait, by what they wait for.
 #[derive(Debug)]
 pub(in crate::store) struct Waiters<K> {
-    groups: Mutex<HashMap<K, Vec<Arc<Group>>>>,
+    groups: Mutex<HashMap<K, Awaited>>,
+}
+
+/// A job that is waited for.
+#[derive(Debug, Default)]
+struct Awaited {
+    groups: Vec<Arc<Group>>,
+    /// One of them has seen that it has not ended, so that the others need not look.
+    is_open: bool,
+}
+
+impl Awaited {
+    fn has(&self, group: &Arc<Group>) -> bool {
+        self.groups.iter().any(|other| Arc::ptr_eq(other, group))
+    }
 }
 
 /// One wait.
@@ -47,14 +61,20 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
         self: &Arc<Self>,
         keys: impl IntoIterator<Item = K>,
     ) -> Wait<K> {
-        let keys: HashSet<K> = keys.into_iter().collect();
         let group = Arc::new(Group::default());
+        let mut awaited = self.lock();
+        let is_first = |key: &K| {
+            let groups = &mut awaited.entry(key.clone()).or_default().groups;
+            // Nobody else comes in between: one that is there already is the last.
+            let is_first = !(groups.last()).is_some_and(|last| Arc::ptr_eq(last, &group));
+            if is_first {
+                groups.push(group.clone());
+            }
+            is_first
+        };
+        let keys: Vec<K> = keys.into_iter().filter(is_first).collect();
         group.missing.store(keys.len(), Ordering::SeqCst);
-        let mut groups = self.lock();
-        for key in &keys {
-            groups.entry(key.clone()).or_default().push(group.clone());
-        }
-        drop(groups);
+        drop(awaited);
         Wait {
             waiters: self.clone(),
             keys,
@@ -64,8 +84,8 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
 
     /// Notes that a job has ended.
     pub(in crate::store) fn ended(&self, key: &K) {
-        let waiting = self.lock().remove(key);
-        for group in waiting.into_iter().flatten() {
+        let awaited = self.lock().remove(key);
+        for group in awaited.into_iter().flat_map(|awaited| awaited.groups) {
             group.one_less();
         }
     }
@@ -77,7 +97,7 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
 
     /// Wakes everybody to look again: ends may have been missed.
     pub(in crate::store) fn look_again(&self) {
-        for group in self.lock().values().flatten() {
+        for group in self.lock().values().flat_map(|awaited| &awaited.groups) {
             group.bell.notify_one();
         }
     }
@@ -87,22 +107,22 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Vec<Arc<Group>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Awaited>> {
         // The map is whole between any two operations on it.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a wait off a job; answers whether it was on it.
     fn take_off(&self, key: &K, group: &Arc<Group>) -> bool {
-        let mut groups = self.lock();
-        let Some(waiting) = groups.get_mut(key) else {
+        let mut awaited = self.lock();
+        let Some(Awaited { groups, .. }) = awaited.get_mut(key) else {
             return false;
         };
-        let before = waiting.len();
-        waiting.retain(|other| !Arc::ptr_eq(other, group));
-        let was_on = waiting.len() < before;
-        if waiting.is_empty() {
-            groups.remove(key);
+        let before = groups.len();
+        groups.retain(|other| !Arc::ptr_eq(other, group));
+        let was_on = groups.len() < before;
+        if groups.is_empty() {
+            awaited.remove(key);
         }
         was_on
     }
@@ -112,19 +132,37 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
 #[derive(Debug)]
 pub(in crate::store) struct Wait<K: Clone + Eq + Hash> {
     waiters: Arc<Waiters<K>>,
-    keys: HashSet<K>,
+    keys: Vec<K>,
     group: Arc<Group>,
 }
 
 impl<K: Clone + Eq + Hash> Wait<K> {
-    /// What is still waited for.
+    /// What is still waited for, in the order in which it was asked for.
     pub(in crate::store) fn missing(&self) -> Vec<K> {
-        let groups = self.waiters.lock();
-        let waits = |key: &&K| {
-            let waiting = groups.get(*key);
-            waiting.is_some_and(|all| all.iter().any(|other| Arc::ptr_eq(other, &self.group)))
-        };
-        self.keys.iter().filter(waits).cloned().collect()
+        self.keys_that(|awaited| awaited.has(&self.group))
+    }
+
+    /// As [`Wait::missing`], and nobody has seen that it has not ended.
+    pub(in crate::store) fn unseen(&self) -> Vec<K> {
+        self.keys_that(|awaited| !awaited.is_open && awaited.has(&self.group))
+    }
+
+    fn keys_that(&self, is: impl Fn(&Awaited) -> bool) -> Vec<K> {
+        let awaited = self.waiters.lock();
+        let keys = self.keys.iter();
+        keys.filter(|key| awaited.get(*key).is_some_and(&is))
+            .cloned()
+            .collect()
+    }
+
+    /// Notes that a job had not ended when this looked.
+    pub(in crate::store) fn saw_open(&self, key: &K) {
+        if let Some(awaited) = self.waiters.lock().get_mut(key)
+            // It may have ended since; then others wait for its next end, if anybody does.
+            && awaited.has(&self.group)
+        {
+            awaited.is_open = true;
+        }
     }
 
     /// Notes that a job had ended before, or will never.
@@ -186,6 +224,22 @@ mod tests {
         waiters.ended(&2);
         waiters.ended(&1);
         kept.rung().await;
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn what_one_has_seen_open_the_next_need_not_look_for_until_it_ends() {
+        let waiters = Arc::new(Waiters::default());
+        let first = waiters.subscribe([2, 1]);
+        assert_eq!(first.unseen(), [2, 1]);
+        first.saw_open(&2);
+        let second = waiters.subscribe([1, 2]);
+        assert_eq!((second.unseen(), second.missing()), (vec![1], vec![1, 2]));
+        waiters.ended(&2);
+        let third = waiters.subscribe([2]);
+        first.saw_open(&2);
+        assert_eq!(third.unseen(), [2], "it was open before it ended");
+        drop((first, second, third));
         assert!(waiters.is_empty());
     }
 

@@ -48,6 +48,7 @@ impl Action for Discard {
         let Some(namespace) = writer.index.number(&self.namespace) else {
             return Ok(Vec::new());
         };
+        writer.shared.recent().clear();
         let mut next = Vec::new();
         for (first, last) in runs(&self.ids) {
             let keys = Key::new(namespace, first).zip(Key::new(namespace, last));

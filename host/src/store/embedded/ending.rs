@@ -106,6 +106,12 @@ impl Writer {
             failed: end.fate == Fate::Failed,
             callback: end.callback,
         });
+        if let Some(output) = end.output
+            && end.retention_s.is_none()
+            && self.shared.waiters().is_awaited(&key)
+        {
+            self.effects.results.push((key, output.clone()));
+        }
         self.index.forget(key);
         self.effects.ended.push(key);
         Ok(())

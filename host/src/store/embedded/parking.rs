@@ -36,21 +36,27 @@ impl EmbeddedStore {
         keys.sort_unstable();
         keys.dedup();
         // Listen first, then look: an end in between rings.
-        let wait = self.shared.waiters().subscribe(keys.iter().copied());
-        let open = self.still_open(keys.clone()).await?;
-        for key in &keys {
-            if open.binary_search(key).is_err() {
-                wait.settle(key);
+        let wait = self.shared.waiters().subscribe(keys);
+        let unseen = wait.unseen();
+        if !unseen.is_empty() {
+            let open = self.still_open(unseen.clone()).await?;
+            for key in &unseen {
+                match open.binary_search(key) {
+                    Ok(_) => wait.saw_open(key),
+                    Err(_) => wait.settle(key),
+                }
             }
         }
         if wait.is_over() {
             self.shared.unpark(lease, token);
             return Ok(Parked::Ended);
         }
-        Ok(match self.shared.park(lease, token, open.into()) {
-            Err(cycle) => Parked::Cycle(cycle),
-            Ok(()) => Parked::Waiting(over(self.shared.clone(), wait).boxed()),
-        })
+        Ok(
+            match self.shared.park(lease, token, wait.missing().into()) {
+                Err(cycle) => Parked::Cycle(cycle),
+                Ok(()) => Parked::Waiting(over(self.shared.clone(), wait).boxed()),
+            },
+        )
     }
 
     /// Which of these jobs, in order, have not ended.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::access::AccessTokens;
 use crate::job::{JobId, LogLine, Namespace, NewJob, Progress};
 use crate::store::news::Newsroom;
+use crate::store::recent::Recent;
 use crate::store::waiters::Waiters;
 use crate::store::{Functions, Models};
 
@@ -94,6 +95,7 @@ pub(super) struct Shared {
     running: Mutex<HashMap<Key, Running>>,
     tokens: RwLock<Arc<AccessTokens>>,
     waiters: Arc<Waiters<Key>>,
+    recent: Recent<Key>,
     newsroom: Arc<Newsroom>,
     /// The incarnations that have a lease, and whether a wish to cancel one of
     /// their jobs waits for their next cycle.
@@ -209,6 +211,11 @@ impl Shared {
     /// Who waits for the ends of jobs.
     pub(super) fn waiters(&self) -> &Arc<Waiters<Key>> {
         &self.waiters
+    }
+
+    /// What they came to who were waited for.
+    pub(super) fn recent(&self) -> &Recent<Key> {
+        &self.recent
     }
 
     /// Who watches jobs.

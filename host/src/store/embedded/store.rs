@@ -151,6 +151,10 @@ impl Store for EmbeddedStore {
             return Ok(vec![Outcome::Unknown; ids.len()]);
         };
         let keys: Arc<[_]> = ids.iter().map(|id| Key::new(info.number, *id)).collect();
+        let recent = self.shared.recent();
+        if let Some(outcomes) = recent.outcomes(keys.iter().copied(), max_bytes) {
+            return Ok(outcomes);
+        }
         if keys.len() <= MAX_IN_PLACE {
             let keys = keys.clone();
             let read = move |db: &_| outcomes(db, &keys, max_bytes, MAX_BYTES_IN_PLACE);

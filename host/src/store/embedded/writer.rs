@@ -9,7 +9,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use uuid::Uuid;
 
 use crate::access::AccessTokens;
-use crate::job::{Namespace, State};
+use crate::job::{Namespace, Output, State};
 use crate::store::{Cycle, Functions, Models, News, Result, StoreError, Token};
 
 use super::bodies::Bodies;
@@ -40,6 +40,8 @@ pub(super) struct Effects {
     pub(super) states: Vec<(Key, u32, State)>,
     /// Jobs that ended.
     pub(super) ended: Vec<Key>,
+    /// Results for which somebody waits, and that nothing can change any more.
+    pub(super) results: Vec<(Key, Output)>,
     /// It may be another time when the next callback is due.
     pub(super) callbacks: bool,
     /// New namespaces.
@@ -197,6 +199,10 @@ impl Writer {
             if let Some(flag) = self.shared.hosts().get_mut(&incarnation) {
                 *flag = tell;
             }
+        }
+        // Whoever is told of an end asks for its result next.
+        for (key, output) in &effects.results {
+            self.shared.recent().keep(key, output);
         }
         self.tell(&effects.states, &effects.ended);
         self.shared.set_capped(self.index.is_capped());

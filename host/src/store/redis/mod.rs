@@ -30,7 +30,6 @@ mod parking;
 mod posted;
 mod reader;
 mod reaper;
-mod recent;
 mod reply;
 mod script;
 mod shared;

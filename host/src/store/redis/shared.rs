@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::job::{JobId, Namespace, NewJob};
 use crate::store::news::Newsroom;
+use crate::store::recent::Recent;
 use crate::store::record::Attempt;
 use crate::store::waiters::Waiters;
 use crate::store::{Cycle, Functions, Models, Result, StoreError, Token};
@@ -19,7 +20,6 @@ use crate::time;
 
 use super::alarm::Alarm;
 use super::known::Known;
-use super::recent::Recent;
 use super::tokens::TokenCache;
 
 /// Nothing is due.
@@ -109,7 +109,7 @@ pub(super) struct Shared {
     /// Who waits for ends.
     pub(super) waiters: Arc<Waiters<(Namespace, JobId)>>,
     /// What ended here while somebody waited for it.
-    pub(super) recent: Recent,
+    pub(super) recent: Recent<(Namespace, JobId)>,
     /// Who watches what.
     pub(super) newsroom: Arc<Newsroom>,
     /// Rings when somebody begins to watch.

@@ -207,7 +207,8 @@ impl Store for RedisStore {
         ids: &[JobId],
         max_bytes: u64,
     ) -> Result<Vec<Outcome>> {
-        if let Some(outcomes) = self.shared.recent.outcomes(namespace, ids, max_bytes) {
+        let jobs = ids.iter().map(|id| Some((namespace.clone(), *id)));
+        if let Some(outcomes) = self.shared.recent.outcomes(jobs, max_bytes) {
             return Ok(outcomes);
         }
         self.read_outcomes(namespace, ids, max_bytes).await
