@@ -26,7 +26,9 @@ struct Awaited {
 
 impl Awaited {
     fn has(&self, group: &Arc<Group>) -> bool {
-        self.groups.iter().any(|other| Arc::ptr_eq(other, group))
+        // Who asks has most often just come.
+        let mut groups = self.groups.iter().rev();
+        groups.any(|other| Arc::ptr_eq(other, group))
     }
 }
 
@@ -63,16 +65,16 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
     ) -> Wait<K> {
         let group = Arc::new(Group::default());
         let mut awaited = self.lock();
-        let is_first = |key: &K| {
+        let put_on = |key: &K| {
             let groups = &mut awaited.entry(key.clone()).or_default().groups;
-            // Nobody else comes in between: one that is there already is the last.
-            let is_first = !(groups.last()).is_some_and(|last| Arc::ptr_eq(last, &group));
-            if is_first {
+            // Nobody else comes in between: where it is already, it is the last.
+            let is_new = groups.last().is_none_or(|last| !Arc::ptr_eq(last, &group));
+            if is_new {
                 groups.push(group.clone());
             }
-            is_first
+            is_new
         };
-        let keys: Vec<K> = keys.into_iter().filter(is_first).collect();
+        let keys: Vec<K> = keys.into_iter().filter(put_on).collect();
         group.missing.store(keys.len(), Ordering::SeqCst);
         drop(awaited);
         Wait {
@@ -111,21 +113,6 @@ impl<K: Clone + Eq + Hash> Waiters<K> {
         // The map is whole between any two operations on it.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Takes a wait off a job; answers whether it was on it.
-    fn take_off(&self, key: &K, group: &Arc<Group>) -> bool {
-        let mut awaited = self.lock();
-        let Some(Awaited { groups, .. }) = awaited.get_mut(key) else {
-            return false;
-        };
-        let before = groups.len();
-        groups.retain(|other| !Arc::ptr_eq(other, group));
-        let was_on = groups.len() < before;
-        if groups.is_empty() {
-            awaited.remove(key);
-        }
-        was_on
-    }
 }
 
 /// A wait for the ends of jobs; dropped, it is over.
@@ -155,21 +142,31 @@ impl<K: Clone + Eq + Hash> Wait<K> {
             .collect()
     }
 
-    /// Notes that a job had not ended when this looked.
-    pub(in crate::store) fn saw_open(&self, key: &K) {
-        if let Some(awaited) = self.waiters.lock().get_mut(key)
-            // It may have ended since; then others wait for its next end, if anybody does.
-            && awaited.has(&self.group)
-        {
-            awaited.is_open = true;
+    /// Notes which of some jobs had not ended when this looked; the others had, or never will.
+    pub(in crate::store) fn looked(&self, keys: &[K], is_open: impl Fn(&K) -> bool) {
+        let mut all = self.waiters.lock();
+        for key in keys {
+            // It may have ended since: then others wait for another end, if anybody does.
+            let Some(awaited) = all.get_mut(key).filter(|them| them.has(&self.group)) else {
+                continue;
+            };
+            if is_open(key) {
+                awaited.is_open = true;
+                continue;
+            }
+            awaited
+                .groups
+                .retain(|other| !Arc::ptr_eq(other, &self.group));
+            if awaited.groups.is_empty() {
+                all.remove(key);
+            }
+            self.group.one_less();
         }
     }
 
     /// Notes that a job had ended before, or will never.
     pub(in crate::store) fn settle(&self, key: &K) {
-        if self.waiters.take_off(key, &self.group) {
-            self.group.one_less();
-        }
+        self.looked(std::slice::from_ref(key), |_| false);
     }
 
     /// Whether nothing is waited for any more.
@@ -188,9 +185,7 @@ impl<K: Clone + Eq + Hash> Drop for Wait<K> {
         if self.is_over() {
             return;
         }
-        for key in &self.keys {
-            self.waiters.take_off(key, &self.group);
-        }
+        self.looked(&self.keys, |_| false);
     }
 }
 
@@ -232,12 +227,12 @@ mod tests {
         let waiters = Arc::new(Waiters::default());
         let first = waiters.subscribe([2, 1]);
         assert_eq!(first.unseen(), [2, 1]);
-        first.saw_open(&2);
+        first.looked(&[2], |_| true);
         let second = waiters.subscribe([1, 2]);
         assert_eq!((second.unseen(), second.missing()), (vec![1], vec![1, 2]));
         waiters.ended(&2);
         let third = waiters.subscribe([2]);
-        first.saw_open(&2);
+        first.looked(&[2], |_| true);
         assert_eq!(third.unseen(), [2], "it was open before it ended");
         drop((first, second, third));
         assert!(waiters.is_empty());

@@ -71,6 +71,7 @@ pub(super) fn outcomes(
     let mut ends = ends.transpose()?.into_iter().flatten().peekable();
     let mut outcomes = Vec::with_capacity(keys.len());
     let mut bytes: u64 = 0;
+    let now_ms = now_ms();
     for key in keys {
         let room = match outcomes.len() {
             0 => u64::MAX,
@@ -78,7 +79,7 @@ pub(super) fn outcomes(
         };
         let left = most.saturating_sub(bytes);
         let scanned = key.map_or(Ok(None), |key| take(&mut ends, key))?;
-        let Some(outcome) = outcome(db, *key, scanned, room.min(left))? else {
+        let Some(outcome) = outcome(db, *key, scanned, room.min(left), now_ms)? else {
             if left < room {
                 return Ok(None);
             }
@@ -145,6 +146,7 @@ fn outcome(
     key: Option<Key>,
     scanned: Option<End>,
     most: u64,
+    now_ms: u64,
 ) -> Result<Option<Outcome>> {
     let Some(key) = key else {
         return Ok(Some(Outcome::Unknown));
@@ -174,11 +176,12 @@ fn outcome(
         Some(None) => return Ok(Some(Outcome::Open)),
         Some(Some(end)) => end,
     };
-    let (what, now_ms) = (format!("job {}", key.id()), now_ms());
-    let ended: Ended = decode(&what, &record)?;
+    let id = key.id();
+    let ended: Ended = decode(format_args!("job {id}"), &record)?;
     if result_bytes.is_some() && result.is_none() && !ended.has_expired(now_ms) {
         return Ok(None);
     }
     let result = result.map(Bytes::from);
-    ended.into_outcome(what, result, now_ms).map(Some)
+    let outcome = ended.into_outcome(format_args!("job {id}"), result, now_ms)?;
+    Ok(Some(outcome))
 }

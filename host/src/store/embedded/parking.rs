@@ -37,16 +37,7 @@ impl EmbeddedStore {
         keys.dedup();
         // Listen first, then look: an end in between rings.
         let wait = self.shared.waiters().subscribe(keys);
-        let unseen = wait.unseen();
-        if !unseen.is_empty() {
-            let open = self.still_open(unseen.clone()).await?;
-            for key in &unseen {
-                match open.binary_search(key) {
-                    Ok(_) => wait.saw_open(key),
-                    Err(_) => wait.settle(key),
-                }
-            }
-        }
+        self.look(&wait).await?;
         if wait.is_over() {
             self.shared.unpark(lease, token);
             return Ok(Parked::Ended);
@@ -59,14 +50,20 @@ impl EmbeddedStore {
         )
     }
 
-    /// Which of these jobs, in order, have not ended.
-    pub(super) async fn still_open(&self, keys: Vec<Key>) -> Result<Vec<Key>> {
-        let few = keys.len() <= MAX_IN_PLACE;
-        let look = move |db: &Connection| still_open(db, &keys);
-        match few {
-            true => self.readers.read_briefly(look).await,
-            false => self.readers.read(look).await,
+    /// Looks which of the jobs that are waited for, in order, have ended before.
+    pub(super) async fn look(&self, wait: &Wait<Key>) -> Result<()> {
+        let unseen = wait.unseen();
+        if unseen.is_empty() {
+            return Ok(());
         }
+        let keys = unseen.clone();
+        let look = move |db: &Connection| still_open(db, &keys);
+        let open = match unseen.len() <= MAX_IN_PLACE {
+            true => self.readers.read_briefly(look).await?,
+            false => self.readers.read(look).await?,
+        };
+        wait.looked(&unseen, |key| open.binary_search(key).is_ok());
+        Ok(())
     }
 }
 

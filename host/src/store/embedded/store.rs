@@ -239,9 +239,7 @@ impl Store for EmbeddedStore {
         };
         // Listen first, then look: an end in between rings.
         let wait = self.shared.waiters().subscribe([key]);
-        if self.still_open(vec![key]).await?.is_empty() {
-            return Ok(());
-        }
+        self.look(&wait).await?;
         over(self.shared.clone(), wait).await
     }
 
