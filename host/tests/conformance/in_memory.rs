@@ -104,6 +104,22 @@ async fn what_has_ended_is_discarded_and_what_has_not_is_left() {
 }
 
 #[tokio::test]
+async fn a_result_that_was_waited_for_is_discarded_too() {
+    let (world, store) = store();
+    world.submit_some(1).await;
+    let host = world.host().await;
+    let claim = world.claim(host, 1).await.remove(0);
+    let namespace = ns();
+    let ended = store.ended(&namespace, JobId(1));
+    let (ended, ()) = tokio::join!(ended, world.finish(host, &claim, completed("x")));
+    ended.expect("ended");
+    let result = Outcome::Completed(output("x"));
+    assert_eq!(outcomes(&store, [1]).await, [result]);
+    assert_eq!(discard(&store, [1]).await, [0; 0]);
+    assert_eq!(outcomes(&store, [1]).await, [Outcome::Unknown]);
+}
+
+#[tokio::test]
 async fn a_job_is_discarded_with_those_that_it_posted() {
     let (world, store) = store();
     let mut keyed = job("1");
