@@ -110,6 +110,7 @@ impl Ends {
         let mut order = Vec::new();
         command.arg(self.groups.len());
         for group in &self.groups {
+            let field = |end: &End| format!("{}/{}", group.namespace, end.id);
             command
                 .arg(group.namespace.as_str())
                 .arg(group.plain.len())
@@ -119,8 +120,7 @@ impl Ends {
             for end in &group.plain {
                 order.push(end.index);
                 let record = end.plain().unwrap_or_default();
-                // A plain end is that of a first attempt.
-                command.arg(end.id).arg(1).arg(record);
+                command.arg(field(end)).arg(record);
             }
             for end in &group.others {
                 order.push(end.index);
@@ -128,7 +128,7 @@ impl Ends {
                     .expires_at_ms
                     .map_or_else(String::new, |ms| ms.to_string());
                 command
-                    .arg(end.id)
+                    .arg(field(end))
                     .arg(&end.value)
                     .arg(end.verdict)
                     .arg(end.delay_ms)

@@ -49,7 +49,7 @@ impl Clock {
 pub(super) struct Held {
     pub(super) job: Arc<NewJob>,
     /// The value that Redis keeps for it: attempt, time of the claim, whether there
-    /// is a past, and member.
+    /// is a past, and rank.
     pub(super) value: String,
     /// The attempts before this one.
     pub(super) past: Vec<Attempt>,

@@ -8,7 +8,8 @@ local W = P .. 'w:' .. ARGV[1]
 for i = 2, #ARGV do
   local value = call('HGET', W, ARGV[i])
   if value then
-    local ns, member = string.match(ARGV[i], '^(.*)/'), string.match(value, '^%d+:%d+:%d:(.*)$')
+    local ns, id = string.match(ARGV[i], '^(.*)/(%d+)$')
+    local member = id .. ':' .. string.match(value, '^%d+:%d+:%d:(.*)$')
     local N = space(ns)
     call('ZADD', N .. 'aside', id_of(member), member)
     call('HDEL', W, ARGV[i])

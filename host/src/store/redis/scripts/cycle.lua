@@ -10,8 +10,8 @@
 --   namespace; number of plain ends; number of others; how many of all ran, and are not
 --   released; how long those ran together, µs;
 --   the plain ones, of jobs that completed at first try with nothing to log and nobody to
---   call back: id; attempt (1); the record of the end;
---   the others: id; value; verdict; pause, ms; when the result expires, ms, or '';
+--   call back: `ns/id`; the record of the end;
+--   the others: `ns/id`; value; verdict; pause, ms; when the result expires, ms, or '';
 --   the end to record if somebody has cancelled the job, or ''; number of pairs; the
 --   pairs: kind of key (e, h, l) and value
 -- The verdicts: c completed, f failed, x cancelled, r again, l released.
@@ -76,8 +76,10 @@ local over, ended, stopped, records, drop = {}, {}, {}, {}, {}
 local outbox, again = {}, {}
 
 -- Records an end that is not plain; `at` is where its arguments begin.
-local function conclude(group, field, id, at, stop)
-  local attempt, past, member = string.match(ARGV[at + 1], '^(%d+):%d+:(%d):(.*)$')
+local function conclude(group, field, at, stop)
+  local attempt, past, rank = string.match(ARGV[at + 1], '^(%d+):%d+:(%d):(.*)$')
+  local id = string.sub(field, #group.ns + 2)
+  local member = id .. ':' .. rank
   local verdict, pause, instead = ARGV[at + 2], ARGV[at + 3], ARGV[at + 5]
   local cancel = stop and instead ~= ''
   if cancel then
@@ -150,24 +152,24 @@ local function complete()
   local fields, starts, groups, n, at = {}, {}, {}, 0, 8
   for g = 1, ARGV[7] do
     local ns, short, long = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    local slash = ns .. '/'
     local share = share_of(space(ns))
     local group = {
       ns = ns, share = share, runs = tonumber(ARGV[at + 3]), spent = tonumber(ARGV[at + 4]),
-      over = 0, first = n + 1, plain = n + short, last = n + short + long,
+      first = n + 1, plain = n + short, last = n + short + long,
       ready = {}, since = {}, later = {}, dead = {}, attempts = {}, forget = {}, c = 0, f = 0, x = 0,
-      parked = call('EXISTS', space(ns) .. 'p') == 1 and {}, through = share.caps and {},
+      -- The ids of all, if it matters that they were parked or have passed gates.
+      gone = (share.caps or call('EXISTS', space(ns) .. 'p') == 1) and {},
     }
     groups[g] = group
     at = at + 5
     for _ = 1, short do
       n = n + 1
-      fields[n], starts[n] = slash .. ARGV[at], at
-      at = at + 3
+      fields[n], starts[n] = ARGV[at], at
+      at = at + 2
     end
     for _ = 1, long do
       n = n + 1
-      fields[n], starts[n] = slash .. ARGV[at], at
+      fields[n], starts[n] = ARGV[at], at
       at = at + 7 + 2 * ARGV[at + 6]
     end
   end
@@ -176,37 +178,36 @@ local function complete()
   local stops = call('EXISTS', P .. 'stop') == 1 and gather('SMISMEMBER', P .. 'stop', fields)
   local refused, ends, o, e, r = {}, P .. 'e:', 0, 0, 0
   for _, group in ipairs(groups) do
+    local before, plain = o, 0
     for i = group.first, group.last do
       local b, field = starts[i], fields[i]
       local stop = stops and stops[i] == 1
-      if held and not holds(held[i], ARGV[b + 1]) then
+      local is_plain = i <= group.plain
+      if held and not holds(held[i], is_plain and '1' or ARGV[b + 1]) then
         refused[#refused + 1] = i
       else
         o = o + 1
         over[o] = field
-        group.over = group.over + 1
-        if group.parked then
-          group.parked[#group.parked + 1] = ARGV[b]
-        end
-        if group.through then
-          group.through[#group.through + 1] = ARGV[b]
+        if group.gone then
+          group.gone[#group.gone + 1] = string.sub(field, #group.ns + 2)
         end
         if stop then
           stopped[#stopped + 1] = field
         end
-        if i <= group.plain then
+        if is_plain then
           e = e + 1
           ended[e] = field
-          group.c = group.c + 1
+          plain = plain + 1
           records[r + 1] = ends .. field
-          records[r + 2] = stop and '1' .. string.sub(ARGV[b + 2], 2) or ARGV[b + 2]
+          records[r + 2] = stop and '1' .. string.sub(ARGV[b + 1], 2) or ARGV[b + 1]
           r = r + 2
         else
-          conclude(group, field, ARGV[b], b, stop)
+          conclude(group, field, b, stop)
           e, r = #ended, #records
         end
       end
     end
+    group.over, group.c = o - before, group.c + plain
   end
   many('HDEL', W, over)
   silence(inc, over)
@@ -215,12 +216,12 @@ local function complete()
   many('SREM', P .. 'stop', stopped)
   for _, group in ipairs(groups) do
     local N = space(group.ns)
-    many('HDEL', N .. 'p', group.parked or {})
+    many('HDEL', N .. 'p', group.gone or {})
     -- What a refused end used is not known apart: it is left out in proportion.
     local part = group.over / (group.last - group.first + 1)
     settle(group, N, math.floor(group.runs * part), math.floor(group.spent * part))
-    if group.through then
-      make_gates().leave(N, group.through)
+    if group.share.caps then
+      make_gates().leave(N, group.gone)
     end
     many('HSET', N .. 'a', group.attempts)
     many('HDEL', N .. 'a', group.forget)
@@ -273,28 +274,77 @@ local function promote()
   end
 end
 
--- Takes up to `n` members in order, where every `every`th claim takes the oldest of the
--- lowest priority that waits.
+-- Takes up to `n` jobs from the front of a queue, and adds their ids and ranks to these.
+local function shift(N, lane, n, ids, ranks)
+  local q, count, more = N .. 'q' .. lane, 0, 0
+  while count < n do
+    -- A run is most often enough.
+    local members = call('ZRANGE', q, 0, 0)
+    if #members > 0 and not string.find(members[1], '-', 1, true) then
+      members = call('ZRANGE', q, 0, n - count - 1)
+    end
+    local gone, rest = 0, nil
+    for i = 1, #members do
+      if count == n then
+        break
+      end
+      local first, last, rank = span_of(members[i])
+      local to = math.min(last, first + n - count - 1)
+      add_ids(ids, '', first, to)
+      for k = #ranks + 1, #ids do
+        ranks[k] = rank
+      end
+      count = count + to - first + 1
+      gone, more = gone + 1, more + first - last
+      if to < last then
+        rest, more = { to + 1, run_of(to + 1, last, rank) }, more + last - to - 1
+      end
+    end
+    if gone == 0 then
+      break
+    end
+    call('ZREMRANGEBYRANK', q, 0, gone - 1)
+    if rest then
+      call('ZADD', q, rest[1], rest[2])
+    end
+  end
+  if more ~= 0 then
+    call('HINCRBY', N .. 'meta', 'more', more)
+  end
+end
+
+-- How many jobs wait in a queue; if there are `n` or more, some such number.
+local function size_of(q, n)
+  local size = call('ZCARD', q)
+  if size > 0 and size < n then
+    size = 0
+    for _, member in ipairs(call('ZRANGE', q, 0, -1)) do
+      local first, last = span_of(member)
+      size = size + last - first + 1
+    end
+  end
+  return size
+end
+
+-- Takes up to `n` jobs in order, where every `every`th claim takes the oldest of the lowest
+-- priority that waits; answers their ids and ranks.
 local function pop(N, n, claims)
-  local sizes, high, low = {}, nil, nil
+  local ids, ranks, high, low = {}, {}, nil, nil
   for lane = 0, 3 do
-    sizes[lane] = call('ZCARD', N .. 'q' .. lane)
-    if sizes[lane] > 0 then
+    if call('EXISTS', N .. 'q' .. lane) == 1 then
       high, low = high or lane, lane
     end
   end
-  local function shift(lane, count)
-    local q = N .. 'q' .. lane
-    local members = call('ZRANGE', q, 0, count - 1)
-    call('ZREMRANGEBYRANK', q, 0, count - 1)
-    return members
+  if high == low then
+    if high then
+      shift(N, high, n, ids, ranks)
+    end
+    return ids, ranks
   end
-  if not high then
-    return {}
-  elseif high == low then
-    return shift(high, n)
+  local sizes, order, counts = {}, {}, { [0] = 0, 0, 0, 0 }
+  for lane = 0, 3 do
+    sizes[lane] = size_of(N .. 'q' .. lane, n)
   end
-  local order, counts = {}, { [0] = 0, 0, 0, 0 }
   for k = 1, n do
     local lane, last, by = 0, 3, 1
     if (claims + k) % every == 0 then
@@ -309,15 +359,16 @@ local function pop(N, n, claims)
     counts[lane] = counts[lane] + 1
     order[k] = lane
   end
-  local lanes, next, members = {}, { [0] = 0, 0, 0, 0 }, {}
+  local lanes, next = {}, { [0] = 0, 0, 0, 0 }
   for lane = 0, 3 do
-    lanes[lane] = counts[lane] > 0 and shift(lane, counts[lane])
+    lanes[lane] = { {}, {} }
+    shift(N, lane, counts[lane], lanes[lane][1], lanes[lane][2])
   end
   for k, lane in ipairs(order) do
     next[lane] = next[lane] + 1
-    members[k] = lanes[lane][next[lane]]
+    ids[k], ranks[k] = lanes[lane][1][next[lane]], lanes[lane][2][next[lane]]
   end
-  return members
+  return ids, ranks
 end
 
 -- What the claims of a step come to: fields, the values that they are held under, the
@@ -379,27 +430,27 @@ local function take(ns, share, n)
   n = math.min(n, room or n)
   local gate = share.caps and make_gates()
   local gates = gate and gate.of(N)
-  local members, count = {}, 0
+  local ids, ranks, count = {}, {}, 0
   while count < n do
     if gate then
       -- Again each time: what was let in may have found another gate shut.
       gate.open(gates, N, n - count)
     end
-    local popped = pop(N, n - count, share.claims + count)
+    local popped, its_ranks = pop(N, n - count, share.claims + count)
     if #popped == 0 then
       break
     end
     local idle, has_functions = {}, nil
     for i = 1, #popped do
-      local member = popped[i]
-      if is_nameless(member) and has_functions == nil then
+      local id, rank = popped[i], its_ranks[i]
+      if has_functions == nil and is_nameless(rank) then
         has_functions = call('EXISTS', N .. 'f') == 1
       end
-      if has_functions == false and is_nameless(member) then
-        idle[#idle + 1] = member
-      elseif not gate or gate.pass(gates, ns, N, member) then
+      if has_functions == false and is_nameless(rank) then
+        idle[#idle + 1] = id .. ':' .. rank
+      elseif not gate or gate.pass(gates, ns, N, id .. ':' .. rank) then
         count = count + 1
-        members[count] = member
+        ids[count], ranks[count] = id, rank
       end
     end
     add('i', N, idle)
@@ -417,10 +468,6 @@ local function take(ns, share, n)
     versions[#versions + 1] = ns
     versions[#versions + 1] = share.functions
     local slash, records, fresh = ns .. '/', P .. 'j:' .. ns .. '/', '1:' .. now .. ':0:'
-    local ids = {}
-    for i = 1, count do
-      ids[i] = id_of(members[i])
-    end
     if call('EXISTS', N .. 'since') == 1 then
       many('HDEL', N .. 'since', ids)
     end
@@ -430,10 +477,10 @@ local function take(ns, share, n)
       local past = attempts and attempts[i]
       fields[at + i], keys[at + i] = slash .. ids[i], records .. ids[i]
       if past then
-        values[at + i] = (past + 1) .. ':' .. now .. ':1:' .. members[i]
+        values[at + i] = (past + 1) .. ':' .. now .. ':1:' .. ranks[i]
         pasts[#pasts + 1] = P .. 'h:' .. slash .. ids[i]
       else
-        values[at + i] = fresh .. members[i]
+        values[at + i] = fresh .. ranks[i]
       end
     end
   end

@@ -47,11 +47,16 @@ local floor
 local function newest(set, ids)
   local max = below and '(' .. ARGV[2] or '+inf'
   local members = call('ZREVRANGEBYSCORE', N .. set, max, '-inf', 'LIMIT', 0, most)
+  local left = most
   for i = 1, #members do
-    ids[#ids + 1] = tonumber((string.match(members[i], '^%d+')))
-  end
-  if #members == most then
-    floor = math.max(floor or 0, ids[#ids])
+    local first, last = span_of(members[i])
+    for id = math.min(last, (below or last + 1) - 1), first, -1 do
+      ids[#ids + 1], left = id, left - 1
+      if left == 0 then
+        floor = math.max(floor or 0, id)
+        return
+      end
+    end
   end
 end
 

@@ -6,7 +6,7 @@
 --                       version of them all, like no other)
 --   tokens      HASH    id of an access token -> `expires ms or 0:namespace or *:record`
 --   hosts       ZSET    incarnation -> when its lease ends, ms
---   w:<inc>     HASH    what an incarnation holds: `ns/id` -> `attempt:claimed ms:past:member`;
+--   w:<inc>     HASH    what an incarnation holds: `ns/id` -> `attempt:claimed ms:past:rank`;
 --                       and '' as long as nobody has taken any of it away. Its value is a
 --                       filler, too long for the encoding of small hashes, which is
 --                       searched from its beginning
@@ -32,8 +32,9 @@
 --                       completed, failed, cancelled, purged, and what the first four
 --                       were at the last rezero (0:posted, ..); used, µs; held (by hosts);
 --                       runs and spent, µs, of which cost is the average; limit (of jobs
---                       that run at once); caps (1 if a function has one)
---   n:<ns>:q0 .. q3 ZSET  members that wait, by priority -> id
+--                       that run at once); caps (1 if a function has one); more (how many
+--                       more jobs wait in q0 to q3 than those have members)
+--   n:<ns>:q0 .. q3 ZSET  members that wait, and runs of such, by priority -> first id
 --   n:<ns>:i0 .. i3 ZSET  the same, of jobs that name no function while there is none
 --   n:<ns>:aside ZSET   the same of all priorities, of jobs that cannot be read
 --   n:<ns>:g    ZSET    the same of all priorities, of jobs that wait at the gate of a function
@@ -69,7 +70,9 @@
 --                       the newest one, noted or not
 --
 -- A member is `id:rank`; a rank is a priority and what kind of job it is: `.`, or `*` if
--- it names no function; `!` and `+` are the same of jobs with a callback. Numbers stay
+-- it names no function; `!` and `+` are the same of jobs with a callback. A run is
+-- `first-last:rank`: jobs of one rank whose ids follow each other, accepted together, none of
+-- which was taken or delayed since. It costs what one job does. Numbers stay
 -- below 10^14, which Lua writes out in full; virtual times may be larger, and are only
 -- given to Redis as numbers, which it writes with 17 digits.
 local P = KEYS[1]
@@ -80,6 +83,21 @@ local CHUNK = 4000
 
 local function space(ns)
   return P .. 'n:' .. ns .. ':'
+end
+
+-- Adds the ids from one to another to a list, each after a prefix. Lua takes as long to write
+-- a number as for four other steps: it writes one for ten ids.
+local DIGITS = { [0] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9' }
+local function add_ids(list, prefix, from, to)
+  local n, tens = #list, nil
+  for id = from, to do
+    local digit = id % 10
+    if digit == 0 or not tens then
+      tens = id < 10 and prefix or string.format('%s%d', prefix, (id - digit) / 10)
+    end
+    n = n + 1
+    list[n] = tens .. DIGITS[digit]
+  end
 end
 
 -- The id of a member, its priority, and whether it names no function.
@@ -258,6 +276,44 @@ local function rest(ns, used)
   call('HSET', P .. 'meta', 'clock', used)
 end
 
+-- What stands in a queue for jobs of a rank whose ids are these.
+local function run_of(first, last, rank)
+  if first == last then
+    return string.format('%d:%s', first, rank)
+  end
+  return string.format('%d-%d:%s', first, last, rank)
+end
+
+-- The first and the last id of what stands in a queue, and its rank; of a bare id, that.
+local function span_of(member)
+  local first, last, rank = string.match(member, '^(%d+)%-?(%d*):?(.*)$')
+  first = tonumber(first)
+  return first, tonumber(last) or first, rank
+end
+
+-- Takes a job that waits out of the run in which it stands; answers 1 if it did, else 0.
+local function leave_run(N, member)
+  local q, id = N .. 'q' .. lane_of(member), tonumber((id_of(member)))
+  local run = call('ZREVRANGEBYSCORE', q, id, '-inf', 'LIMIT', 0, 1)[1]
+  local first, last, rank
+  if run then
+    first, last, rank = span_of(run)
+  end
+  if not run or last < id then
+    return 0
+  end
+  call('ZREM', q, run)
+  local more = first - last
+  for _, part in ipairs({ { first, id - 1 }, { id + 1, last } }) do
+    if part[1] <= part[2] then
+      call('ZADD', q, part[1], run_of(part[1], part[2], rank))
+      more = more + part[2] - part[1]
+    end
+  end
+  call('HINCRBY', N .. 'meta', 'more', more)
+  return 1
+end
+
 -- How many of a namespace's four queues of a kind have members.
 local function queues(kind, N)
   return call('EXISTS', N .. kind .. '0', N .. kind .. '1', N .. kind .. '2', N .. kind .. '3')
@@ -311,6 +367,9 @@ local function remove(N, member)
   local lane = lane_of(member)
   local waited = call('ZREM', N .. 'q' .. lane, member) + call('ZREM', N .. 'i' .. lane, member)
     + call('ZREM', N .. 'd', member) + call('ZREM', N .. 'aside', member) + ungate(N, member)
+  if waited == 0 then
+    waited = leave_run(N, member)
+  end
   call('ZREM', N .. 't', member)
   call('HDEL', N .. 'since', id_of(member))
   return waited > 0

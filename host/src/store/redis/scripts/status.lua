@@ -15,7 +15,8 @@ local function oldest_of(ns, N)
   local oldest, has_since = nil, call('EXISTS', N .. 'since') == 1
   for _, set in ipairs({ 'q0', 'q1', 'q2', 'q3', 'i0', 'i1', 'i2', 'i3', 'g', 'aside' }) do
     for _, member in ipairs(call('ZRANGE', N .. set, 0, ARGV[1] - 1)) do
-      local id = id_of(member)
+      -- Those of a run became due together.
+      local id = string.match(member, '^%d+')
       local at = has_since and call('HGET', N .. 'since', id)
         or call('GETRANGE', P .. 'j:' .. ns .. '/' .. id, 0, 12)
       at = tonumber(at)
@@ -30,13 +31,13 @@ end
 local function status_of(ns)
   local N = space(ns)
   local m = call('HMGET', N .. 'meta', 'posted', 'completed', 'failed', 'cancelled', 'purged', 'paused',
-    '0:posted', '0:completed', '0:failed', '0:cancelled', 'limit')
-  for i = 1, 11 do
+    '0:posted', '0:completed', '0:failed', '0:cancelled', 'limit', 'more')
+  for i = 1, 12 do
     m[i] = tonumber(m[i] or 0)
   end
   local due = call('ZCOUNT', N .. 'd', '-inf', now)
   local scheduled = call('ZCARD', N .. 'd') - due
-  local queued = call('ZCARD', N .. 'aside') + call('ZCARD', N .. 'g') + due
+  local queued = m[12] + call('ZCARD', N .. 'aside') + call('ZCARD', N .. 'g') + due
   for lane = 0, 3 do
     queued = queued + call('ZCARD', N .. 'q' .. lane) + call('ZCARD', N .. 'i' .. lane)
   end

@@ -50,9 +50,9 @@ local N, now, prefix = space(ns), now_ms(), P .. 'j:' .. ns .. '/'
 local at = string.format('%013.0f', now)
 local before = tonumber(call('HGET', N .. 'meta', 'last') or 0)
 local last = before
-local ids, records, ready, later = {}, {}, {}, {}
+local ids, records, later = {}, {}, {}
 local attempts, known, children, reused = {}, {}, {}, {}
-local n, r, w = 0, 0, 0
+local n, r = 0, 0
 
 -- The id under a key, also if it was given a moment ago.
 local function under(key)
@@ -97,24 +97,42 @@ local function remember(key, id)
   r = r + 2
 end
 
--- Most of all jobs are plain, and come by the million: each step counts.
-local lanes = {}
-if width == 1 then
-  for i = 8, #ARGV do
-    local record = ARGV[i]
-    last = last + 1
-    local id, rank = string.format('%d', last), string.sub(record, 1, 2)
-    records[r + 1], records[r + 2] = prefix .. id, at .. record
-    r = r + 2
-    local lane = lanes[rank]
-    if not lane then
-      lane = { n = 0 }
-      lanes[rank] = lane
-    end
-    lane[lane.n + 1], lane[lane.n + 2] = id, id .. ':' .. rank
-    lane.n = lane.n + 2
+-- What is to stand in the queues: by priority, first ids and runs. And the run that goes
+-- on: its rank, and its first and last id.
+local lanes, more = {}, 0
+local run_rank, run_first, run_last
+
+local function end_run()
+  if run_rank then
+    local priority = string.sub(run_rank, 1, 1)
+    local lane = lanes[priority] or {}
+    lanes[priority] = lane
+    lane[#lane + 1], lane[#lane + 2] = run_first, run_of(run_first, run_last, run_rank)
+    more = more + run_last - run_first
   end
-  n = last - before
+end
+
+-- Lets the job that was accepted last wait.
+local function wait(rank)
+  if rank ~= run_rank or run_last ~= last - 1 then
+    end_run()
+    run_rank, run_first = rank, last
+  end
+  run_last = last
+end
+
+-- Most of all jobs are plain, and come by the million: each step counts.
+if width == 1 then
+  local keys = {}
+  n = #ARGV - 7
+  add_ids(keys, prefix, before + 1, before + n)
+  for i = 1, n do
+    local record = ARGV[i + 7]
+    last = last + 1
+    records[r + 1], records[r + 2] = keys[i], at .. record
+    r = r + 2
+    wait(string.sub(record, 1, 2))
+  end
 end
 
 for i = 8, width > 1 and #ARGV or 0, width do
@@ -136,13 +154,11 @@ for i = 8, width > 1 and #ARGV or 0, width do
       end
       records[r + 1], records[r + 2] = prefix .. id, at .. ARGV[i + 3]
       r = r + 2
-      local member = id .. ':' .. ARGV[i]
       if ARGV[i + 1] == '0' then
-        w = w + 1
-        ready[w] = member
+        wait(ARGV[i])
       else
         later[#later + 1] = now + ARGV[i + 1]
-        later[#later + 1] = member
+        later[#later + 1] = id .. ':' .. ARGV[i]
       end
       if K then
         children[#children + 1] = id
@@ -165,6 +181,7 @@ for i = 8, width > 1 and #ARGV or 0, width do
   n = n + 1
   ids[n] = id
 end
+end_run()
 if #reused > 0 then
   return 'reused ' .. table.concat(reused, ' ')
 end
@@ -183,13 +200,15 @@ if r > 0 then
   if tree and last > before then
     call('HSET', N .. 'trees', root, tree + last - before)
   end
-  for rank, lane in pairs(lanes) do
-    many('ZADD', N .. 'q' .. string.sub(rank, 1, 1), lane)
+  for priority, lane in pairs(lanes) do
+    many('ZADD', N .. 'q' .. priority, lane)
   end
-  if width == 1 then
+  if more > 0 then
+    call('HINCRBY', N .. 'meta', 'more', more)
+  end
+  if run_rank then
     activate(ns)
   end
-  enqueue(ns, ready)
   delay(ns, later)
 end
 call('SET', batch, answer, 'PX', ARGV[3])

@@ -11,7 +11,7 @@
 --
 -- Returns {member, when it is due in ms or 0, record, past attempts or '', ..}
 local ns = ARGV[1]
-local after, upto = ARGV[2], ARGV[3]
+local after, upto = tonumber(ARGV[2]), tonumber(ARGV[3])
 local most, bytes, mover = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local N, prefix, answer = space(ns), P .. 'j:' .. ns .. '/', {}
 local taken, full = 0, false
@@ -64,9 +64,20 @@ end
 if not full and taken < most then
   local found = {}
   for _, set in ipairs({ 'q0', 'q1', 'q2', 'q3', 'i0', 'i1', 'i2', 'i3', 'g', 't' }) do
-    local members = call('ZRANGEBYSCORE', N .. set, '(' .. after, upto, 'LIMIT', 0, most)
+    -- A run may have begun before.
+    local members = call('ZREVRANGEBYSCORE', N .. set, ARGV[2], '-inf', 'LIMIT', 0, 1)
+    for _, member in ipairs(call('ZRANGEBYSCORE', N .. set, '(' .. ARGV[2], ARGV[3], 'LIMIT', 0, most)) do
+      members[#members + 1] = member
+    end
+    local left = most
     for _, member in ipairs(members) do
-      found[#found + 1] = { tonumber((id_of(member))), member, set }
+      local first, last, rank = span_of(member)
+      first = math.max(first, after + 1)
+      last = math.min(last, upto, first + left - 1)
+      for id = first, last do
+        found[#found + 1] = { id, run_of(id, id, rank), set }
+        left = left - 1
+      end
     end
   end
   table.sort(found, function(a, b) return a[1] < b[1] end)
@@ -80,8 +91,9 @@ if not full and taken < most then
       call('HDEL', N .. 'since', job[1])
       if set == 'g' then
         ungate(N, member)
+      elseif call('ZREM', N .. set, member) == 0 then
+        leave_run(N, member)
       else
-        call('ZREM', N .. set, member)
         call('ZREM', N .. 'd', member)
       end
       call('HSET', N .. 'm', job[1], mover .. ':' .. due .. ':' .. member)
