@@ -222,7 +222,8 @@ impl Dispatcher {
         };
         tokio::select! {
             () = self.outbox.changed.notified() => {}
-            () = self.tools.sandbox.parked_changed() => {}
+            // A host that wants jobs is woken when there are any.
+            () = self.tools.sandbox.parked_changed(), if want == 0 => {}
             () = self.lent_more(), if want == 0 => {}
             woken = woken => {
                 if let Err(error) = woken {

@@ -270,6 +270,8 @@ pub(crate) fn keys(server: &RedisServer, posted: &Posted) -> usize {
         held, "0",
         "what a namespace counts as held, of which caps live"
     );
+    let more = server.cli(&["HGET", "{skep}:n:default:meta", "more"]);
+    assert_eq!(more, "0", "jobs that wait in runs, of which there are none");
     let failed = server.cli(&["HGET", "{skep}:n:default:meta", "failed"]);
     let dead = server.cli(&["ZCARD", "{skep}:n:default:dead"]);
     assert_eq!(dead, failed, "the dead letter, and how many failed");

@@ -1,10 +1,12 @@
 //! The order in which jobs are taken.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use skep::job::{JobId, State};
-use skep::store::{CLAIMS_PER_YIELD, NewDeployment};
+use skep::store::{CLAIMS_PER_YIELD, Cancelled, NewDeployment, Retriable};
 
+use crate::holding::{MOVER, hold};
+use crate::listing::{listed, of};
 use crate::support::{World, ids, job, job_of_priority, ns, soon};
 
 conformance!(
@@ -18,6 +20,7 @@ conformance!(
     a_delayed_job_is_not_taken_before_its_time,
     the_order_survives_a_crash,
     a_backlog_larger_than_memory_is_drained_in_order,
+    jobs_accepted_together_leave_the_queue_one_by_one,
 );
 
 async fn jobs_are_taken_in_the_order_of_their_acceptance(world: World) {
@@ -165,4 +168,46 @@ async fn a_backlog_larger_than_memory_is_drained_in_order(mut world: World) {
             next += 1;
         }
     }
+}
+
+async fn jobs_accepted_together_leave_the_queue_one_by_one(world: World) {
+    let mut jobs = vec![job(""); 30];
+    jobs[9] = job_of_priority(0);
+    jobs[19].delay_ms = 60_000;
+    world.submit(jobs).await;
+    let store = world.store();
+    let mut waits: BTreeSet<u64> = (1..=30).filter(|id| *id != 20).collect();
+    let are_right = async |waits: &BTreeSet<u64>| {
+        let status = store.status(&ns()).await.unwrap();
+        assert_eq!((status.queued, status.scheduled), (waits.len() as u64, 1));
+        let listed = listed(&world, of(&[State::Queued])).await;
+        assert!(listed.iter().eq(waits.iter().rev()), "{listed:?}");
+    };
+    for id in [1, 15, 17, 16, 30] {
+        let cancelled = store.cancel(&ns(), JobId(id)).await.unwrap();
+        assert_eq!(cancelled, Cancelled::Done);
+        waits.remove(&id);
+        are_right(&waits).await;
+    }
+    let lease = world.host().await;
+    assert_eq!(world.claim_ids(lease, 4).await, [10, 2, 3, 4]);
+    let held = hold(&world, MOVER, 3).await;
+    assert!(held.iter().map(|held| held.origin.id.0).eq(5..8));
+    store
+        .retry(&ns(), &[JobId(16)], Retriable::FailedOrCancelled)
+        .await
+        .unwrap();
+    waits.insert(16);
+    waits.retain(|id| *id > 7 && *id != 10);
+    are_right(&waits).await;
+    assert_eq!(store.release(&ns()).await.unwrap(), 7);
+    waits.extend([2, 3, 4, 5, 6, 7, 10]);
+    are_right(&waits).await;
+    let taken = world.claim_ids(lease, 15).await;
+    assert_eq!(taken, [10, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 16, 18]);
+    waits.retain(|id| *id > 18);
+    are_right(&waits).await;
+    assert_eq!(store.purge(&ns()).await.unwrap(), waits.len() + 1);
+    assert_eq!(store.status(&ns()).await.unwrap().waiting(), 0);
+    assert_eq!(world.claim_ids(lease, 9).await, [0; 0]);
 }

@@ -6,8 +6,8 @@ use crate::store::{Result, StoreError};
 
 use super::reply::Reply;
 
-/// The layout of keys and records that this version reads and writes. Since 2 waiting jobs
-/// stand in runs.
+/// The layout of keys and records that this version writes. It reads the older one as well, of
+/// which no job that waits stood in a run.
 pub(super) const LAYOUT: u32 = 2;
 
 /// The oldest Redis that has all the commands: `GETDEL`-era 6.2.
@@ -20,14 +20,9 @@ pub(super) fn check(shown: &str, mut answer: Reply) -> Result<u64> {
     let _id = answer.text()?;
     let _events = answer.number()?;
     let now_ms = answer.number()?;
-    if layout != u64::from(LAYOUT) {
-        let age = if layout > u64::from(LAYOUT) {
-            "a newer"
-        } else {
-            "an older"
-        };
+    if layout > u64::from(LAYOUT) {
         return Err(StoreError::Unreadable(format!(
-            "{age} skep has written to {shown} (layout {layout}; this one knows {LAYOUT}): use that version, or another database or prefix"
+            "a newer skep has written to {shown} (layout {layout}; this one knows {LAYOUT}): use that version, or another database or prefix"
         )));
     }
     let field = |name: &str| field(&info, name);
@@ -104,10 +99,10 @@ mod tests {
 
     #[test]
     fn an_old_redis_is_refused_and_a_new_one_is_not() {
-        let error = greeted("redis_version:6.0.16\r\n", "2").unwrap_err();
+        let error = greeted("redis_version:6.0.16\r\n", "1").unwrap_err();
         assert!(error.to_string().contains("needs 6.2 or newer"), "{error}");
         for good in ["redis_version:6.2.0\r\n", "redis_version:10.0.1\r\n", ""] {
-            assert_eq!(greeted(good, "2").unwrap(), 7);
+            assert_eq!(greeted(good, "1").unwrap(), 7);
         }
     }
 
@@ -126,10 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_another_layout_are_left_alone() {
-        for layout in ["1", "3"] {
-            let error = greeted("", layout).unwrap_err();
-            assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
-        }
+    fn keys_of_a_newer_skep_are_left_alone() {
+        let error = greeted("", "3").unwrap_err();
+        assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
     }
 }

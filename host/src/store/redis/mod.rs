@@ -96,7 +96,7 @@ impl Options {
     /// # Errors
     ///
     /// `Refused` if the password is wrong or Redis is too old; `Unreadable` if a
-    /// skep of another layout of keys has written there.
+    /// newer skep has written there.
     pub async fn open(self, address: &Address) -> Result<RedisStore> {
         let shared = Arc::new(Shared::default());
         let link = Arc::new(Link::new(address, &self.prefix, shared.clock.clone())?);

@@ -18,7 +18,7 @@ const LENGTH: usize = 8;
 const MARK: usize = 1;
 
 /// Where a job stands among those that wait; part of its member in every queue.
-pub(super) fn rank(job: &NewJob) -> String {
+fn rank(job: &NewJob) -> String {
     let kind = match (job.functions.is_empty(), job.callback.is_some()) {
         (false, false) => '.',
         (true, false) => '*',

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
 
 use crate::job::{JobId, Namespace, NewJob};
@@ -114,6 +114,8 @@ pub(super) struct Shared {
     pub(super) newsroom: Arc<Newsroom>,
     /// Rings when somebody begins to watch.
     pub(super) watching: Notify,
+    /// Read while a step is under way.
+    pub(super) stepping: RwLock<()>,
     /// Counts waits.
     pub(super) waits: AtomicU64,
     /// Rings when a parked job goes on.
@@ -149,6 +151,7 @@ impl Default for Shared {
             recent: Recent::default(),
             newsroom: Arc::default(),
             watching: Notify::new(),
+            stepping: RwLock::default(),
             waits: AtomicU64::new(0),
             unparked: Notify::new(),
             callbacks: Alarm::default(),

@@ -31,6 +31,7 @@ impl RedisStore {
         {
             return Ok(host.last_step.1.clone());
         }
+        let _under_way = self.shared.stepping.read().await;
         let (command, sent, foreign) = self.command_of(lease, step)?;
         let signs = self.shared.signs();
         let mut answer = Reply::new(self.link.run(script::CYCLE, &command).await?)?;

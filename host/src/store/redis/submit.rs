@@ -9,7 +9,7 @@ use crate::job::{JobId, Namespace, NewJob};
 use crate::store::{Result, Reused, StoreError};
 
 use super::link::Link;
-use super::posted::{encode_job, rank};
+use super::posted::encode_job;
 use super::{reply, script};
 
 /// How long Redis remembers what it answered to a submit, in ms: longer than a call
@@ -27,22 +27,14 @@ pub(super) async fn accept_all(
         return Ok(Vec::new());
     }
     let has_parent = first.is_some_and(|job| job.parent.is_some());
-    let width = match has_parent {
-        true => 5,
-        false if jobs.iter().all(is_plain) => 1,
-        false => 4,
+    let width = match (jobs.iter().all(is_plain), has_parent) {
+        (true, false) => 1,
+        (true, true) => 2,
+        (false, _) => 4,
     };
     let mut to_send = command(link, namespace, first, width);
     for job in jobs {
-        if width == 1 {
-            to_send.arg(encode_job(job)?);
-            continue;
-        }
-        add_job(&mut to_send, job)?;
-        if has_parent {
-            let key = job.child_key.as_ref();
-            to_send.arg(key.map_or(&[][..], |key| key.as_bytes()));
-        }
+        add_job(&mut to_send, job, width)?;
     }
     send(link, &to_send, jobs).await
 }
@@ -75,13 +67,18 @@ fn is_plain(job: &NewJob) -> bool {
     job.delay_ms == 0 && job.idempotency_key.is_none()
 }
 
-/// Adds a job to a command that accepts jobs.
-pub(super) fn add_job(command: &mut Cmd, job: &NewJob) -> Result<()> {
-    command
-        .arg(rank(job))
-        .arg(job.delay_ms)
-        .arg(job.idempotency_key.as_deref().unwrap_or_default())
-        .arg(encode_job(job)?);
+/// Adds the first `width` values of a job to a command that accepts jobs.
+pub(super) fn add_job(command: &mut Cmd, job: &NewJob, width: usize) -> Result<()> {
+    command.arg(encode_job(job)?);
+    if width > 1 {
+        let key = job.child_key.as_ref();
+        command.arg(key.map_or(&[][..], |key| key.as_bytes()));
+    }
+    if width > 2 {
+        command
+            .arg(job.delay_ms)
+            .arg(job.idempotency_key.as_deref().unwrap_or_default());
+    }
     Ok(())
 }
 

@@ -11,6 +11,9 @@ use super::posted::{decode_job, decode_past};
 use super::reply::{self, Reply};
 use super::{script, submit};
 
+/// How many values the script that accepts jobs wants of one from another store.
+const PARCEL_WIDTH: usize = 7;
+
 /// No id is larger: numbers in scripts are doubles.
 const LAST_ID: u64 = 1 << 53;
 
@@ -101,7 +104,7 @@ impl RedisStore {
         if parcels.is_empty() {
             return Ok(Vec::new());
         }
-        let mut command = submit::command(&self.link, namespace, None, 7);
+        let mut command = submit::command(&self.link, namespace, None, PARCEL_WIDTH);
         for parcel in parcels {
             let Origin {
                 store,
@@ -109,7 +112,7 @@ impl RedisStore {
                 id,
                 posted_at_ms,
             } = &parcel.origin;
-            submit::add_job(&mut command, &parcel.job)?;
+            submit::add_job(&mut command, &parcel.job, PARCEL_WIDTH)?;
             command.arg(format!("{store}/{namespace}/{id}/{posted_at_ms}"));
             match parcel.attempts.last() {
                 Some(last) => {

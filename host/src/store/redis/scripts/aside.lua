@@ -9,7 +9,7 @@ for i = 2, #ARGV do
   local value = call('HGET', W, ARGV[i])
   if value then
     local ns, id = string.match(ARGV[i], '^(.*)/(%d+)$')
-    local member = id .. ':' .. string.match(value, '^%d+:%d+:%d:(.*)$')
+    local member = id .. ':' .. string.sub(value, -2)
     local N = space(ns)
     call('ZADD', N .. 'aside', id_of(member), member)
     call('HDEL', W, ARGV[i])

@@ -77,7 +77,7 @@ local outbox, again = {}, {}
 
 -- Records an end that is not plain; `at` is where its arguments begin.
 local function conclude(group, field, at, stop)
-  local attempt, past, rank = string.match(ARGV[at + 1], '^(%d+):%d+:(%d):(.*)$')
+  local attempt, past, rank = string.match(ARGV[at + 1], '^(%d+):%d+:(%d):.-(..)$')
   local id = string.sub(field, #group.ns + 2)
   local member = id .. ':' .. rank
   local verdict, pause, instead = ARGV[at + 2], ARGV[at + 3], ARGV[at + 5]
@@ -277,12 +277,11 @@ end
 -- Takes up to `n` jobs from the front of a queue, and adds their ids and ranks to these.
 local function shift(N, lane, n, ids, ranks)
   local q, count, more = N .. 'q' .. lane, 0, 0
-  while count < n do
-    -- A run is most often enough.
-    local members = call('ZRANGE', q, 0, 0)
-    if #members > 0 and not string.find(members[1], '-', 1, true) then
-      members = call('ZRANGE', q, 0, n - count - 1)
-    end
+  -- A few runs are most often enough, or all there is; else more are read at a time.
+  local at_once = 1
+  repeat
+    at_once = 4 * at_once
+    local members = call('ZRANGE', q, 0, at_once - 1)
     local gone, rest = 0, nil
     for i = 1, #members do
       if count == n then
@@ -300,14 +299,11 @@ local function shift(N, lane, n, ids, ranks)
         rest, more = { to + 1, run_of(to + 1, last, rank) }, more + last - to - 1
       end
     end
-    if gone == 0 then
-      break
-    end
     call('ZREMRANGEBYRANK', q, 0, gone - 1)
     if rest then
       call('ZADD', q, rest[1], rest[2])
     end
-  end
+  until count == n or #members < at_once
   if more ~= 0 then
     call('HINCRBY', N .. 'meta', 'more', more)
   end
@@ -362,7 +358,9 @@ local function pop(N, n, claims)
   local lanes, next = {}, { [0] = 0, 0, 0, 0 }
   for lane = 0, 3 do
     lanes[lane] = { {}, {} }
-    shift(N, lane, counts[lane], lanes[lane][1], lanes[lane][2])
+    if counts[lane] > 0 then
+      shift(N, lane, counts[lane], lanes[lane][1], lanes[lane][2])
+    end
   end
   for k, lane in ipairs(order) do
     next[lane] = next[lane] + 1

@@ -221,7 +221,7 @@ local function make_gates()
         local W = P .. 'w:' .. inc
         for _, field in ipairs(call('HKEYS', W)) do
           if string.sub(field, 1, #slash) == slash then
-            local rank = string.match(call('HGET', W, field), '^%d+:%d+:%d:(.*)$')
+            local rank = string.sub(call('HGET', W, field), -2)
             local member = string.sub(field, #slash + 1) .. ':' .. rank
             local names, value = capped_of(gates, ns, member)
             if #names > 0 then

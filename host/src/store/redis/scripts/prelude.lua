@@ -7,6 +7,7 @@
 --   tokens      HASH    id of an access token -> `expires ms or 0:namespace or *:record`
 --   hosts       ZSET    incarnation -> when its lease ends, ms
 --   w:<inc>     HASH    what an incarnation holds: `ns/id` -> `attempt:claimed ms:past:rank`;
+--                       (layout 1: `id:rank` in its place);
 --                       and '' as long as nobody has taken any of it away. Its value is a
 --                       filler, too long for the encoding of small hashes, which is
 --                       searched from its beginning

@@ -6,10 +6,9 @@
 -- ARGV[4]  the id of the job that posts them, or ''
 -- ARGV[5]  the root of their tree, or ''
 -- ARGV[6]  how many jobs that may have
--- ARGV[7]  how many values each job has, 1, 4, 5 or 7:
---   1: record (rank, head, message), of a job that is due and has no key and no parent;
---   else rank; delay in ms; idempotency key or ''; record;
---   of a job that has a parent: its key among the parent's posts, or '';
+-- ARGV[7]  how many values each job has, 1, 2, 4 or 7, the first so many of:
+--   record (rank, head, message); its key among its parent's posts, or '';
+--   delay in ms, 0 if it is not told; idempotency key or '', and none if it is not told;
 --   of a job of another store: where it came from; the number of its last attempt
 --   or ''; its past attempts
 --
@@ -37,7 +36,7 @@ if K then
   end
   if call('EXISTS', K) == 1 then
     local names = {}
-    for i = 12, #ARGV, 5 do
+    for i = 9, #ARGV, width do
       names[#names + 1] = ARGV[i]
     end
     local ids = gather('ZMSCORE', K, names)
@@ -121,44 +120,49 @@ local function wait(rank)
   run_last = last
 end
 
+-- The ids of new jobs, as far as there may be any.
+local next_ids = {}
+add_ids(next_ids, '', before + 1, before + (#ARGV - 7) / width)
+
 -- Most of all jobs are plain, and come by the million: each step counts.
 if width == 1 then
-  local keys = {}
   n = #ARGV - 7
-  add_ids(keys, prefix, before + 1, before + n)
   for i = 1, n do
     local record = ARGV[i + 7]
     last = last + 1
-    records[r + 1], records[r + 2] = keys[i], at .. record
+    records[r + 1], records[r + 2] = prefix .. next_ids[i], at .. record
     r = r + 2
     wait(string.sub(record, 1, 2))
   end
 end
 
 for i = 8, width > 1 and #ARGV or 0, width do
-  local key = ARGV[i + 2] ~= '' and N .. 'u:' .. ARGV[i + 2]
+  local record, name, delayed, key = ARGV[i], K and ARGV[i + 1], '0', false
+  if width > 2 then
+    delayed, key = ARGV[i + 2], ARGV[i + 3] ~= '' and N .. 'u:' .. ARGV[i + 3]
+  end
   local origin = width == 7 and N .. 'o:' .. ARGV[i + 4]
-  local name = K and ARGV[i + 4]
   local id = origin and under(origin) or name and posted[name]
   if not id then
     id = key and under(key)
-    if id and not origin and is_other(id, ARGV[i + 3]) then
+    if id and not origin and is_other(id, record) then
       reused[#reused + 1] = n .. ' ' .. (own[id] and 0 or id)
     end
     if not id then
       last = last + 1
-      id = tostring(last)
+      id = next_ids[last - before]
       if key then
         remember(key, id)
-        own[id] = ARGV[i + 3]
+        own[id] = record
       end
-      records[r + 1], records[r + 2] = prefix .. id, at .. ARGV[i + 3]
+      records[r + 1], records[r + 2] = prefix .. id, at .. record
       r = r + 2
-      if ARGV[i + 1] == '0' then
-        wait(ARGV[i])
+      local rank = string.sub(record, 1, 2)
+      if delayed == '0' then
+        wait(rank)
       else
-        later[#later + 1] = now + ARGV[i + 1]
-        later[#later + 1] = id .. ':' .. ARGV[i]
+        later[#later + 1] = now + delayed
+        later[#later + 1] = id .. ':' .. rank
       end
       if K then
         children[#children + 1] = id
