@@ -434,17 +434,20 @@ local function take(ns, share, n)
       -- Again each time: what was let in may have found another gate shut.
       gate.open(gates, N, n - count)
     end
-    local popped, its_ranks = pop(N, n - count, share.claims + count)
-    if #popped == 0 then
-      break
-    end
-    local idle, has_functions = {}, nil
+    local room_left = n - count
+    local popped, its_ranks = pop(N, room_left, share.claims + count)
+    local idle, has_functions, last_rank, is_idle = {}, nil, nil, false
     for i = 1, #popped do
       local id, rank = popped[i], its_ranks[i]
-      if has_functions == nil and is_nameless(rank) then
-        has_functions = call('EXISTS', N .. 'f') == 1
+      -- They are alike in long runs.
+      if rank ~= last_rank then
+        last_rank, is_idle = rank, false
+        if is_nameless(rank) then
+          has_functions = has_functions or call('EXISTS', N .. 'f')
+          is_idle = has_functions == 0
+        end
       end
-      if has_functions == false and is_nameless(rank) then
+      if is_idle then
         idle[#idle + 1] = id .. ':' .. rank
       elseif not gate or gate.pass(gates, ns, N, id .. ':' .. rank) then
         count = count + 1
@@ -452,7 +455,7 @@ local function take(ns, share, n)
       end
     end
     add('i', N, idle)
-    if gate and gates.shut_out >= MOST_SHUT_OUT then
+    if #popped == 0 or (gate and gates.shut_out >= MOST_SHUT_OUT) or (not gate and #popped < room_left) then
       break
     end
   end
@@ -465,20 +468,23 @@ local function take(ns, share, n)
     end
     versions[#versions + 1] = ns
     versions[#versions + 1] = share.functions
-    local slash, records, fresh = ns .. '/', P .. 'j:' .. ns .. '/', '1:' .. now .. ':0:'
+    local slash, records = ns .. '/', P .. 'j:' .. ns .. '/'
     if call('EXISTS', N .. 'since') == 1 then
       many('HDEL', N .. 'since', ids)
     end
     local attempts = call('EXISTS', N .. 'a') == 1 and gather('HMGET', N .. 'a', ids)
-    local at = #fields
+    local at, last_rank, fresh = #fields, nil, nil
     for i = 1, count do
-      local past = attempts and attempts[i]
+      local past, rank = attempts and attempts[i], ranks[i]
       fields[at + i], keys[at + i] = slash .. ids[i], records .. ids[i]
       if past then
-        values[at + i] = (past + 1) .. ':' .. now .. ':1:' .. ranks[i]
+        values[at + i] = (past + 1) .. ':' .. now .. ':1:' .. rank
         pasts[#pasts + 1] = P .. 'h:' .. slash .. ids[i]
       else
-        values[at + i] = fresh .. ranks[i]
+        if rank ~= last_rank then
+          last_rank, fresh = rank, '1:' .. now .. ':0:' .. rank
+        end
+        values[at + i] = fresh
       end
     end
   end
@@ -541,19 +547,21 @@ local function claimed_before(list)
   end
 end
 
-local refused = {}
+local refused, claimed = {}, nil
 if step == made then
   for index in string.gmatch(made_refused, '%d+') do
     refused[#refused + 1] = tonumber(index)
   end
   claimed_before(made_claims)
+  claimed = table.concat(fields, ' ')
 else
   if ARGV[7] ~= '0' then
     refused = complete()
   end
   promote()
   claim()
-  call('SET', S, step .. '|' .. table.concat(fields, ' ') .. '|' .. table.concat(refused, ' '))
+  claimed = table.concat(fields, ' ')
+  call('SET', S, step .. '|' .. claimed .. '|' .. table.concat(refused, ' '))
 end
 local jobs, histories = {}, {}
 if #fields > 0 then
@@ -573,5 +581,5 @@ else
   call('DEL', P .. 'wake')
 end
 local due = call('ZRANGE', P .. 'dues', 0, 0, 'WITHSCORES')[2] or ''
-local claims = { table.concat(fields, ' '), table.concat(values, ' ') }
+local claims = { claimed, table.concat(values, ' ') }
 return { 'ok', now, due, left, refused, claims, jobs, histories, versions }
