@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "fuel 3,437 of 200,000,000,000 < 0.1%",
+                "fuel 3,437 of 1,000,000,000,000 < 0.1%",
                 "timeout 0 ms of 5 min 0.0%",
                 "memory 128 MiB of 256 MiB 50.0%",
                 "posts 6 of 8 75.0%",

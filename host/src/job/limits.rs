@@ -78,9 +78,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // About a minute of one core at the 3 to 4 billion units a second
-            // that ordinary code burns.
-            fuel: 200_000_000_000,
+            // A minute of one core for the tightest loop, at 17 billion units a second;
+            // as long as the timeout for ordinary code, at 3 to 4 billion.
+            fuel: 1_000_000_000_000,
             // MLQ's reaper gave a job five minutes.
             timeout_ms: 300_000,
             // Room for a decoded 12-megapixel picture and its copy, or for a
@@ -113,7 +113,7 @@ impl Default for Limits {
             tree_jobs: 1_000_000,
             // The rows of a large file, each a call: some seconds of a small model's.
             inferences: 100_000,
-            // As much of a core as `fuel` grants to the guest itself.
+            // The least time for which `fuel` is enough for the guest itself.
             inference_ms: 60_000,
         }
     }

@@ -9,7 +9,7 @@ use wasmtime::{
 
 use crate::job::MAX_MEMORY_BYTES;
 
-/// A guest gives its thread back after this much fuel, about a millisecond of
+/// A guest gives its thread back after this much fuel, at most a millisecond of
 /// work, so that timers fire and other guests run beside one that spins.
 pub(super) const YIELD_EVERY_FUEL: u64 = 3_000_000;
 

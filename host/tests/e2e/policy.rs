@@ -486,7 +486,7 @@ async fn the_command_line_takes_limits_and_shows_them() {
     assert_eq!(row("timeout_ms"), "timeout_ms 5 s 5 min");
     assert_eq!(row("memory_bytes"), "memory_bytes 64 MiB 256 MiB");
     assert_eq!(row("posts"), "posts 2 100,000");
-    assert_eq!(row("fuel"), "fuel 200,000,000,000");
+    assert_eq!(row("fuel"), "fuel 1,000,000,000,000");
     assert_eq!(row("stack_bytes"), "stack_bytes 512 KiB");
     assert_eq!(row("memories"), "memories 4");
     let json: Value =

@@ -55,7 +55,7 @@ fn multiply() -> Value {
         "component": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
         "summary": "Multiplies two numbers",
         "message_schema": {"type": "object", "required": ["arg1", "arg2"]},
-        "limits": {"fuel": 200_000_000_000_u64, "timeout_ms": 300_000},
+        "limits": {"fuel": 1_000_000_000_000_u64, "timeout_ms": 300_000},
         "concurrency": null, "deployed_at_ms": 1_795_000_000_000_u64,
     })
 }
