@@ -1,5 +1,5 @@
 //! The child's side of a compilation: it gives up whatever it does not need, then reads
-//! the component, looks at it and compiles it.
+//! the component, looks at it, unrolls its small loops and compiles it.
 //!
 //! It is bounded, not confined: it runs as the same user, and sees the same files.
 
