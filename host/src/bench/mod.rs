@@ -8,6 +8,7 @@ mod crowd;
 mod drain;
 mod followers;
 mod inferring;
+mod loaded;
 mod meter;
 mod onnx;
 mod redis;
@@ -114,6 +115,7 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     };
     report(drained);
     report(roundtrip::measure(options)?);
+    report(loaded::measure(options)?);
     report(stream::measure(options)?);
     if options.redis.is_none() {
         report(alone::measure(options)?);

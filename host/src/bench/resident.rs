@@ -101,6 +101,14 @@ impl Server {
         Ok(text)
     }
 
+    /// Posts a job, and waits for its result.
+    pub(super) async fn round_trip(&self, options: &BenchOptions) -> anyhow::Result<()> {
+        let id = self
+            .post("default", &options.message, &[options.function.as_str()])
+            .await?;
+        self.get(&format!("/jobs/{id}/result?wait_ms=10000")).await
+    }
+
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<()> {
         let answer = self
             .client

@@ -17,12 +17,7 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
         let mut times = Vec::with_capacity(ROUND_TRIPS);
         for trip in 0..WARM_UP + ROUND_TRIPS {
             let begun = Instant::now();
-            let id = server
-                .post("default", &options.message, &[options.function.as_str()])
-                .await?;
-            server
-                .get(&format!("/jobs/{id}/result?wait_ms=10000"))
-                .await?;
+            server.round_trip(options).await?;
             if trip >= WARM_UP {
                 times.push(begun.elapsed());
             }
