@@ -24,8 +24,9 @@ const TAKE_AHEAD: Duration = Duration::from_millis(10);
 /// The most jobs taken ahead: what a lost host would throw back.
 const MAX_TAKEN_AHEAD: usize = 1024;
 
-/// While more jobs are at hand than there are slots, round trips are at least this
-/// far apart: each costs an fsync, and the slots have enough to do meanwhile.
+/// While more jobs are at hand than there are slots, and until that many are left, round
+/// trips are at least this far apart: each costs an fsync, and the slots have enough to do
+/// meanwhile.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// How long to wait for running jobs that were told to end.
@@ -38,21 +39,45 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 /// Where running jobs leave what became of them.
 #[derive(Default)]
 struct Outbox {
-    ended: Mutex<Vec<Completion>>,
+    ended: Mutex<Ended>,
     changed: Notify,
+}
+
+#[derive(Default)]
+struct Ended {
+    list: Vec<Completion>,
+    /// From how many on the dispatcher is told.
+    tell_from: usize,
 }
 
 impl Outbox {
     fn put(&self, completion: Completion) {
-        self.lock().push(completion);
-        self.changed.notify_one();
+        let mut ended = self.lock();
+        ended.list.push(completion);
+        if ended.list.len() >= ended.tell_from {
+            self.changed.notify_one();
+        }
     }
 
     fn take(&self) -> Vec<Completion> {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut self.lock().list)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Completion>> {
+    /// Resolves when so many jobs have ended that were not taken yet.
+    async fn holds(&self, count: usize) {
+        loop {
+            {
+                let mut ended = self.lock();
+                ended.tell_from = count;
+                if ended.list.len() >= count {
+                    return;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ended> {
         // The list is whole between any two operations on it.
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,8 +133,10 @@ impl Dispatcher {
     /// is cut short by a change of `phase`: a claim must never be lost on its way.
     async fn turn(&mut self, phase: &mut watch::Receiver<Phase>) {
         self.collect();
-        if self.running() > self.tools.slots {
-            sleep_until(self.last_cycle + GATHER).await;
+        let spare = self.running().saturating_sub(self.tools.slots);
+        if spare > 0 {
+            // Whichever comes first; late is not an error.
+            let _ = timeout_at(self.last_cycle + GATHER, self.outbox.holds(spare)).await;
             self.collect();
         }
         let pause = match self.cycle(self.wanted()).await {
@@ -221,7 +248,7 @@ impl Dispatcher {
             }
         };
         tokio::select! {
-            () = self.outbox.changed.notified() => {}
+            () = self.outbox.holds(1) => {}
             // A host that wants jobs is woken when there are any.
             () = self.tools.sandbox.parked_changed(), if want == 0 => {}
             () = self.lent_more(), if want == 0 => {}
@@ -292,7 +319,7 @@ impl Dispatcher {
             }
             let changed = async {
                 tokio::select! {
-                    () = self.outbox.changed.notified() => {}
+                    () = self.outbox.holds(1) => {}
                     () = self.tools.sandbox.parked_changed() => {}
                 }
             };
