@@ -12,6 +12,7 @@ mod blobs;
 mod bodies;
 mod callbacks;
 mod cancel;
+mod checkpoint;
 mod children;
 mod claim;
 mod committer;
@@ -116,8 +117,10 @@ impl Options {
             }
             Err(TryLockError::Error(error)) => return Err(unavailable("lock", error)),
         }
-        let db = schema::open_writer(directory, self.max_bytes)?;
+        let mut db = schema::open_writer(directory, self.max_bytes)?;
+        let checkpointer = checkpoint::start(&mut db, directory)?;
         let mut store = self.start(db)?;
+        store.checkpointer = Some(checkpointer);
         store.readers = Readers::of(directory.to_owned());
         store._lock = Some(lock);
         Ok(store)
@@ -151,6 +154,7 @@ impl Options {
             readers: Readers::Writer(Some(calls.clone())),
             calls: Some(calls),
             committer: Some(committer),
+            checkpointer: None,
             shared,
             _lock: None,
         })
@@ -163,6 +167,7 @@ pub struct EmbeddedStore {
     lease: Duration,
     calls: Option<mpsc::Sender<Box<dyn Call>>>,
     committer: Option<JoinHandle<()>>,
+    checkpointer: Option<JoinHandle<()>>,
     readers: Readers,
     shared: Arc<Shared>,
     /// Held as long as the store is open; the kernel lets go of it when the
@@ -219,8 +224,8 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.calls = None;
         self.readers.close();
-        if let Some(committer) = self.committer.take() {
-            let _ = committer.join();
+        for thread in [self.committer.take(), self.checkpointer.take()] {
+            let _ = thread.map(JoinHandle::join);
         }
     }
 }

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use crate::store::{Result, StoreError};
 
+use super::checkpoint;
+
 /// Marks the file as ours: "skep".
 const APPLICATION_ID: i32 = 0x736b_6570;
 
@@ -28,10 +30,6 @@ const READER_CACHE_KIB: u32 = 1024;
 
 /// SQLite's page, in bytes.
 const PAGE_BYTES: u64 = 4096;
-
-/// Pages in the write-ahead log before it is folded into the tables.
-/// More pages fold more writes to one page into one, but take longer at once.
-const CHECKPOINT_PAGES: u32 = 4000;
 
 /// `posted` is written once and `ended` once, unless a person lets the job run again; what
 /// changes in between is in `open`, a small row that goes when the job ends, so that opening the store
@@ -151,9 +149,8 @@ fn prepare(mut db: Connection, path: &Path, max_bytes: Option<u64>) -> Result<Co
     db.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
          PRAGMA journal_size_limit = {};",
-        u64::from(CHECKPOINT_PAGES) * PAGE_BYTES * 2,
+        u64::from(checkpoint::PAGES) * PAGE_BYTES * 2,
     ))
     .map_err(at_path)?;
     if version < SCHEMA_VERSION {
@@ -178,6 +175,17 @@ fn prepare(mut db: Connection, path: &Path, max_bytes: Option<u64>) -> Result<Co
     // Room for every statement of the hot path, so that none is parsed twice.
     db.set_prepared_statement_cache_capacity(64);
     plan_once(&db).map_err(at_path)?;
+    Ok(db)
+}
+
+/// Opens the database to fold its log, once it was opened for writing.
+pub(super) fn open_checkpointer(directory: &Path) -> Result<Connection> {
+    let path = directory.join(FILE);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(&path, flags).map_err(|error| at_path(&path, error))?;
+    // What was folded must be on the disk before the log begins anew.
+    db.execute_batch("PRAGMA synchronous = FULL;")
+        .map_err(|error| at_path(&path, error))?;
     Ok(db)
 }
 
