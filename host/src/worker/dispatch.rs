@@ -2,14 +2,15 @@
 //! batches. Each round trip records what has ended and takes what comes next.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::outbox::Outbox;
 use super::{Phase, Tools, job};
 use crate::store::{
     Claim, Completion, Cycle, Lease, STORE_PAUSE, Step, StoreError, Token, Verdict,
@@ -35,53 +36,6 @@ const ABORT_GRACE: Duration = Duration::from_secs(5);
 /// How long to try to record outcomes and give jobs back while stopping: what is not
 /// told the store runs again a lease from now, and its attempt counts.
 const HAND_BACK: Duration = Duration::from_secs(5);
-
-/// Where running jobs leave what became of them.
-#[derive(Default)]
-struct Outbox {
-    ended: Mutex<Ended>,
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct Ended {
-    list: Vec<Completion>,
-    /// From how many on the dispatcher is told.
-    tell_from: usize,
-}
-
-impl Outbox {
-    fn put(&self, completion: Completion) {
-        let mut ended = self.lock();
-        ended.list.push(completion);
-        if ended.list.len() >= ended.tell_from {
-            self.changed.notify_one();
-        }
-    }
-
-    fn take(&self) -> Vec<Completion> {
-        std::mem::take(&mut self.lock().list)
-    }
-
-    /// Resolves when so many jobs have ended that were not taken yet.
-    async fn holds(&self, count: usize) {
-        loop {
-            {
-                let mut ended = self.lock();
-                ended.tell_from = count;
-                if ended.list.len() >= count {
-                    return;
-                }
-            }
-            self.changed.notified().await;
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Ended> {
-        // The list is whole between any two operations on it.
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 struct Dispatcher {
     tools: Tools,
@@ -356,7 +310,7 @@ impl Dispatcher {
     }
 }
 
-fn released(token: Token) -> Completion {
+pub(super) fn released(token: Token) -> Completion {
     let now = crate::time::now_ms();
     Completion {
         token,

@@ -8,6 +8,7 @@
 mod dispatch;
 mod housekeeping;
 mod job;
+mod outbox;
 
 use std::sync::Arc;
 use std::time::Duration;
