@@ -50,8 +50,7 @@ async fn chain(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
     for trip in 0..WARM_UP + CHAINS {
         let begun = Instant::now();
         let id = server.post("default", "3", &["chain"]).await?;
-        let result = format!("/jobs/{id}/result?wait_ms=10000");
-        server.get(&result).await?;
+        server.result(&id).await?;
         if trip >= WARM_UP {
             times.push(begun.elapsed());
         }

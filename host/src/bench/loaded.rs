@@ -105,8 +105,7 @@ impl Client {
     async fn hurry(self, server: &Server, ended: &AtomicU32) -> anyhow::Result<()> {
         loop {
             let last = self.post().await?;
-            let result = format!("/jobs/{last}/result?wait_ms=10000");
-            server.get(&result).await?;
+            server.result(&last).await?;
             ended.fetch_add(BATCH, Ordering::Relaxed);
         }
     }

@@ -106,6 +106,11 @@ impl Server {
         let id = self
             .post("default", &options.message, &[options.function.as_str()])
             .await?;
+        self.result(&id).await
+    }
+
+    /// Waits for a job's result.
+    pub(super) async fn result(&self, id: &str) -> anyhow::Result<()> {
         self.get(&format!("/jobs/{id}/result?wait_ms=10000")).await
     }
 

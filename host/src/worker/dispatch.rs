@@ -25,9 +25,8 @@ const TAKE_AHEAD: Duration = Duration::from_millis(10);
 /// The most jobs taken ahead: what a lost host would throw back.
 const MAX_TAKEN_AHEAD: usize = 1024;
 
-/// While more jobs are at hand than there are slots, and until that many are left, round
-/// trips are at least this far apart: each costs an fsync, and the slots have enough to do
-/// meanwhile.
+/// Round trips are this far apart, unless the jobs at hand run out: each costs an fsync, and
+/// as long as more jobs are at hand than there are slots, these have enough to do.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// How long to wait for running jobs that were told to end.

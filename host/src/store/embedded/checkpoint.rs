@@ -23,8 +23,8 @@ use super::schema;
 /// tables, took 2 to 5 ms instead of 1 to 2.
 pub(super) const PAGES: u32 = 1000;
 
-/// How often the thread folds before the writer does the rest: while it folds a thousand
-/// pages a hundred are written, and while it folds these, a few.
+/// How often the thread folds before the writer does the rest: less is written while it
+/// folds than what it folds, and so least of all is left after the second time.
 const ROUNDS: usize = 2;
 
 /// Starts the thread, which ends when the writer's connection is closed.

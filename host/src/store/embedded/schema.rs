@@ -181,11 +181,12 @@ fn prepare(mut db: Connection, path: &Path, max_bytes: Option<u64>) -> Result<Co
 /// Opens the database to fold its log, once it was opened for writing.
 pub(super) fn open_checkpointer(directory: &Path) -> Result<Connection> {
     let path = directory.join(FILE);
+    let at_path = |error| at_path(&path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(&path, flags).map_err(|error| at_path(&path, error))?;
+    let db = Connection::open_with_flags(&path, flags).map_err(at_path)?;
     // What was folded must be on the disk before the log begins anew.
     db.execute_batch("PRAGMA synchronous = FULL;")
-        .map_err(|error| at_path(&path, error))?;
+        .map_err(at_path)?;
     Ok(db)
 }
 
