@@ -12,6 +12,7 @@ mod administer;
 mod again;
 mod alarm;
 mod blobs;
+mod bundle;
 mod claims;
 mod ends;
 mod events;
@@ -27,6 +28,7 @@ mod look;
 mod models;
 mod outbox;
 mod parking;
+mod peeks;
 mod posted;
 mod reader;
 mod reaper;
@@ -52,6 +54,7 @@ pub use address::{Address, AddressError};
 use gather::Gatherer;
 use link::Link;
 pub use look::{Look, look};
+use peeks::Peeks;
 use shared::Shared;
 
 /// What all keys begin with, unless several stores share a database.
@@ -109,6 +112,7 @@ impl Options {
         ];
         Ok(RedisStore {
             gatherer: Arc::new(Gatherer::new(link.clone())),
+            peeks: Arc::new(Peeks::new(link.clone())),
             link,
             shared,
             lease: self.lease,
@@ -122,6 +126,7 @@ impl Options {
 pub struct RedisStore {
     link: Arc<Link>,
     gatherer: Arc<Gatherer>,
+    peeks: Arc<Peeks>,
     shared: Arc<Shared>,
     lease: Duration,
     callback_taken: Duration,

@@ -15,17 +15,13 @@ use uuid::Uuid;
 
 use crate::job::{JobId, Namespace};
 use crate::store::waiters::Wait;
-use crate::store::{Lease, Parked, Result, StoreError, Token};
+use crate::store::{Lease, Parked, Result, Token};
 
 use super::RedisStore;
 use super::link::Link;
-use super::reply::Reply;
+use super::peeks::{LOOKED_AT, Note, Peek, Peeked, Peeks};
 use super::script;
 use super::shared::{Parking, Shared};
-
-/// How many jobs one call looks at: a millisecond of Redis's time, or three where those
-/// that have ended lie among others.
-const LOOKED_AT: usize = 1_000;
 
 /// How much of what parked jobs wait for one call answers, in bytes: some ten thousand
 /// ids, a millisecond.
@@ -77,7 +73,7 @@ impl RedisStore {
         } else {
             // An attempt that is not held any more may wait, and is in nobody's way.
             while let Some(ids) = search.next(LOOKED_AT) {
-                let looked = look(&self.link, namespace, &ids, None).await?;
+                let looked = look(&self.peeks, namespace, ids, None).await?;
                 settle(&wait, namespace, &looked.over);
             }
         }
@@ -86,9 +82,9 @@ impl RedisStore {
             return Ok(Parked::Cycle(cycle));
         }
         if !wait.is_over() {
-            let (link, namespace) = (self.link.clone(), namespace.clone());
+            let (peeks, namespace) = (self.peeks.clone(), namespace.clone());
             return Ok(Parked::Waiting(Box::pin(async move {
-                wait_on(&link, &namespace, &wait).await;
+                wait_on(&peeks, &namespace, &wait).await;
                 parking.over.store(true, Ordering::SeqCst);
                 Ok(())
             })));
@@ -122,20 +118,21 @@ impl RedisStore {
             && let Some(ids) = search.next(LOOKED_AT.min(left))
         {
             left -= ids.len();
-            let mut command = self.link.command(script::PARK);
-            command
-                .arg(lease.incarnation.to_string())
-                .arg(namespace.as_str())
-                .arg(token.id.0)
-                .arg(token.attempt)
-                .arg(parking.number)
-                .arg(u8::from(!noted))
-                .arg(WAITS_BYTES)
-                .arg(&ids);
-            let answer = self.link.run(script::PARK, &command).await?;
-            // It was taken from us, and we have not heard of it yet.
-            let looked = Looked::read(answer)?.ok_or(StoreError::LeaseLost)?;
-            noted |= looked.over.len() < ids.len();
+            let count = ids.len();
+            let peek = Peek {
+                namespace: namespace.clone(),
+                ids,
+                note: Some(Note {
+                    incarnation: lease.incarnation,
+                    id: token.id,
+                    attempt: token.attempt,
+                    number: parking.number,
+                    begins: !noted,
+                }),
+                waits_bytes: Some(WAITS_BYTES),
+            };
+            let looked = self.peeks.peek(peek).await?;
+            noted |= looked.over.len() < count;
             settle(wait, namespace, &looked.over);
             search.take_in(looked);
         }
@@ -143,7 +140,7 @@ impl RedisStore {
             && search.looked_at < MOST_LOOKED_AT
             && let Some(ids) = search.next(LOOKED_AT)
         {
-            let looked = look(&self.link, namespace, &ids, Some(WAITS_BYTES)).await?;
+            let looked = look(&self.peeks, namespace, ids, Some(WAITS_BYTES)).await?;
             search.take_in(looked);
         }
         Ok(noted)
@@ -171,7 +168,7 @@ impl RedisStore {
     pub(super) async fn has_ended(&self, namespace: &Namespace, id: JobId) -> Result<()> {
         let wait = self.shared.waiters.subscribe([(namespace.clone(), id)]);
         while !wait.is_over() {
-            let looked = look(&self.link, namespace, &[id.0], None).await?;
+            let looked = look(&self.peeks, namespace, vec![id.0], None).await?;
             settle(&wait, namespace, &looked.over);
             if !wait.is_over() {
                 wait.rung().await;
@@ -181,63 +178,21 @@ impl RedisStore {
     }
 }
 
-/// What a look at jobs has found.
-struct Looked {
-    /// Those that have ended or are unknown.
-    over: Vec<u64>,
-    /// The parked ones, and what each waits for.
-    parked: Vec<(u64, String)>,
-    /// Parked ones that are to be looked at again.
-    later: Vec<u64>,
-}
-
-impl Looked {
-    fn read(answer: redis::Value) -> Result<Option<Self>> {
-        let mut answer = Reply::new(answer)?;
-        if answer.is_empty() {
-            return Ok(None);
-        }
-        let over = numbers(answer.list()?)?;
-        let mut list = answer.list()?;
-        let mut parked = Vec::new();
-        while !list.is_empty() {
-            parked.push((list.number()?, list.text()?));
-        }
-        let later = numbers(answer.list()?)?;
-        Ok(Some(Self {
-            over,
-            parked,
-            later,
-        }))
-    }
-}
-
-fn numbers(mut list: Reply) -> Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    while !list.is_empty() {
-        numbers.push(list.number()?);
-    }
-    Ok(numbers)
-}
-
 /// Looks which of a few jobs have ended, and what the parked ones wait for, up to so many
 /// bytes, if that is asked for.
 async fn look(
-    link: &Arc<Link>,
+    peeks: &Arc<Peeks>,
     namespace: &Namespace,
-    ids: &[u64],
+    ids: Vec<u64>,
     waits_bytes: Option<usize>,
-) -> Result<Looked> {
-    let mut command = link.command(script::PARK);
-    command.arg("").arg(namespace.as_str());
-    for _ in ["id", "attempt", "number", "first"] {
-        command.arg("");
-    }
-    let bytes = waits_bytes.map_or_else(String::new, |bytes| bytes.to_string());
-    command.arg(bytes).arg(ids);
-    let answer = link.run(script::PARK, &command).await?;
-    let torn = || StoreError::Unreadable("Redis answered nothing to a look".to_owned());
-    Looked::read(answer)?.ok_or_else(torn)
+) -> Result<Peeked> {
+    let peek = Peek {
+        namespace: namespace.clone(),
+        ids,
+        note: None,
+        waits_bytes,
+    };
+    peeks.peek(peek).await
 }
 
 /// Notes that jobs had ended.
@@ -248,12 +203,12 @@ fn settle(wait: &Awaited, namespace: &Namespace, over: &[u64]) {
 }
 
 /// Waits until all have ended, whatever happens to Redis meanwhile.
-async fn wait_on(link: &Arc<Link>, namespace: &Namespace, wait: &Awaited) {
+async fn wait_on(peeks: &Arc<Peeks>, namespace: &Namespace, wait: &Awaited) {
     while !wait.is_over() {
         wait.rung().await;
         // It is over, or ends may have been missed.
         while !wait.is_over()
-            && let Err(error) = look_again(link, namespace, wait).await
+            && let Err(error) = look_again(peeks, namespace, wait).await
         {
             tracing::debug!(%error, "it is not known whether a wait is over");
             sleep(PAUSE).await;
@@ -261,10 +216,10 @@ async fn wait_on(link: &Arc<Link>, namespace: &Namespace, wait: &Awaited) {
     }
 }
 
-async fn look_again(link: &Arc<Link>, namespace: &Namespace, wait: &Awaited) -> Result<()> {
+async fn look_again(peeks: &Arc<Peeks>, namespace: &Namespace, wait: &Awaited) -> Result<()> {
     let missing: Vec<u64> = wait.missing().iter().map(|(_, id)| id.0).collect();
     for ids in missing.chunks(LOOKED_AT) {
-        let looked = look(link, namespace, ids, None).await?;
+        let looked = look(peeks, namespace, ids.to_vec(), None).await?;
         settle(wait, namespace, &looked.over);
     }
     Ok(())
@@ -301,7 +256,7 @@ impl Search {
         (!ids.is_empty()).then_some(ids)
     }
 
-    fn take_in(&mut self, looked: Looked) {
+    fn take_in(&mut self, looked: Peeked) {
         for (parked, waits_for) in looked.parked {
             for id in waits_for.split(' ').filter_map(|id| id.parse().ok()) {
                 if id == self.who.0 {
@@ -369,8 +324,8 @@ async fn unpark(link: &Arc<Link>, shared: &Shared, left: &[(Uuid, Token, u64)]) 
 mod tests {
     use super::*;
 
-    fn parked(jobs: &[(u64, &str)]) -> Looked {
-        Looked {
+    fn parked(jobs: &[(u64, &str)]) -> Peeked {
+        Peeked {
             over: Vec::new(),
             parked: jobs
                 .iter()
