@@ -165,7 +165,6 @@ impl Slot {
             .clone()
             .try_acquire_many_owned(pages);
         let (Ok(place), Ok(memory)) = (place, memory) else {
-            self.no_place.notify_one();
             return false;
         };
         lock(&self.clock).stopped = Some(Instant::now());
@@ -173,6 +172,11 @@ impl Slot {
         self.slots.parked.fetch_add(1, Ordering::SeqCst);
         self.slots.changed.notify_one();
         true
+    }
+
+    /// Notes that the guest cannot go on without a place to be parked in.
+    pub(super) fn gives_up(&self) {
+        self.no_place.notify_one();
     }
 
     /// Gets a parked guest a worker again, and lets its clock go on.
@@ -226,7 +230,7 @@ impl Slot {
     }
 
     /// Whether the guest is parked.
-    pub(super) fn is_parked(&self) -> bool {
+    fn is_parked(&self) -> bool {
         matches!(*lock(&self.place), Some(Place::Parked(_)))
     }
 
@@ -244,7 +248,7 @@ impl Slot {
         }
     }
 
-    /// Resolves when there was no place to park the guest.
+    /// Resolves when the guest has given up for want of a place.
     pub(super) async fn no_place(&self) {
         self.no_place.notified().await;
     }
@@ -382,6 +386,10 @@ mod tests {
         let (first, second) = (slots.take().await, slots.take().await);
         assert!(first.park(0));
         assert!(!second.park(0));
+        let limit = Duration::from_millis(5);
+        let waits = tokio::time::timeout(limit, second.no_place()).await;
+        assert!(waits.is_err(), "it may not need a place");
+        second.gives_up();
         second.no_place().await;
         drop(first);
         assert_eq!(slots.parked(), 0);

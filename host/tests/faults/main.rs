@@ -20,6 +20,7 @@ mod parted;
 mod stopping;
 mod store;
 mod tls;
+mod waiting;
 mod whole;
 
 use std::path::Path;

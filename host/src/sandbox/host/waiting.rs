@@ -92,6 +92,8 @@ async fn park_until_ended(
     timeout_ms: Option<u64>,
 ) -> Result<(), Error> {
     let ended = async {
+        // A store may take its time, for which nobody needs a worker.
+        let mut parked = job.slot.park(held);
         loop {
             let park = || store.park(job.lease, &job.token, ids);
             let ended = match patiently(park).await.map_err(unavailable)? {
@@ -99,8 +101,10 @@ async fn park_until_ended(
                 Parked::Cycle(jobs) => return Err(would_wait_for_itself(&jobs)),
                 Parked::Waiting(ended) => ended,
             };
-            if !job.slot.is_parked() && !job.slot.park(held) {
+            parked = parked || job.slot.park(held);
+            if !parked {
                 // The attempt ends here, and the host hands the job back.
+                job.slot.gives_up();
                 return std::future::pending().await;
             }
             match ended.await {
