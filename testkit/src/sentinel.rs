@@ -54,6 +54,14 @@ impl RedisSentinel {
         format!("redis-sentinel://127.0.0.1:{port}/{NAME}/0")
     }
 
+    /// Waits until the replica has all that the master has now: no more of it survives a
+    /// master that is killed. `WAIT` tells that only to the connection which has written.
+    pub fn catch_up(&self) {
+        let all = offset(&self.master, "master_repl_offset");
+        let has_all = || offset(&self.replica, "slave_repl_offset") >= all;
+        self.wait_until("copies what the master has", has_all);
+    }
+
     /// Kills the master and waits until the replica has taken its place.
     pub fn fail_over(&self) {
         self.master.kill();
@@ -83,4 +91,11 @@ impl RedisSentinel {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// How far a server has come with what is copied, in bytes.
+fn offset(server: &RedisServer, field: &str) -> u64 {
+    let info = server.info("replication");
+    let offset = info.get(field).and_then(|offset| offset.parse().ok());
+    offset.unwrap_or_else(|| panic!("no {field} in {info:?}"))
 }

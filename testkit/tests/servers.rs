@@ -92,9 +92,12 @@ fn a_cluster_serves_every_slot() {
 }
 
 #[test]
-fn a_sentinel_promotes_the_replica() {
+fn a_sentinel_promotes_the_replica_which_knows_what_its_master_knew() {
     let sentinel = RedisSentinel::start();
+    sentinel.master().cli(&["SET", "key", "value"]);
+    sentinel.catch_up();
     sentinel.fail_over();
+    assert_eq!(sentinel.replica().cli(&["GET", "key"]), "value");
     eventually("the replica is a master", || {
         sentinel.replica().cli(&["ROLE"]).starts_with("master")
     });

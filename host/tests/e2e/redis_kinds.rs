@@ -41,8 +41,7 @@ async fn a_cluster() {
 async fn a_master_that_sentinels_watch_and_its_successor() {
     let sentinel = RedisSentinel::start();
     let server = works(&sentinel.url(), &[]).await;
-    // Only what the replica has heard of survives its master.
-    sentinel.master().cli(&["WAIT", "1", "5000"]);
+    sentinel.catch_up();
     sentinel.fail_over();
     let begun = std::time::Instant::now();
     loop {
