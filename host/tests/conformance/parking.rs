@@ -1,6 +1,7 @@
 //! Jobs that wait for other jobs, and hold no worker meanwhile.
 
 use futures_util::future::BoxFuture;
+use futures_util::poll;
 use skep::job::{JobId, NewJob, State};
 use skep::store::{Claim, Lease, Parked, QueueStatus, Result, StoreError, Verdict};
 
@@ -24,6 +25,7 @@ conformance!(
     a_parked_job_can_be_released_by_a_person,
     a_parked_job_is_queued_after_a_crash,
     a_wait_that_is_dropped_leaves_the_job_parked,
+    a_call_to_park_that_is_cut_short_leaves_no_trace,
     a_job_may_wait_again_and_again,
     what_its_lease_does_not_hold_is_not_parked,
     a_job_that_waits_for_itself_is_refused,
@@ -69,6 +71,27 @@ async fn wait(world: &World, lease: Lease, claim: &Claim, ids: &[u64]) -> Waitin
 /// Parks a job, and gives up the wait.
 async fn parks(world: &World, lease: Lease, claim: &Claim, ids: &[u64]) {
     drop(wait(world, lease, claim, ids).await);
+}
+
+async fn a_call_to_park_that_is_cut_short_leaves_no_trace(world: World) {
+    world.submit(vec![job("1"), job("2"), job("3")]).await;
+    let lease = world.host().await;
+    let claims = world.claim(lease, 3).await;
+    world.submit(vec![job("4")]).await;
+    let awaited = job_ids(&[4]);
+    let call = |n: usize| world.store().park(lease, &claims[n].token, &awaited);
+    // The second call finds the first under way, and is given up.
+    let mut first = call(0);
+    assert!(poll!(&mut first).is_pending());
+    let mut second = call(1);
+    let _ = poll!(&mut second);
+    drop(second);
+    let (parked, ()) = tokio::join!(first, unpark(&world, lease, &claims[1]));
+    assert!(matches!(parked, Ok(Parked::Waiting(_))));
+    // By then whatever was on its way has been carried out.
+    parks(&world, lease, &claims[2], &[4]).await;
+    let now = status(&world).await;
+    assert_eq!((now.running, now.parked), (1, 2));
 }
 
 /// Expects that a job that begins to wait would wait for ever.

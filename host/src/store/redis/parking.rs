@@ -160,6 +160,8 @@ impl RedisStore {
     }
 
     async fn end_wait(&self, lease: Lease, token: &Token, number: u64) -> Result<()> {
+        // Its note may still stand in line, though nobody waits for the answer any more.
+        look(&self.peeks, &token.namespace, Vec::new(), None).await?;
         let left = [(lease.incarnation, token.clone(), number)];
         unpark(&self.link, &self.shared, &left).await
     }
@@ -167,8 +169,14 @@ impl RedisStore {
     /// See [`crate::store::Store::ended`].
     pub(super) async fn has_ended(&self, namespace: &Namespace, id: JobId) -> Result<()> {
         let wait = self.shared.waiters.subscribe([(namespace.clone(), id)]);
+        let peek = Peek {
+            namespace: namespace.clone(),
+            ids: vec![id.0],
+            note: None,
+            waits_bytes: None,
+        };
         while !wait.is_over() {
-            let looked = look(&self.peeks, namespace, vec![id.0], None).await?;
+            let looked = self.peeks.peek_alone(&peek).await?;
             settle(&wait, namespace, &looked.over);
             if !wait.is_over() {
                 wait.rung().await;

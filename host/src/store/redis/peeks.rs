@@ -77,7 +77,8 @@ impl Peeks {
         }
     }
 
-    /// Looks, with others if there are any.
+    /// Looks, with others if there are any, and after all that came before. The next ones wait
+    /// until this one has been polled to its end, or dropped, which a guest's call always is.
     ///
     /// # Errors
     ///
@@ -95,7 +96,8 @@ impl Peeks {
         answered.await.map_err(gone)?
     }
 
-    async fn peek_alone(&self, peek: &Peek) -> Result<Peeked> {
+    /// Looks at once, for whoever may leave it unpolled, as a stream to a slow client does.
+    pub(super) async fn peek_alone(&self, peek: &Peek) -> Result<Peeked> {
         let mut command = self.link.command(script::PARK);
         peek.add_to(&mut command);
         Peeked::read(self.ask(&command).await?.list()?)
