@@ -46,6 +46,8 @@ pub(super) fn measure(options: &BenchOptions) -> anyhow::Result<Vec<Figure>> {
                 number,
                 done,
                 want: if last { 0 } else { BATCH },
+                stands: false,
+                had: 0,
             };
             let cycle = parts.store.cycle(lease, Arc::new(step)).await?;
             if last {

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
-    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
-    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Given, JobFilter, JobPage,
+    Lease, Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus,
+    Report, Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob};
@@ -67,6 +67,13 @@ macro_rules! metered {
                 Self: 'a,
             {
                 self.inner.wake(lease, want)
+            }
+
+            fn given<'s: 'a, 'a>(&'s self, lease: Lease, had: u64) -> Answer<'a, Result<Given>>
+            where
+                Self: 'a,
+            {
+                self.inner.given(lease, had)
             }
 
             fn ended<'s: 'a, 'n: 'a, 'a>(

@@ -170,6 +170,11 @@ pub struct Step {
     pub done: Vec<Completion>,
     /// How many jobs to take at most.
     pub want: usize,
+    /// Whether as many as were wanted and not there may be [given](Store::given) to the
+    /// host as they come, until its next step.
+    pub stands: bool,
+    /// How many were given to the lease so far that the host has.
+    pub had: u64,
 }
 
 /// The answer of [`Store::cycle`].
@@ -177,10 +182,29 @@ pub struct Step {
 pub struct Cycle {
     /// Jobs taken for this host.
     pub claimed: Vec<Claim>,
+    /// Jobs [given](Store::given) to this host that it did not have when it made the step.
+    pub given: Given,
     /// Completions that did not count, since the lease no longer held their job.
     pub refused: Vec<Token>,
     /// Jobs of this host that somebody wants stopped.
     pub cancelled: Vec<Token>,
+}
+
+/// Jobs [given](Store::given) to a host, in the order in which they were.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// How many were given to its lease before these.
+    pub after: u64,
+    /// The jobs.
+    pub jobs: Vec<Claim>,
+}
+
+impl Given {
+    /// Those beyond the first `had` of the lease.
+    pub fn beyond(self, had: u64) -> impl Iterator<Item = Claim> {
+        let known = usize::try_from(had.saturating_sub(self.after)).unwrap_or(usize::MAX);
+        self.jobs.into_iter().skip(known)
+    }
 }
 
 /// What came of a wish to cancel.
@@ -275,6 +299,16 @@ pub trait Store: Send + Sync + 'static {
     /// resolve for nothing; it never misses anything that happened since the last
     /// cycle.
     async fn wake(&self, lease: Lease, want: usize) -> Result<()>;
+
+    /// Resolves with jobs that were given to the host since its last step: it takes them as
+    /// if a step had claimed them. A store need not give any: what it does not give waits
+    /// for a step.
+    ///
+    /// `had` is how many were given to the lease before, and reached the host. The others
+    /// come again, here and with every step, so that none is lost with an answer.
+    async fn given(&self, _lease: Lease, _had: u64) -> Result<Given> {
+        std::future::pending().await
+    }
 
     /// Gives the jobs of hosts whose lease has run out to others; answers how
     /// many.

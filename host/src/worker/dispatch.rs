@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::outbox::Outbox;
 use super::{Phase, Tools, job};
 use crate::store::{
-    Claim, Completion, Cycle, Lease, STORE_PAUSE, Step, StoreError, Token, Verdict,
+    Claim, Completion, Cycle, Given, Lease, STORE_PAUSE, Step, StoreError, Token, Verdict,
 };
 
 /// How much work may wait in this process, beyond what runs. Short jobs are taken
@@ -49,6 +49,11 @@ struct Dispatcher {
     steps: u64,
     /// A step that the store has not answered: it is repeated until it has.
     pending: Option<Arc<Step>>,
+    /// How many jobs this lease was given between its steps.
+    had: u64,
+    /// The last step that was answered lets more be given.
+    stands: bool,
+    /// When the last step was made, or jobs were given to slots that had nothing to do.
     last_cycle: Instant,
     /// A moving geometric mean of the time a slot spends on a job, in µs; at least 1.
     job_us: f64,
@@ -69,6 +74,8 @@ pub(super) async fn run(
         ended: Vec::new(),
         steps: 0,
         pending: None,
+        had: 0,
+        stands: false,
         last_cycle: Instant::now(),
         job_us: TAKE_AHEAD.as_micros() as f64,
     };
@@ -86,47 +93,108 @@ impl Dispatcher {
     /// is cut short by a change of `phase`: a claim must never be lost on its way.
     async fn turn(&mut self, phase: &mut watch::Receiver<Phase>) {
         self.collect();
-        let spare = self.running().saturating_sub(self.tools.slots);
-        if spare > 0 {
-            // Whichever comes first; late is not an error.
-            let _ = timeout_at(self.last_cycle + GATHER, self.outbox.holds(spare)).await;
-            self.collect();
-        }
-        let pause = match self.cycle(self.wanted()).await {
+        self.gather().await;
+        let resume = match self.cycle(self.wanted(), true).await {
             Ok(()) => None,
             Err(StoreError::LeaseLost) => return self.abandon().await,
             Err(error) => {
                 tracing::error!(%error, "the store does not answer; jobs go on, outcomes are kept");
-                Some(STORE_PAUSE)
+                Some(Instant::now() + STORE_PAUSE)
             }
         };
-        tokio::select! {
-            _ = phase.changed() => {}
-            () = self.reason(self.wanted(), pause) => {}
+        loop {
+            let given = tokio::select! {
+                _ = phase.changed() => return,
+                () = self.reason(self.wanted(), resume) => return,
+                given = self.given() => given,
+            };
+            self.receive(given);
+        }
+    }
+
+    /// Lets the slots end what waits for them before the next round trip.
+    async fn gather(&mut self) {
+        loop {
+            let spare = self.running().saturating_sub(self.tools.slots);
+            if spare == 0 {
+                return;
+            }
+            let given = tokio::select! {
+                // Whichever comes first; late is not an error.
+                _ = timeout_at(self.last_cycle + GATHER, self.outbox.holds(spare)) => break,
+                given = self.given() => given,
+            };
+            self.receive(given);
+        }
+        self.collect();
+    }
+
+    /// Jobs that come between steps.
+    async fn given(&self) -> Given {
+        let Some(lease) = *self.lease.borrow() else {
+            return std::future::pending().await;
+        };
+        match self.tools.store.given(lease, self.had).await {
+            Ok(given) => given,
+            // The next step is told as well.
+            Err(StoreError::LeaseLost) => std::future::pending().await,
+            Err(error) => {
+                tracing::debug!(%error, "waiting for jobs was cut short");
+                sleep(STORE_PAUSE).await;
+                Given::default()
+            }
+        }
+    }
+
+    /// Starts jobs that came between steps.
+    fn receive(&mut self, given: Given) {
+        let Some(lease) = *self.lease.borrow() else {
+            return;
+        };
+        if self.running() == 0 {
+            self.last_cycle = Instant::now();
+        }
+        for claim in given.beyond(self.had) {
+            self.had += 1;
+            self.start(lease, claim);
         }
     }
 
     /// Records what has ended, takes up to `want` jobs and starts them. What is in
     /// `ended` is recorded with the next step, if an earlier one is still to be
-    /// answered.
-    async fn cycle(&mut self, want: usize) -> Result<(), StoreError> {
+    /// answered. Whether it `stands`, see [`Step::stands`].
+    async fn cycle(&mut self, want: usize, stands: bool) -> Result<(), StoreError> {
         let lease = self.lease().await?;
-        let (steps, ended) = (&mut self.steps, &mut self.ended);
+        let (steps, ended, had) = (&mut self.steps, &mut self.ended, self.had);
         let step = self.pending.get_or_insert_with(|| {
             *steps += 1;
             Arc::new(Step {
                 number: *steps,
                 done: std::mem::take(ended),
                 want,
+                stands,
+                had,
             })
         });
+        let (step, stands) = (step.clone(), step.stands);
         self.last_cycle = Instant::now();
+        let store = self.tools.store.clone();
+        let mut answer = store.cycle(lease, step);
         let Cycle {
             claimed,
+            given,
             refused,
             cancelled,
-        } = self.tools.store.cycle(lease, step.clone()).await?;
+        } = loop {
+            let given = tokio::select! {
+                biased;
+                answer = &mut answer => break answer?,
+                given = self.given() => given,
+            };
+            self.receive(given);
+        };
         self.pending = None;
+        self.stands = stands;
         for token in refused {
             tracing::warn!(
                 namespace = %token.namespace, job = %token.id, attempt = token.attempt,
@@ -134,6 +202,7 @@ impl Dispatcher {
                 "this outcome came too late: the job was given to another host"
             );
         }
+        self.receive(given);
         for claim in claimed {
             self.start(lease, claim);
         }
@@ -188,10 +257,10 @@ impl Dispatcher {
         slots + (ahead as usize).saturating_sub(slots).min(MAX_TAKEN_AHEAD)
     }
 
-    /// Resolves when a round trip is worth while, and not before `pause` is over.
-    async fn reason(&self, want: usize, pause: Option<Duration>) {
-        if let Some(pause) = pause {
-            return sleep(pause).await;
+    /// Resolves when a round trip is worth while, and not before it is time to `resume`.
+    async fn reason(&self, want: usize, resume: Option<Instant>) {
+        if let Some(resume) = resume {
+            return sleep_until(resume).await;
         }
         let lease = *self.lease.borrow();
         let woken = async {
@@ -255,6 +324,8 @@ impl Dispatcher {
         self.ended.clear();
         self.steps = 0;
         self.pending = None;
+        self.had = 0;
+        self.stands = false;
         self.lease.send_replace(None);
     }
 
@@ -263,7 +334,7 @@ impl Dispatcher {
         let deadline = Instant::now() + grace;
         loop {
             self.collect();
-            if let Err(error) = self.cycle(0).await {
+            if let Err(error) = self.cycle(0, false).await {
                 tracing::warn!(%error, "could not record outcomes while stopping");
             }
             // What is parked waits for jobs that this host would have to take first.
@@ -294,10 +365,10 @@ impl Dispatcher {
             // A step that was not answered before may bring more of them.
             let held = self.held.drain();
             self.ended.extend(held.map(|(token, _)| released(token)));
-            if self.pending.is_none() && self.ended.is_empty() {
+            if self.pending.is_none() && self.ended.is_empty() && !self.stands {
                 break;
             }
-            let Err(error) = self.cycle(0).await else {
+            let Err(error) = self.cycle(0, false).await else {
                 continue;
             };
             if matches!(error, StoreError::LeaseLost) || Instant::now() > deadline {

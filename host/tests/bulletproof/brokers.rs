@@ -75,6 +75,8 @@ async fn a_claim_whose_answer_was_lost_is_not_lost() {
             number,
             done,
             want: 1,
+            stands: false,
+            had: 0,
         };
         let step = Arc::new(step);
         let cycle = loop {

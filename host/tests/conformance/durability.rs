@@ -67,6 +67,8 @@ async fn child() {
             number: step.number + 1,
             done: cycle.claimed.iter().map(end).collect(),
             want: 7,
+            stands: false,
+            had: 0,
         });
         // A host that holds jobs when it dies.
         tokio::task::yield_now().await;
@@ -80,6 +82,8 @@ fn take(want: usize) -> Step {
         number: 1,
         done: vec![],
         want,
+        stands: false,
+        had: 0,
     }
 }
 
@@ -285,6 +289,8 @@ async fn the_dead_letter_of_an_earlier_version_is_found() {
         number: 2,
         done: done.collect(),
         want: 0,
+        stands: false,
+        had: 0,
     };
     store.cycle(lease, Arc::new(step)).await.unwrap();
     drop(store);

@@ -511,6 +511,8 @@ async fn a_dead_letter_that_is_kept_by_time_is_put_in_order() {
         number: 1,
         done: vec![],
         want: JOBS,
+        stands: false,
+        had: 0,
     };
     let claims = store.cycle(lease, Arc::new(step.clone())).await.unwrap();
     step.done = (claims.claimed.iter())
@@ -519,6 +521,8 @@ async fn a_dead_letter_that_is_kept_by_time_is_put_in_order() {
     step = skep::store::Step {
         number: 2,
         want: 0,
+        stands: false,
+        had: 0,
         ..step
     };
     store.cycle(lease, Arc::new(step)).await.unwrap();

@@ -35,6 +35,7 @@ mod data;
 mod dead_letter;
 mod deploying;
 mod durability;
+mod giving;
 mod holding;
 mod in_memory;
 mod leases;

@@ -64,6 +64,11 @@ impl World {
         matches!(self.backend, Backend::Embedded(_))
     }
 
+    /// Whether the store gives jobs to hosts between their steps.
+    pub(crate) fn gives(&self) -> bool {
+        matches!(self.backend, Backend::Embedded(_))
+    }
+
     /// The store, as another process has it open, where there can be one.
     pub(crate) async fn elsewhere(&self) -> Arc<dyn Store> {
         match self.backend {
@@ -119,6 +124,8 @@ impl World {
             number: *number,
             done,
             want,
+            stands: false,
+            had: 0,
         })
     }
 

@@ -59,6 +59,8 @@ async fn step(store: &RedisStore, lease: Lease, number: u64, done: Vec<Completio
         number,
         done,
         want: 9,
+        stands: false,
+        had: 0,
     };
     store.cycle(lease, Arc::new(step)).await.unwrap().claimed
 }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use skep::access::{AccessTokens, StoredToken, TokenId};
 use skep::job::{Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob};
 use skep::store::{
-    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
-    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Given, JobFilter, JobPage,
+    Lease, Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus,
+    Report, Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 use uuid::Uuid;
 
@@ -132,6 +132,7 @@ all_methods! {
     renew(lease: Lease) -> ();
     cycle(lease: Lease, step: Arc<Step>) -> Cycle;
     wake(lease: Lease, want: usize) -> ();
+    given(lease: Lease, had: u64) -> Given;
     reap() -> usize;
     report(lease: Lease, reports: Vec<(Token, Report)>) -> ();
     park(lease: Lease, token: &Token, awaited: &[JobId]) -> Parked;

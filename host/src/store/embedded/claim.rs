@@ -36,7 +36,13 @@ impl Action for RunCycle {
     fn apply(&self, writer: &mut Writer) -> Result<Cycle> {
         let incarnation = self.lease.incarnation;
         let host = (writer.hosts.get(&incarnation)).ok_or(StoreError::LeaseLost)?;
-        let Step { number, done, want } = &*self.step;
+        let Step {
+            number,
+            done,
+            want,
+            stands,
+            had,
+        } = &*self.step;
         let (last, answer) = &host.last_step;
         if number <= last {
             return Ok(if number == last {
@@ -51,13 +57,19 @@ impl Action for RunCycle {
                 refused.push(done.token.clone());
             }
         }
-        let claimed = writer.claim(self.lease, *want)?;
+        let given = writer.shared.given(self.lease, *had)?;
+        let under_way = (given.after + given.jobs.len() as u64).saturating_sub(*had);
+        let want = want.saturating_sub(usize::try_from(under_way).unwrap_or(usize::MAX));
+        let claimed = writer.claim(self.lease, want)?;
+        let standing = if *stands { want - claimed.len() } else { 0 };
         let cycle = Cycle {
             claimed,
+            given,
             refused,
             cancelled: writer.tell_cancels(self.lease),
         };
         if let Some(host) = writer.hosts.get_mut(&incarnation) {
+            host.standing = standing;
             let made = (*number, cycle.clone());
             let before = std::mem::replace(&mut host.last_step, made);
             writer.effects.steps.push((incarnation, before));
@@ -67,6 +79,25 @@ impl Action for RunCycle {
 }
 
 impl Writer {
+    /// Gives what waits to hosts that would have taken more than there was. It is durable
+    /// with the transaction that let it wait, and takes none of its own.
+    pub(super) fn give(&mut self) -> Result<()> {
+        let stand = self.hosts.iter().filter(|(_, host)| host.standing > 0);
+        for (incarnation, want) in stand
+            .map(|(i, host)| (*i, host.standing))
+            .collect::<Vec<_>>()
+        {
+            if !self.index.may_pop() {
+                break;
+            }
+            let given = self.claim(Lease { incarnation }, want)?;
+            if !given.is_empty() {
+                self.effects.given.push((incarnation, given));
+            }
+        }
+        Ok(())
+    }
+
     fn claim(&mut self, lease: Lease, want: usize) -> Result<Vec<Claim>> {
         self.index.promote(self.now_ms);
         self.count_capped();

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::store::{Cycle, Lease, Result, StoreError};
 
 use super::committer::Action;
+use super::shared::Told;
 use super::writer::{Host, Writer};
 
 /// See [`crate::store::Store::register`]. Leases are not on disk: when the
@@ -30,9 +31,10 @@ impl Action for Register {
                 expires,
                 cancels: Vec::new(),
                 last_step: (0, Cycle::default()),
+                standing: 0,
             },
         );
-        writer.shared.hosts().insert(self.0, false);
+        writer.shared.hosts().insert(self.0, Told::default());
         Ok(Lease {
             incarnation: self.0,
         })

@@ -1,7 +1,7 @@
 //! What callers read without asking the writer: who runs what, which namespaces
 //! and functions there are, and whether anything happened that they wait for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -13,7 +13,7 @@ use crate::job::{JobId, LogLine, Namespace, NewJob, Progress};
 use crate::store::news::Newsroom;
 use crate::store::recent::Recent;
 use crate::store::waiters::Waiters;
-use crate::store::{Functions, Models};
+use crate::store::{Claim, Functions, Given, Lease, Models, Result, StoreError};
 
 use super::key::Key;
 
@@ -88,6 +88,17 @@ pub(super) struct Running {
     pub(super) over: bool,
 }
 
+/// What the writer has for an incarnation that has a lease.
+#[derive(Default)]
+pub(super) struct Told {
+    /// A wish to cancel one of its jobs waits for its next cycle.
+    pub(super) cancels: bool,
+    /// Jobs given to it that are not known to have reached it.
+    given: VecDeque<Claim>,
+    /// How many have.
+    had: u64,
+}
+
 /// The state that the writer publishes and callers read.
 #[derive(Default)]
 pub(super) struct Shared {
@@ -97,9 +108,9 @@ pub(super) struct Shared {
     waiters: Arc<Waiters<Key>>,
     recent: Recent<Key>,
     newsroom: Arc<Newsroom>,
-    /// The incarnations that have a lease, and whether a wish to cancel one of
-    /// their jobs waits for their next cycle.
-    hosts: Mutex<HashMap<Uuid, bool>>,
+    /// The incarnations that have a lease.
+    hosts: Mutex<HashMap<Uuid, Told>>,
+    gifts: Notify,
     work: Notify,
     may_claim: AtomicBool,
     next_due: AtomicU64,
@@ -159,8 +170,36 @@ impl Shared {
     }
 
     /// The leases.
-    pub(super) fn hosts(&self) -> MutexGuard<'_, HashMap<Uuid, bool>> {
+    pub(super) fn hosts(&self) -> MutexGuard<'_, HashMap<Uuid, Told>> {
         lock(&self.hosts)
+    }
+
+    /// Gives jobs to an incarnation.
+    pub(super) fn give(&self, incarnation: Uuid, jobs: Vec<Claim>) {
+        if let Some(told) = self.hosts().get_mut(&incarnation) {
+            told.given.extend(jobs);
+        }
+        self.gifts.notify_waiters();
+    }
+
+    /// The jobs given to a host that has the first `had`, and may since have more.
+    pub(super) fn given(&self, lease: Lease, had: u64) -> Result<Given> {
+        let mut hosts = self.hosts();
+        let told = hosts
+            .get_mut(&lease.incarnation)
+            .ok_or(StoreError::LeaseLost)?;
+        while told.had < had && told.given.pop_front().is_some() {
+            told.had += 1;
+        }
+        Ok(Given {
+            after: told.had,
+            jobs: told.given.iter().cloned().collect(),
+        })
+    }
+
+    /// The bell for jobs that were given.
+    pub(super) fn gifts(&self) -> &Notify {
+        &self.gifts
     }
 
     /// Publishes whether something can be taken, now or later.
@@ -249,6 +288,7 @@ impl Shared {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.ring();
+        self.gifts.notify_waiters();
         self.outbox.notify_waiters();
         self.waiters.look_again();
         self.newsroom.missed();

@@ -13,9 +13,9 @@ use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob};
 use crate::store::blob::chunks;
 use crate::store::{
-    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
-    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Given, JobFilter, JobPage,
+    Lease, Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus,
+    Report, Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 
 use super::administer::{Overlook, Pause, Purge, Release, Rezero, SetConcurrency, Status};
@@ -92,13 +92,29 @@ impl Store for EmbeddedStore {
             if self.shared.is_closed() {
                 return Err(stopped());
             }
-            let told = self.shared.hosts().get(&lease.incarnation).copied();
+            let told = (self.shared.hosts().get(&lease.incarnation)).map(|told| told.cancels);
             if told.ok_or(StoreError::LeaseLost)? || (want > 0 && self.shared.may_claim()) {
                 return Ok(());
             }
             if until(self.shared.next_due().filter(|_| want > 0), rung).await {
                 return Ok(());
             }
+        }
+    }
+
+    async fn given(&self, lease: Lease, had: u64) -> Result<Given> {
+        loop {
+            // Listen first, then look: what happens in between rings.
+            let mut rung = pin!(self.shared.gifts().notified());
+            rung.as_mut().enable();
+            if self.shared.is_closed() {
+                return Err(stopped());
+            }
+            let given = self.shared.given(lease, had)?;
+            if !given.jobs.is_empty() {
+                return Ok(given);
+            }
+            rung.await;
         }
     }
 

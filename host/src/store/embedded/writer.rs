@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::access::AccessTokens;
 use crate::job::{Namespace, Output, State};
-use crate::store::{Cycle, Functions, Models, News, Result, StoreError, Token};
+use crate::store::{Claim, Cycle, Functions, Models, News, Result, StoreError, Token};
 
 use super::bodies::Bodies;
 use super::committer::Call;
@@ -29,6 +29,8 @@ pub(super) struct Host {
     pub(super) cancels: Vec<Token>,
     /// The number of the last step that it made, and what was answered.
     pub(super) last_step: (u64, Cycle),
+    /// How many jobs it takes as they come: what its last step wanted and did not find.
+    pub(super) standing: usize,
 }
 
 /// What the outside sees once the transaction is durable.
@@ -56,6 +58,8 @@ pub(super) struct Effects {
     tokens: Option<AccessTokens>,
     /// Wishes to cancel that hosts have been told of.
     pub(super) told: Vec<(Uuid, Vec<Token>)>,
+    /// Jobs given to hosts.
+    pub(super) given: Vec<(Uuid, Vec<Claim>)>,
     /// What the last step of a host was before the ones of this transaction.
     pub(super) steps: Vec<(Uuid, (u64, Cycle))>,
     /// Something happened that a sleeping host wants to know.
@@ -131,6 +135,7 @@ impl Writer {
             // The next action may look for them.
             self.write_ends()?;
         }
+        self.give()?;
         self.save_queues()?;
         if self.effects.callbacks {
             self.next_callback = self.next_callback_due()?;
@@ -165,6 +170,8 @@ impl Writer {
                 host.last_step = step;
             }
         }
+        // Steps that were undone may have left these.
+        self.hosts.values_mut().for_each(|host| host.standing = 0);
         self.stale = true;
     }
 
@@ -196,9 +203,15 @@ impl Writer {
                 .hosts
                 .get(&incarnation)
                 .is_some_and(|h| !h.cancels.is_empty());
-            if let Some(flag) = self.shared.hosts().get_mut(&incarnation) {
-                *flag = tell;
+            if let Some(told) = self.shared.hosts().get_mut(&incarnation) {
+                told.cancels = tell;
             }
+        }
+        for (incarnation, given) in effects.given {
+            if let Some(host) = self.hosts.get_mut(&incarnation) {
+                host.standing = host.standing.saturating_sub(given.len());
+            }
+            self.shared.give(incarnation, given);
         }
         // Whoever is told of an end asks for its result next.
         for (key, output) in &effects.results {

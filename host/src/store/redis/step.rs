@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::fair::{REMEMBERED_RUNS, UNKNOWN_JOB_US};
 use crate::store::{
-    CLAIMS_PER_YIELD, Completion, Cycle, Lease, Result, Step, StoreError, Token, Verdict,
+    CLAIMS_PER_YIELD, Completion, Cycle, Given, Lease, Result, Step, StoreError, Token, Verdict,
 };
 
 use super::claims::Claims;
@@ -147,6 +147,7 @@ impl RedisStore {
         cancelled.retain(|token| held.contains_key(token));
         let cycle = Cycle {
             claimed: read.claims.claimed,
+            given: Given::default(),
             refused,
             cancelled,
         };
