@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use preempt_rt::sched::{Pid, Scheduler, SchedulerParams, set_scheduler};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -57,6 +58,7 @@ impl Workers {
     pub(crate) fn start(tools: Tools) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("skep-guest")
+            .on_thread_start(yield_to_others)
             .enable_all()
             .build()
             .context("starting the guests' threads")?;
@@ -86,6 +88,15 @@ impl Workers {
         if let Err(error) = (&mut self.dispatcher).await {
             tracing::error!(%error, "the dispatcher did not end well");
         }
+    }
+}
+
+/// Says that this thread computes: it takes no core from one that works already when it is
+/// woken, such as the store's or HTTP's, whose work is short and is waited for.
+fn yield_to_others() {
+    let no_priority = SchedulerParams { priority: 0 };
+    if let Err(error) = set_scheduler(Pid::current_thread(), Scheduler::SCHED_BATCH, no_priority) {
+        tracing::debug!(%error, "guests' threads are scheduled as all others");
     }
 }
 
