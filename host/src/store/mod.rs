@@ -17,6 +17,7 @@ mod error;
 pub(crate) mod fair;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod given;
 mod list;
 mod metered;
 mod model;
@@ -50,6 +51,7 @@ pub use callback::{CALLBACK_TAKEN, Callback};
 pub use dead::{MAX_ATTEMPTS_BEFORE_RETRY, Retriable, Retried};
 pub use deployment::{Deployment, Functions, NewDeployment};
 pub use error::{Result, Reused, StoreError};
+pub use given::Given;
 pub use list::{JobFilter, JobPage, MAX_TEXT_BYTES, SEARCHED_BYTES, SearchText};
 pub use metered::Metered;
 pub(crate) use model::too_many_models;
@@ -188,23 +190,6 @@ pub struct Cycle {
     pub refused: Vec<Token>,
     /// Jobs of this host that somebody wants stopped.
     pub cancelled: Vec<Token>,
-}
-
-/// Jobs [given](Store::given) to a host, in the order in which they were.
-#[derive(Clone, Debug, Default)]
-pub struct Given {
-    /// How many were given to its lease before these.
-    pub after: u64,
-    /// The jobs.
-    pub jobs: Vec<Claim>,
-}
-
-impl Given {
-    /// Those beyond the first `had` of the lease.
-    pub fn beyond(self, had: u64) -> impl Iterator<Item = Claim> {
-        let known = usize::try_from(had.saturating_sub(self.after)).unwrap_or(usize::MAX);
-        self.jobs.into_iter().skip(known)
-    }
 }
 
 /// What came of a wish to cancel.

@@ -1,5 +1,6 @@
 //! The dispatcher: one task that moves jobs between the store and the sandbox in
-//! batches. Each round trip records what has ended and takes what comes next.
+//! batches. Each round trip records what has ended and takes what comes next; between
+//! them it is given what the store could not find for it before.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -57,9 +57,12 @@ impl Action for RunCycle {
                 refused.push(done.token.clone());
             }
         }
-        let given = writer.shared.given(self.lease, *had)?;
-        let under_way = (given.after + given.jobs.len() as u64).saturating_sub(*had);
-        let want = want.saturating_sub(usize::try_from(under_way).unwrap_or(usize::MAX));
+        let (under_way, given) = {
+            let mut hosts = writer.shared.hosts();
+            let told = hosts.get_mut(&incarnation).ok_or(StoreError::LeaseLost)?;
+            (told.gifts.beyond(*had), told.gifts.since(*had))
+        };
+        let want = want.saturating_sub(under_way);
         let claimed = writer.claim(self.lease, want)?;
         let standing = if *stands { want - claimed.len() } else { 0 };
         let cycle = Cycle {
@@ -82,11 +85,9 @@ impl Writer {
     /// Gives what waits to hosts that would have taken more than there was. It is durable
     /// with the transaction that let it wait, and takes none of its own.
     pub(super) fn give(&mut self) -> Result<()> {
-        let stand = self.hosts.iter().filter(|(_, host)| host.standing > 0);
-        for (incarnation, want) in stand
-            .map(|(i, host)| (*i, host.standing))
-            .collect::<Vec<_>>()
-        {
+        let orders = (self.hosts.iter()).map(|(incarnation, host)| (*incarnation, host.standing));
+        let orders: Vec<_> = orders.filter(|(_, want)| *want > 0).collect();
+        for (incarnation, want) in orders {
             if !self.index.may_pop() {
                 break;
             }

@@ -1,7 +1,7 @@
 //! What callers read without asking the writer: who runs what, which namespaces
 //! and functions there are, and whether anything happened that they wait for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use crate::access::AccessTokens;
 use crate::job::{JobId, LogLine, Namespace, NewJob, Progress};
+use crate::store::given::Gifts;
 use crate::store::news::Newsroom;
 use crate::store::recent::Recent;
 use crate::store::waiters::Waiters;
-use crate::store::{Claim, Functions, Given, Lease, Models, Result, StoreError};
+use crate::store::{Claim, Functions, Models};
 
 use super::key::Key;
 
@@ -93,10 +94,8 @@ pub(super) struct Running {
 pub(super) struct Told {
     /// A wish to cancel one of its jobs waits for its next cycle.
     pub(super) cancels: bool,
-    /// Jobs given to it that are not known to have reached it.
-    given: VecDeque<Claim>,
-    /// How many have.
-    had: u64,
+    /// Jobs given to it.
+    pub(super) gifts: Gifts,
 }
 
 /// The state that the writer publishes and callers read.
@@ -177,24 +176,9 @@ impl Shared {
     /// Gives jobs to an incarnation.
     pub(super) fn give(&self, incarnation: Uuid, jobs: Vec<Claim>) {
         if let Some(told) = self.hosts().get_mut(&incarnation) {
-            told.given.extend(jobs);
+            told.gifts.extend(jobs);
         }
         self.gifts.notify_waiters();
-    }
-
-    /// The jobs given to a host that has the first `had`, and may since have more.
-    pub(super) fn given(&self, lease: Lease, had: u64) -> Result<Given> {
-        let mut hosts = self.hosts();
-        let told = hosts
-            .get_mut(&lease.incarnation)
-            .ok_or(StoreError::LeaseLost)?;
-        while told.had < had && told.given.pop_front().is_some() {
-            told.had += 1;
-        }
-        Ok(Given {
-            after: told.had,
-            jobs: told.given.iter().cloned().collect(),
-        })
     }
 
     /// The bell for jobs that were given.
