@@ -286,14 +286,12 @@ pub trait Store: Send + Sync + 'static {
     async fn wake(&self, lease: Lease, want: usize) -> Result<()>;
 
     /// Resolves with jobs that were given to the host since its last step: it takes them as
-    /// if a step had claimed them. A store need not give any: what it does not give waits
-    /// for a step.
+    /// if a step had claimed them. A store need not give all that it could: what it does not
+    /// give waits for a step.
     ///
     /// `had` is how many were given to the lease before, and reached the host. The others
     /// come again, here and with every step, so that none is lost with an answer.
-    async fn given(&self, _lease: Lease, _had: u64) -> Result<Given> {
-        std::future::pending().await
-    }
+    async fn given(&self, lease: Lease, had: u64) -> Result<Given>;
 
     /// Gives the jobs of hosts whose lease has run out to others; answers how
     /// many.

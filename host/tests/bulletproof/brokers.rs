@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use skep::job::{JobId, State};
 use skep::store::redis::RedisStore;
-use skep::store::{Step, Store};
+use skep::store::{Lease, Step, Store};
 use skep_testkit::{Proxy, RedisServer};
 
 use crate::backend::Backend;
@@ -87,6 +87,102 @@ async fn a_claim_whose_answer_was_lost_is_not_lost() {
         };
         assert_eq!(ids(&cycle.claimed), [number]);
         assert_eq!(proxy.losses(), number);
+    }
+}
+
+/// The first step of a host that is given what comes.
+async fn stand(store: &RedisStore, lease: Lease) {
+    let step = Step {
+        number: 1,
+        done: Vec::new(),
+        want: 9,
+        stands: true,
+        had: 0,
+    };
+    store.cycle(lease, Arc::new(step)).await.unwrap();
+}
+
+/// The same of a claim that a post took along: whoever posts hears it when it asks again.
+#[tokio::test]
+async fn a_gift_whose_answer_was_lost_is_not_lost() {
+    let server = RedisServer::start();
+    let (proxy, store) = by_a_proxy(&server).await;
+    let lease = store.register().await.unwrap();
+    stand(&store, lease).await;
+    proxy.lose_answer_to(lease.incarnation.to_string().as_bytes());
+    let posted = store.submit(&ns(), vec![job("1"), job("2")]).await.unwrap();
+    assert_eq!((posted.len(), proxy.losses()), (2, 1));
+    let given = soon("they are given", store.given(lease, 0)).await.unwrap();
+    assert_eq!(ids(&given.jobs), [1, 2]);
+}
+
+/// Also if Redis is out of memory by then: what it has accepted it does not refuse.
+#[tokio::test]
+async fn a_gift_whose_answer_was_lost_is_told_by_a_redis_that_is_full() {
+    let server = RedisServer::start();
+    let (proxy, store) = by_a_proxy(&server).await;
+    let lease = store.register().await.unwrap();
+    // From now on Redis knows the script.
+    store.submit(&ns(), vec![job("0")]).await.unwrap();
+    stand(&store, lease).await;
+    proxy.delay(Duration::from_millis(300));
+    let full = async {
+        let near = on(&server).await;
+        eventually("it is carried out", async || {
+            near.store().status(&ns()).await.unwrap().running > 1
+        })
+        .await;
+        server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+        // As another host would, so that it is woken anew.
+        server.cli(&["LPOP", "{skep}:wake"]);
+        proxy.cut();
+        proxy.delay(Duration::ZERO);
+    };
+    let namespace = ns();
+    // More than the host takes: others are woken for the rest.
+    let jobs = (1..=12).map(|n| job(&n.to_string())).collect();
+    let (posted, ()) = tokio::join!(store.submit(&namespace, jobs), full);
+    assert_eq!(posted.unwrap().len(), 12);
+    let given = soon("they are given", store.given(lease, 0)).await.unwrap();
+    assert_eq!(ids(&given.jobs), [2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+/// And when nobody waits for that post any more, its host asks what it took, before its
+/// next step, for which it is woken.
+#[tokio::test]
+async fn a_gift_of_a_post_that_was_given_up_is_not_lost() {
+    for stands in [true, false] {
+        let server = RedisServer::start();
+        let (proxy, store) = by_a_proxy(&server).await;
+        let lease = store.register().await.unwrap();
+        // From now on Redis knows the script.
+        store.submit(&ns(), vec![job("0")]).await.unwrap();
+        stand(&store, lease).await;
+        // It is carried out, and its answer does not come in time.
+        proxy.delay(Duration::from_millis(300));
+        let namespace = ns();
+        let post = store.submit(&namespace, vec![job("1"), job("2")]);
+        let given_up = tokio::time::timeout(Duration::from_millis(100), post).await;
+        assert!(given_up.is_err());
+        let near = on(&server).await;
+        eventually("it is carried out", async || {
+            near.store().status(&ns()).await.unwrap().running == 3
+        })
+        .await;
+        proxy.delay(Duration::ZERO);
+        soon("the host is woken", store.wake(lease, 0))
+            .await
+            .unwrap();
+        let step = Step {
+            number: 2,
+            done: Vec::new(),
+            want: 9,
+            stands,
+            had: 0,
+        };
+        let cycle = store.cycle(lease, Arc::new(step)).await.unwrap();
+        assert_eq!(ids(&cycle.given.jobs), [2, 3]);
+        assert_eq!(cycle.claimed.len(), 0);
     }
 }
 

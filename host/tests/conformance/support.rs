@@ -64,11 +64,6 @@ impl World {
         matches!(self.backend, Backend::Embedded(_))
     }
 
-    /// Whether the store gives jobs to hosts between their steps.
-    pub(crate) fn gives(&self) -> bool {
-        matches!(self.backend, Backend::Embedded(_))
-    }
-
     /// The store, as another process has it open, where there can be one.
     pub(crate) async fn elsewhere(&self) -> Arc<dyn Store> {
         match self.backend {

@@ -8,7 +8,7 @@ use crate::store::{Claim, Result, StoreError, Token};
 
 use super::posted::{decode_job, decode_past};
 use super::reply::Reply;
-use super::shared::Held;
+use super::shared::{Held, Shared};
 
 /// The namespace and id of `ns/id`.
 pub(super) fn parse_field(field: &str) -> Result<(Namespace, JobId)> {
@@ -31,6 +31,22 @@ pub(super) struct Claims {
     pub(super) unreadable: Vec<Token>,
 }
 
+/// Reads what a script has taken (`taken` in `claims.lua`), and notes what it tells of the
+/// queue. `signs` are those of the time before it.
+pub(super) fn taken(shared: &Shared, signs: u64, answer: &mut Reply) -> Result<Claims> {
+    shared.clock.set(answer.number()?);
+    shared.set_work(answer.truth()?, signs);
+    let claims = read(answer.list()?, answer.list()?, answer.list()?)?;
+    let mut versions = answer.list()?;
+    while !versions.is_empty() {
+        let (namespace, version) = (versions.text()?, versions.number()?);
+        if let Ok(namespace) = namespace.parse() {
+            shared.functions.outdate(&namespace, version);
+        }
+    }
+    Ok(claims)
+}
+
 /// The parts of a held job's value that matter here: the attempt, when it was
 /// claimed, and whether there is a past.
 pub(super) fn parse_value(value: &str) -> Option<(u32, u64, bool)> {
@@ -41,7 +57,7 @@ pub(super) fn parse_value(value: &str) -> Option<(u32, u64, bool)> {
 
 /// Reads the claims of a step's answer: the `ns/id` and the values of all, their
 /// records, and the pasts of those that have one.
-pub(super) fn read(mut claims: Reply, mut jobs: Reply, mut pasts: Reply) -> Result<Claims> {
+fn read(mut claims: Reply, mut jobs: Reply, mut pasts: Reply) -> Result<Claims> {
     let (fields, values) = (claims.text()?, claims.text()?);
     let odd = || StoreError::Unreadable(format!("Redis answered odd claims: {fields}"));
     let mut read = Claims::default();

@@ -12,6 +12,7 @@ use crate::store::{Result, StoreError};
 
 use super::bundle::{Bundled, Bundles, Trip};
 use super::link::{Link, same};
+use super::shared::Shared;
 use super::submit::accept_all;
 
 /// What is larger goes alone: a call already costs little beside so many jobs or bytes.
@@ -34,14 +35,16 @@ pub(super) struct Post {
 /// See the module.
 pub(super) struct Gatherer {
     link: Arc<Link>,
+    shared: Arc<Shared>,
     waiting: Bundles<Namespace, Post>,
 }
 
 impl Gatherer {
     /// Nothing is under way.
-    pub(super) fn new(link: Arc<Link>) -> Self {
+    pub(super) fn new(link: Arc<Link>, shared: Arc<Shared>) -> Self {
         Self {
             link,
+            shared,
             waiting: Bundles::default(),
         }
     }
@@ -55,7 +58,7 @@ impl Gatherer {
         let bytes = jobs.iter().map(|job| job.message.data.len()).sum();
         let in_tree = |job: &NewJob| job.parent.is_some() || job.root.is_some();
         if jobs.iter().any(in_tree) || jobs.len() > SMALL_JOBS || bytes > SMALL_BYTES {
-            return accept_all(&self.link, namespace, &jobs).await;
+            return accept_all(&self.link, &self.shared, namespace, &jobs).await;
         }
         let (answer, answered) = oneshot::channel();
         let post = Post {
@@ -65,7 +68,7 @@ impl Gatherer {
         };
         if let Some(post) = self.waiting.enter(namespace, post) {
             let _trip = Trip::new(self, namespace);
-            return accept_all(&self.link, namespace, &post.jobs).await;
+            return accept_all(&self.link, &self.shared, namespace, &post.jobs).await;
         }
         let gone = |_| StoreError::Unavailable("skep gave up a post on its way".to_owned());
         answered.await.map_err(gone)?
@@ -101,7 +104,7 @@ impl Bundled for Gatherer {
             waiting.push((post.jobs.len(), post.answer));
             jobs.extend(post.jobs);
         }
-        let accepted = accept_all(&self.link, namespace, &jobs).await;
+        let accepted = accept_all(&self.link, &self.shared, namespace, &jobs).await;
         let mut ids = accepted.as_deref().unwrap_or_default();
         let mut jobs = jobs.as_slice();
         for (count, answer) in waiting {
@@ -110,7 +113,7 @@ impl Bundled for Gatherer {
             let told = match (&accepted, ids.split_at_checked(count)) {
                 // One of them is to be refused, and only that one.
                 (Err(StoreError::KeyReused(_)), _) => {
-                    accept_all(&self.link, namespace, its_jobs).await
+                    accept_all(&self.link, &self.shared, namespace, its_jobs).await
                 }
                 (Err(error), _) => Err(same(error)),
                 (Ok(_), Some((its, rest))) => {

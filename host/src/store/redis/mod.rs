@@ -20,6 +20,7 @@ mod functions;
 #[cfg(fuzzing)]
 pub(in crate::store) mod fuzzing;
 mod gather;
+mod giving;
 mod greeting;
 mod known;
 mod link;
@@ -111,7 +112,7 @@ impl Options {
             tokio::spawn(watching::run(link.clone(), shared.clone())),
         ];
         Ok(RedisStore {
-            gatherer: Arc::new(Gatherer::new(link.clone())),
+            gatherer: Arc::new(Gatherer::new(link.clone(), shared.clone())),
             peeks: Arc::new(Peeks::new(link.clone())),
             link,
             shared,

@@ -1,5 +1,5 @@
 //! The scripts, each in a file of its own under `scripts/`, behind a common prelude
-//! and parts that some have in common (`gates.lua`, `blobs.lua`).
+//! and parts that some have in common (`gates.lua`, `claims.lua`, `blobs.lua`).
 
 use std::sync::LazyLock;
 
@@ -40,7 +40,7 @@ scripts! {
     ASIDE = "aside" with "gates",
     CALLED = "called",
     CANCEL = "cancel",
-    CYCLE = "cycle" with "gates",
+    CYCLE = "cycle" with "gates" with "claims",
     DEPLOY = "deploy" with "gates" with "blobs",
     ENDS = "ends",
     FORGET = "forget",
@@ -68,17 +68,19 @@ scripts! {
     REMOVE_MODEL = "remove_model" with "blobs",
     RENEW = "renew",
     REPORT = "report",
+    RETAKE = "retake" with "gates" with "claims",
     RETRY = "retry",
     REVOKE_TOKEN = "revoke_token",
     REZERO = "rezero",
     SEIZE = "seize",
     STATUS = "status",
-    SUBMIT = "submit",
+    SUBMIT = "submit" with "gates" with "claims",
     SWEEP = "sweep",
     TOKENS = "tokens",
     UNDEPLOY = "undeploy" with "gates",
     UNPARK = "unpark" with "gates",
     VERSIONS = "versions",
+    VOID = "void",
     WAITING = "waiting",
     WATCH = "watch",
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
 
 use crate::job::{JobId, Namespace, NewJob};
+use crate::store::given::Gifts;
 use crate::store::news::Newsroom;
 use crate::store::recent::Recent;
 use crate::store::record::Attempt;
@@ -19,6 +20,7 @@ use crate::store::{Cycle, Functions, Models, Result, StoreError, Token};
 use crate::time;
 
 use super::alarm::Alarm;
+use super::claims::Claims;
 use super::known::Known;
 use super::tokens::TokenCache;
 
@@ -94,6 +96,32 @@ pub(super) struct Host {
     pub(super) stops: Vec<Token>,
     /// The number of its last step, and the answer: it may be asked again.
     pub(super) last_step: (u64, Cycle),
+    /// Whether that lets jobs be given.
+    pub(super) stands: bool,
+    /// How many more it takes as they come.
+    pub(super) standing: usize,
+    /// How many it would take of posts that are under way.
+    pub(super) ordered: usize,
+    /// The posts that may have taken jobs for it, of which nobody told.
+    pub(super) untold: Vec<Uuid>,
+    /// What was given to it.
+    pub(super) gifts: Gifts,
+    /// Jobs given to it that this version cannot read.
+    pub(super) unreadable: Vec<Token>,
+}
+
+impl Host {
+    /// Gives it jobs that were taken for it.
+    pub(super) fn give(&mut self, taken: Claims) {
+        self.held.extend(taken.held);
+        self.gifts.extend(taken.claimed);
+        self.unreadable.extend(taken.unreadable);
+    }
+
+    /// Whether it has a reason to make a step though it wants no jobs.
+    pub(super) fn is_to_look(&self) -> bool {
+        !(self.stops.is_empty() && self.untold.is_empty() && self.unreadable.is_empty())
+    }
 }
 
 /// See the module.
@@ -122,6 +150,8 @@ pub(super) struct Shared {
     pub(super) unparked: Notify,
     /// When the next callback is due.
     pub(super) callbacks: Alarm,
+    /// Rings when jobs are given, and when an order is over.
+    pub(super) gifts: Notify,
     /// Rings when a sleeping incarnation shall look around.
     bell: Notify,
     /// How many incarnations sleep and want jobs.
@@ -155,6 +185,7 @@ impl Default for Shared {
             waits: AtomicU64::new(0),
             unparked: Notify::new(),
             callbacks: Alarm::default(),
+            gifts: Notify::new(),
             bell: Notify::new(),
             hungry: AtomicUsize::new(0),
             hunger: Notify::new(),
@@ -307,6 +338,7 @@ impl Shared {
     /// Forgets an incarnation whose lease has ended, and wakes it to learn of that.
     pub(super) fn lost(&self, incarnation: Uuid) {
         if self.hosts().remove(&incarnation).is_some() {
+            self.gifts.notify_waiters();
             self.bell.notify_waiters();
         }
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::fair::{REMEMBERED_RUNS, UNKNOWN_JOB_US};
 use crate::store::{
-    CLAIMS_PER_YIELD, Completion, Cycle, Given, Lease, Result, Step, StoreError, Token, Verdict,
+    CLAIMS_PER_YIELD, Completion, Cycle, Lease, Result, Step, StoreError, Token, Verdict,
 };
 
 use super::claims::Claims;
@@ -21,6 +21,8 @@ struct Answer {
     refused: Vec<usize>,
     foreign: Vec<Token>,
     claims: Claims,
+    /// How many jobs it wanted.
+    want: usize,
 }
 
 impl RedisStore {
@@ -32,7 +34,12 @@ impl RedisStore {
             return Ok(host.last_step.1.clone());
         }
         let _under_way = self.shared.stepping.read().await;
-        let (command, sent, foreign) = self.command_of(lease, step)?;
+        let mut has_untold = self.has_untold(lease);
+        if has_untold || !step.stands {
+            self.end_orders(lease).await?;
+            has_untold = self.has_untold(lease);
+        }
+        let (command, sent, foreign, want) = self.command_of(lease, step)?;
         let signs = self.shared.signs();
         let mut answer = Reply::new(self.link.run(script::CYCLE, &command).await?)?;
         match answer.text()?.as_str() {
@@ -43,9 +50,7 @@ impl RedisStore {
             "old" => return Ok(Cycle::default()),
             _ => {}
         }
-        self.shared.clock.set(answer.number()?);
         self.shared.set_due(answer.maybe_number()?.unwrap_or(NEVER));
-        self.shared.set_work(answer.truth()?, signs);
         let mut refused = Vec::new();
         let mut indexes = answer.list()?;
         while !indexes.is_empty() {
@@ -56,21 +61,17 @@ impl RedisStore {
                     .saturating_sub(1),
             );
         }
-        let mut claims = claims::read(answer.list()?, answer.list()?, answer.list()?)?;
-        let mut versions = answer.list()?;
-        while !versions.is_empty() {
-            let (namespace, version) = (versions.text()?, versions.number()?);
-            if let Ok(namespace) = namespace.parse() {
-                self.shared.functions.outdate(&namespace, version);
-            }
+        let claims = claims::taken(&self.shared, signs, &mut answer)?;
+        if has_untold {
+            self.give_untold(lease, &claims).await?;
         }
-        let unreadable = std::mem::take(&mut claims.unreadable);
         let answer = Answer {
             refused,
             foreign,
             claims,
+            want,
         };
-        let cycle = self.take_in(lease, step, &sent, answer)?;
+        let (cycle, unreadable) = self.take_in(lease, step, &sent, answer)?;
         if let Err(error) = self.set_aside(lease.incarnation, unreadable.iter()).await {
             // They are lost with this lease, and then set aside by the reaper.
             tracing::warn!(%error, "jobs that cannot be read could not be set aside");
@@ -98,11 +99,25 @@ impl RedisStore {
         (command, order)
     }
 
-    /// The command of a host's step, which end is which, and the ends that do not
-    /// count, since their jobs are not held here.
-    fn command_of(&self, lease: Lease, step: &Step) -> Result<(Cmd, Vec<usize>, Vec<Token>)> {
-        let hosts = self.shared.hosts();
-        let host = hosts.get(&lease.incarnation).ok_or(StoreError::LeaseLost)?;
+    /// The command of a host's step, which end is which, the ends that do not count,
+    /// since their jobs are not held here, and how many jobs it wants beside those that
+    /// it is given.
+    fn command_of(
+        &self,
+        lease: Lease,
+        step: &Step,
+    ) -> Result<(Cmd, Vec<usize>, Vec<Token>, usize)> {
+        let mut hosts = self.shared.hosts();
+        let host = (hosts.get_mut(&lease.incarnation)).ok_or(StoreError::LeaseLost)?;
+        host.standing = 0;
+        let on_their_way = host.ordered + host.gifts.beyond(step.had);
+        // What nobody told of may be enough.
+        let is_sure = host.untold.is_empty();
+        let want = if is_sure {
+            step.want.saturating_sub(on_their_way)
+        } else {
+            0
+        };
         let mut foreign = Vec::new();
         let mut ends = Ends::new(self.shared.clock.now_ms());
         // The first end of a job counts, and the script may see another one first.
@@ -113,12 +128,18 @@ impl RedisStore {
                 _ => foreign.push(done.token.clone()),
             }
         }
-        let (command, sent) = self.step(lease.incarnation, step.number, step.want, &ends);
-        Ok((command, sent, foreign))
+        let (command, sent) = self.step(lease.incarnation, step.number, want, &ends);
+        Ok((command, sent, foreign, want))
     }
 
-    /// Takes in what a step was answered.
-    fn take_in(&self, lease: Lease, step: &Step, sent: &[usize], read: Answer) -> Result<Cycle> {
+    /// Takes in what a step was answered; answers also which jobs cannot be read.
+    fn take_in(
+        &self,
+        lease: Lease,
+        step: &Step,
+        sent: &[usize],
+        read: Answer,
+    ) -> Result<(Cycle, Vec<Token>)> {
         let mut hosts = self.shared.hosts();
         let host = hosts
             .get_mut(&lease.incarnation)
@@ -141,18 +162,24 @@ impl RedisStore {
         let refused = refused.filter_map(|index| done(*index));
         let refused = refused.map(|done| done.token.clone());
         let refused = refused.chain(read.foreign).collect();
+        host.stands = step.stands;
+        if step.stands {
+            host.standing += read.want.saturating_sub(read.claims.held.len());
+        }
         host.held.extend(read.claims.held);
+        let mut unreadable = read.claims.unreadable;
+        unreadable.append(&mut host.unreadable);
         let held = &host.held;
         let mut cancelled = std::mem::take(&mut host.stops);
         cancelled.retain(|token| held.contains_key(token));
         let cycle = Cycle {
             claimed: read.claims.claimed,
-            given: Given::default(),
+            given: host.gifts.since(step.had),
             refused,
             cancelled,
         };
         host.last_step = (step.number, cycle.clone());
-        Ok(cycle)
+        Ok((cycle, unreadable))
     }
 
     /// Tells those who wait in this process of an end, who so need not wait for the event

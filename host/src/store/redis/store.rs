@@ -16,9 +16,9 @@ use crate::job::{
 };
 use crate::store::record::{Ended, Fate};
 use crate::store::{
-    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, JobFilter, JobPage, Lease,
-    Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus, Report,
-    Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
+    AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Given, JobFilter, JobPage,
+    Lease, Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus,
+    Report, Result, Retriable, Retried, Step, Store, StoreError, Token, Watch,
 };
 
 use super::posted::{decode_past, encode_end};
@@ -130,7 +130,7 @@ impl Store for RedisStore {
             let told = {
                 let hosts = self.shared.hosts();
                 let host = hosts.get(&lease.incarnation).ok_or(StoreError::LeaseLost)?;
-                !host.stops.is_empty()
+                host.is_to_look()
             };
             if told || (want > 0 && self.shared.may_claim()) {
                 return Ok(());
@@ -149,6 +149,10 @@ impl Store for RedisStore {
                 () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
             }
         }
+    }
+
+    async fn given(&self, lease: Lease, had: u64) -> Result<Given> {
+        self.gifts(lease, had).await
     }
 
     async fn reap(&self) -> Result<usize> {

@@ -10,15 +10,17 @@ use crate::store::{Result, Reused, StoreError};
 
 use super::link::Link;
 use super::posted::encode_job;
-use super::{reply, script};
+use super::shared::Shared;
+use super::{giving, script};
 
 /// How long Redis remembers what it answered to a submit, in ms: longer than a call
 /// waits for its answer and a new connection together.
-const BATCH_REMEMBERED_MS: u64 = 30_000;
+pub(super) const BATCH_REMEMBERED_MS: u64 = 30_000;
 
 /// Accepts jobs of one parent, or of none, in order, all or none; answers their ids.
 pub(super) async fn accept_all(
     link: &Arc<Link>,
+    shared: &Arc<Shared>,
     namespace: &Namespace,
     jobs: &[NewJob],
 ) -> Result<Vec<JobId>> {
@@ -32,20 +34,27 @@ pub(super) async fn accept_all(
         (true, true) => 2,
         (false, _) => 4,
     };
-    let mut to_send = command(link, namespace, first, width);
-    for job in jobs {
-        add_job(&mut to_send, job, width)?;
-    }
-    send(link, &to_send, jobs).await
+    let batch = Uuid::new_v4();
+    let command = |order: &str| {
+        let mut command = command(link, namespace, first, width, batch, order);
+        for job in jobs {
+            add_job(&mut command, job, width)?;
+        }
+        Ok(command)
+    };
+    let ids = giving::send(link, shared, batch, command).await?;
+    read_ids(&ids, jobs)
 }
 
 /// Starts a command that accepts jobs of a parent or none, which are like this one,
-/// each of `width` values.
+/// each of `width` values, with what is to be taken for a host.
 pub(super) fn command(
     link: &Link,
     namespace: &Namespace,
     like: Option<&NewJob>,
     width: usize,
+    batch: Uuid,
+    order: &str,
 ) -> Cmd {
     let parent = like.and_then(|job| job.parent);
     let tree = like.and_then(|job| job.root.zip(job.tree_jobs));
@@ -53,11 +62,12 @@ pub(super) fn command(
     let mut command = link.command(script::SUBMIT);
     command
         .arg(namespace.as_str())
-        .arg(Uuid::new_v4().to_string())
+        .arg(batch.to_string())
         .arg(BATCH_REMEMBERED_MS)
         .arg(id(parent))
         .arg(id(tree.map(|(root, _)| root)))
         .arg(tree.map_or(0, |(_, limit)| limit))
+        .arg(order)
         .arg(width);
     command
 }
@@ -82,12 +92,11 @@ pub(super) fn add_job(command: &mut Cmd, job: &NewJob, width: usize) -> Result<(
     Ok(())
 }
 
-/// Accepts the jobs of a command; answers their ids. Those of another store are never refused
-/// for what they are, and need not be given again.
-pub(super) async fn send(link: &Arc<Link>, command: &Cmd, jobs: &[NewJob]) -> Result<Vec<JobId>> {
+/// The ids of these jobs, or why they were refused. Those of another store never are for what
+/// they are, and need not be given again.
+pub(super) fn read_ids(ids: &str, jobs: &[NewJob]) -> Result<Vec<JobId>> {
     let like = jobs.first();
-    let ids = reply::text(link.run(script::SUBMIT, command).await?)?;
-    if let ("over", Some(parent)) = (ids.as_str(), like.and_then(|job| job.parent)) {
+    if let ("over", Some(parent)) = (ids, like.and_then(|job| job.parent)) {
         return Err(StoreError::ParentOver(parent));
     }
     let tree = like.and_then(|job| job.root.zip(job.tree_jobs));

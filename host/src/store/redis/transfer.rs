@@ -104,7 +104,14 @@ impl RedisStore {
         if parcels.is_empty() {
             return Ok(Vec::new());
         }
-        let mut command = submit::command(&self.link, namespace, None, PARCEL_WIDTH);
+        let mut command = submit::command(
+            &self.link,
+            namespace,
+            None,
+            PARCEL_WIDTH,
+            Uuid::new_v4(),
+            "",
+        );
         for parcel in parcels {
             let Origin {
                 store,
@@ -124,6 +131,7 @@ impl RedisStore {
                 }
             }
         }
-        submit::send(&self.link, &command, &[]).await
+        let ids = reply::text(self.link.run(script::SUBMIT, &command).await?)?;
+        submit::read_ids(&ids, &[])
     }
 }

@@ -6,23 +6,43 @@
 -- ARGV[4]  the id of the job that posts them, or ''
 -- ARGV[5]  the root of their tree, or ''
 -- ARGV[6]  how many jobs that may have
--- ARGV[7]  how many values each job has, 1, 2, 4 or 7, the first so many of:
+-- ARGV[7]  '', or a host that takes jobs as they come: incarnation, how many, and what ARGV[4]
+--          and ARGV[5] of `cycle.lua` are, separated by spaces
+-- ARGV[8]  how many values each job has, 1, 2, 4 or 7, the first so many of:
 --   record (rank, head, message); its key among its parent's posts, or '';
 --   delay in ms, 0 if it is not told; idempotency key or '', and none if it is not told;
 --   of a job of another store: where it came from; the number of its last attempt
 --   or ''; its past attempts
 --
--- Returns the ids: `first-last` if all are new, else each, separated by spaces; or `over`
--- if the parent has ended, is to stop, or is unknown; or `tree N` if the tree has N jobs
--- and so no room for these; or `reused PLACE ID ..` if posts, by their places from 0, have
--- the idempotency keys of other jobs, or, where the id is 0, of other posts before them. The
--- first write is one that Redis refuses when it is out of memory, and then nothing is
--- written.
-local ns, batch, parent, width = ARGV[1], P .. 'b:' .. ARGV[2], ARGV[4], tonumber(ARGV[7])
+-- Returns the ids, `first-last` if all are new, else each, separated by spaces; if a host
+-- takes jobs, {ids, what was taken ..}: see `taken` in `claims.lua`. Or `over` if the parent
+-- has ended, is to stop, or is unknown; or `tree N` if the tree has N jobs and so no room for
+-- these; or `reused PLACE ID ..` if posts, by their places from 0, have the idempotency keys
+-- of other jobs, or, where the id is 0, of other posts before them. The first write is one
+-- that Redis refuses when it is out of memory, and then nothing is written; a batch that comes
+-- again is never refused.
+local ns, batch, parent, width = ARGV[1], P .. 'b:' .. ARGV[2], ARGV[4], tonumber(ARGV[8])
 local root, room = ARGV[5], tonumber(ARGV[6])
+local inc, wanted, every, unknown_us = string.match(ARGV[7], '^(%S+) (%d+) (%d+) (%d+)$')
+
+-- Answers with these ids; a host that has lost its lease takes nothing.
+local function answer_with(ids, taken_before)
+  if not inc or not call('ZSCORE', P .. 'hosts', inc) then
+    return ids, ''
+  end
+  local claims = make_claims(inc, tonumber(every), tonumber(unknown_us), now_ms())
+  if taken_before then
+    claims.take_again(taken_before)
+  else
+    claims.take(tonumber(wanted))
+  end
+  return { ids, claims.taken() }, table.concat(claims.fields, ' ')
+end
+
 local answered = call('GET', batch)
 if answered then
-  return answered
+  even_if_full()
+  return (answer_with(string.match(answered, '^([^|]*)|?(.*)$')))
 end
 local K = parent ~= '' and P .. 'k:' .. ns .. '/' .. parent
 -- Its children so far: key -> id.
@@ -36,7 +56,7 @@ if K then
   end
   if call('EXISTS', K) == 1 then
     local names = {}
-    for i = 9, #ARGV, width do
+    for i = 10, #ARGV, width do
       names[#names + 1] = ARGV[i]
     end
     local ids = gather('ZMSCORE', K, names)
@@ -122,13 +142,13 @@ end
 
 -- The ids of new jobs, as far as there may be any.
 local next_ids = {}
-add_ids(next_ids, '', before + 1, before + (#ARGV - 7) / width)
+add_ids(next_ids, '', before + 1, before + (#ARGV - 8) / width)
 
 -- Most of all jobs are plain, and come by the million: each step counts.
 if width == 1 then
-  n = #ARGV - 7
+  n = #ARGV - 8
   for i = 1, n do
-    local record = ARGV[i + 7]
+    local record = ARGV[i + 8]
     last = last + 1
     records[r + 1], records[r + 2] = prefix .. next_ids[i], at .. record
     r = r + 2
@@ -136,7 +156,7 @@ if width == 1 then
   end
 end
 
-for i = 8, width > 1 and #ARGV or 0, width do
+for i = 9, width > 1 and #ARGV or 0, width do
   local record, name, delayed, key = ARGV[i], K and ARGV[i + 1], '0', false
   if width > 2 then
     delayed, key = ARGV[i + 2], ARGV[i + 3] ~= '' and N .. 'u:' .. ARGV[i + 3]
@@ -215,5 +235,6 @@ if r > 0 then
   end
   delay(ns, later)
 end
-call('SET', batch, answer, 'PX', ARGV[3])
-return answer
+local reply, taken = answer_with(answer)
+call('SET', batch, taken == '' and answer or answer .. '|' .. taken, 'PX', ARGV[3])
+return reply
