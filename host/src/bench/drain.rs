@@ -17,7 +17,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const MOST_RUNNING: usize = 2_000;
 
 pub(super) const RATE: &str = "drained from a preloaded queue";
-pub(super) const CPU: &str = "CPU per job, all together";
 
 const REDIS: [&str; 2] = [
     "Redis, CPU per job (post + claim + complete)",
@@ -62,7 +61,7 @@ pub(super) fn measure(options: &BenchOptions, split: &Split) -> anyhow::Result<V
     let mut figures = vec![
         Figure::new("enqueued, 1,000 at a time", enqueued, "jobs/s"),
         Figure::new(RATE, rate, "jobs/s"),
-        Figure::new(CPU, cpu_us, "µs"),
+        Figure::new("CPU per job, all together", cpu_us, "µs"),
         Figure::new("  of which sandbox", split.sandbox_us, "µs"),
         Figure::new("  of which store", split.store_us, "µs"),
         Figure::new(

@@ -109,10 +109,7 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
     report(sandbox);
     report(store);
     let drained = drain::measure(options, &split)?;
-    let plain = composing::Plain {
-        drained_per_s: value(&drained, drain::RATE),
-        cpu_us: value(&drained, drain::CPU),
-    };
+    let drained_per_s = value(&drained, drain::RATE);
     report(drained);
     report(roundtrip::measure(options)?);
     report(loaded::measure(options)?);
@@ -126,7 +123,7 @@ pub fn run(options: &BenchOptions, mut each: impl FnMut(&Figure)) -> anyhow::Res
             ..options.clone()
         };
         report(computing::measure(&options)?);
-        report(composing::measure(&options, &plain)?);
+        report(composing::measure(&options, drained_per_s)?);
     }
     if let Some(inferring) = &options.inferring {
         let options = BenchOptions {
