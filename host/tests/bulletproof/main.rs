@@ -6,12 +6,12 @@
 //!
 //! Left out, since we have nothing that could have the fault:
 //!
-//! - MLQ: `block_until_result` in a handler, and that it needs two workers: handlers
-//!   cannot wait for a job in this version. Callbacks (in the worker's loop, unsigned,
-//!   by GET): there are none yet. Dead jobs cannot be tried again: neither can ours
-//!   yet. Uploaded pickles are code of the server's own: ours are WASM components.
+//! - MLQ: that a wait needs two workers, and callbacks in the worker's loop: `e2e` has
+//!   chains on one slot, and receivers that hang. Dead jobs cannot be tried again: ours
+//!   can (`conformance`). Uploaded pickles are code of the server's own: ours are WASM
+//!   components.
 //! - BullMQ: one lock key per job, and O(in flight) renewals: a lease is of a host.
-//!   Eviction: the host warns at its start (`greeting`), which is tested nowhere yet.
+//!   Eviction: the host warns at its start (`e2e`).
 //! - Faktory: a list of keys with empty ones in front: a host waits on one key.
 //! - RQ: unsafe as soon as it listens to more than one queue: as before.
 //! - ChasquiMQ: a consumer's pending entries: there are no streams of jobs.

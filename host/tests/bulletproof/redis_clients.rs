@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use skep::job::JobId;
+use skep::store::{Outcome, Parked};
 use skep_testkit::{Fsync, RedisServer};
 
 use crate::backend::Backend;
-use crate::support::{World, completed, eventually, job, ns};
+use crate::support::{World, child, completed, eventually, job, ns};
 
 async fn on(server: &RedisServer) -> World {
     let backend = Backend::Redis {
@@ -82,4 +83,29 @@ async fn a_slow_redis_is_waited_for() {
     assert_eq!(posted.unwrap(), [JobId(2)]);
     renewed.unwrap();
     assert!(read.unwrap().is_some());
+}
+
+/// What a client remembers of a Redis that has lost jobs since (a crash before it wrote them
+/// down, a replica that was behind) is of other jobs, as soon as their ids are given out again.
+#[tokio::test]
+async fn a_job_has_no_result_of_one_that_redis_has_lost() {
+    let server = RedisServer::start();
+    let world = on(&server).await;
+    let family = async || {
+        let lease = world.host().await;
+        world.submit(vec![job("parent")]).await;
+        let parent = world.claim(lease, 1).await.remove(0);
+        let ids = world.submit(vec![child(1, "child")]).await;
+        assert_eq!((parent.token.id.0, ids), (1, vec![2]));
+        (lease, parent)
+    };
+    let (lease, _) = family().await;
+    let claim = world.claim(lease, 1).await.remove(0);
+    world.finish(lease, &claim, completed("of before")).await;
+    server.cli(&["FLUSHALL"]);
+    let (lease, parent) = family().await;
+    let outcomes = world.store().outcomes(&ns(), &[JobId(2)], 9).await;
+    assert_eq!(outcomes.unwrap(), [Outcome::Open]);
+    let parked = world.store().park(lease, &parent.token, &[JobId(2)]).await;
+    assert!(matches!(parked.unwrap(), Parked::Waiting(_)));
 }

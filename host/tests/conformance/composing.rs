@@ -28,6 +28,7 @@ conformance!(
     outcomes_are_bounded_in_bytes_and_never_none,
     outcomes_of_thousands_are_whole,
     outcomes_of_many_are_those_of_each,
+    outcomes_of_children_stand_between_those_of_others,
     the_outcome_of_one_job_is_whole,
 );
 
@@ -453,6 +454,28 @@ async fn outcomes_of_many_are_those_of_each(world: World) {
     let some = outcomes(&world, &ids, 250_000).await;
     assert!((1..ids.len()).contains(&some.len()));
     assert_eq!(some, each[..some.len()]);
+}
+
+/// A store may have some of them at hand.
+async fn outcomes_of_children_stand_between_those_of_others(world: World) {
+    let (lease, _) = parent(&world).await;
+    let children = ["a", "b", "c"].map(|key| child(1, key));
+    world.submit(children.to_vec()).await;
+    world.submit_some(3).await;
+    for claim in world.claim(lease, 6).await {
+        let result = result_of(10 * claim.token.id.0 as usize);
+        world
+            .finish(lease, &claim, Verdict::Completed(result))
+            .await;
+    }
+    let asked = [5, 2, 6, 3, 99, 4, 2, 7];
+    let expected = asked.map(|id| match id {
+        99 => Outcome::Unknown,
+        id => Outcome::Completed(result_of(10 * id as usize)),
+    });
+    assert_eq!(outcomes(&world, &asked, 130).await, expected[..3]);
+    assert_eq!(outcomes(&world, &asked, u64::MAX).await, expected);
+    assert_eq!(outcomes(&world, &asked, 160).await, expected[..5]);
 }
 
 async fn the_outcome_of_one_job_is_whole(mut world: World) {

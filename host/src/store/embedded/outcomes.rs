@@ -1,12 +1,14 @@
 //! Which jobs have ended, and what became of them.
 
 use std::iter::Peekable;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::store::{Outcome, Result};
 
+use super::EmbeddedStore;
 use super::key::Key;
 use super::writer::{from_sql, now_ms, to_sql};
 use crate::store::record::{Ended, decode};
@@ -50,6 +52,28 @@ pub(super) fn still_open(db: &Connection, keys: &[Key]) -> Result<Vec<Key>> {
         }
     }
     Ok(open)
+}
+
+impl EmbeddedStore {
+    /// What became of jobs; see [`crate::store::Store::outcomes`].
+    pub(super) async fn read_outcomes(
+        &self,
+        keys: Arc<[Option<Key>]>,
+        max_bytes: u64,
+    ) -> Result<Vec<Outcome>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        if keys.len() <= MAX_IN_PLACE {
+            let keys = keys.clone();
+            let read = move |db: &_| outcomes(db, &keys, max_bytes, MAX_BYTES_IN_PLACE);
+            if let Some(outcomes) = self.readers.read_briefly(read).await? {
+                return Ok(outcomes);
+            }
+        }
+        let read = move |db: &_| outcomes(db, &keys, max_bytes, u64::MAX);
+        Ok(self.readers.read(read).await?.unwrap_or_default())
+    }
 }
 
 /// What became of jobs; see [`crate::store::Store::outcomes`]. Nothing if that is more

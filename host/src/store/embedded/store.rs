@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::access::{AccessTokens, StoredToken, TokenId};
 use crate::job::{Delivery, Digest, FunctionName, JobId, JobRecord, ModelName, Namespace, NewJob};
 use crate::store::blob::chunks;
+use crate::store::recent::merge;
 use crate::store::{
     AttemptLog, Callback, Cancelled, Cycle, Deployment, Functions, Given, JobFilter, JobPage,
     Lease, Model, Models, NewDeployment, NewModel, Outcome, Overview, Parcel, Parked, QueueStatus,
@@ -32,7 +33,6 @@ use super::lease::{Reap, Register, Renew};
 use super::list::list;
 use super::models;
 use super::models::{PutModel, RemoveModel};
-use super::outcomes::{MAX_BYTES_IN_PLACE, MAX_IN_PLACE, outcomes};
 use super::parking::over;
 use super::read;
 use super::submit::Submit;
@@ -170,20 +170,12 @@ impl Store for EmbeddedStore {
         let Some(info) = self.shared.namespace(namespace) else {
             return Ok(vec![Outcome::Unknown; ids.len()]);
         };
-        let keys: Arc<[_]> = ids.iter().map(|id| Key::new(info.number, *id)).collect();
-        let recent = self.shared.recent();
-        if let Some(outcomes) = recent.outcomes(keys.iter().copied(), max_bytes) {
-            return Ok(outcomes);
-        }
-        if keys.len() <= MAX_IN_PLACE {
-            let keys = keys.clone();
-            let read = move |db: &_| outcomes(db, &keys, max_bytes, MAX_BYTES_IN_PLACE);
-            if let Some(outcomes) = self.readers.read_briefly(read).await? {
-                return Ok(outcomes);
-            }
-        }
-        let read = move |db: &_| outcomes(db, &keys, max_bytes, u64::MAX);
-        Ok(self.readers.read(read).await?.unwrap_or_default())
+        let keys = ids.iter().map(|id| Key::new(info.number, *id));
+        let keys: Vec<_> = keys.collect();
+        let mut here = vec![None; ids.len()];
+        let others = self.shared.recent().take(&keys, |key| key, &mut here);
+        let read = self.read_outcomes(others.into(), max_bytes).await?;
+        Ok(merge(here, read, max_bytes))
     }
 
     async fn children(

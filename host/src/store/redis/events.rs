@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::store::{News, Result, StoreError};
 
@@ -17,10 +17,6 @@ use super::{outbox, watching};
 
 /// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// How long events wait for the answer to a step of this process: most come sooner, and who
-/// waits for what others end waits no longer than that for it.
-const STEP_FIRST: Duration = Duration::from_millis(2);
 
 /// How many events are read at once.
 const COUNT: usize = 500;
@@ -59,10 +55,6 @@ async fn hear(link: &Arc<Link>, shared: &Arc<Shared>, connection: &mut Connectio
         let redis::Value::Array(streams) = answer else {
             continue;
         };
-        if !shared.waiters.is_empty() {
-            // Its answer tells of the same ends, and those who wait need not ask for results.
-            drop(timeout(STEP_FIRST, shared.stepping.write()).await);
-        }
         for stream in streams {
             let mut stream = Reply::new(stream)?;
             stream.text()?;

@@ -56,10 +56,10 @@ impl RedisStore {
             return Ok(Parked::Cycle(vec![token.id]));
         }
         let namespace = &token.namespace;
-        let wait = self
-            .shared
-            .waiters
-            .subscribe(awaited.iter().map(|id| (namespace.clone(), *id)));
+        let key = |id| (namespace.clone(), id);
+        // What ended here a moment ago need not be asked for.
+        let awaited = &self.shared.recent.others(awaited, key);
+        let wait = (self.shared.waiters).subscribe(awaited.iter().copied().map(key));
         let parking = Parking {
             number: self.shared.waits.fetch_add(1, Ordering::SeqCst) + 1,
             over: Arc::default(),

@@ -1,11 +1,15 @@
 //! What is known of a job.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use redis::Value;
+use tokio::time::timeout;
 
-use crate::job::{JobId, JobRecord, MAX_CHILDREN_LISTED, Namespace, State};
+use crate::job::{JobId, JobRecord, MAX_CHILDREN_LISTED, Namespace, Output, State};
+use crate::store::recent::merge;
 use crate::store::record::{
     Head, Try, decode, decode_log, fill_attempts, fill_ended, fill_running, record_of,
 };
@@ -22,6 +26,10 @@ use super::watching::reported;
 /// few milliseconds of Redis's time.
 const OUTCOMES: usize = 500;
 const OUTCOMES_BYTES: usize = 4 << 20;
+
+/// How long to wait for the answer to a step of this process, if it tells of an end that is
+/// known already: most come sooner, and a result that it brings need not be asked for.
+const STEP_FIRST: Duration = Duration::from_millis(10);
 
 /// How many children one call answers: a millisecond of Redis's time.
 const CHILDREN: usize = 4_000;
@@ -123,7 +131,38 @@ impl RedisStore {
     }
 
     /// See [`crate::store::Store::outcomes`].
-    pub(super) async fn read_outcomes(
+    pub(super) async fn find_outcomes(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        max_bytes: u64,
+    ) -> Result<Vec<Outcome>> {
+        let mut here: Vec<Option<Output>> = vec![None; ids.len()];
+        let mut others = self.take_recent(namespace, ids, &mut here);
+        // Listen first, then look: an answer in between rings.
+        let mut answered = pin!(self.shared.answered.notified());
+        answered.as_mut().enable();
+        if self.shared.is_ending(namespace, &others) {
+            // Late is not an error.
+            let _ = timeout(STEP_FIRST, answered).await;
+            others = self.take_recent(namespace, ids, &mut here);
+        }
+        let read = self.read_outcomes(namespace, &others, max_bytes).await?;
+        Ok(merge(here, read, max_bytes))
+    }
+
+    /// Puts the results that are here in their places; answers the jobs of the others.
+    fn take_recent(
+        &self,
+        namespace: &Namespace,
+        ids: &[JobId],
+        here: &mut [Option<Output>],
+    ) -> Vec<JobId> {
+        let key = |id| Some((namespace.clone(), id));
+        self.shared.recent.take(ids, key, here)
+    }
+
+    async fn read_outcomes(
         &self,
         namespace: &Namespace,
         ids: &[JobId],

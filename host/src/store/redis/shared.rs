@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::job::{JobId, Namespace, NewJob};
@@ -61,6 +61,10 @@ pub(super) struct Held {
     pub(super) lines: usize,
     /// What it waits for, if it is parked.
     pub(super) parking: Option<Parking>,
+    /// Its end is on its way to Redis.
+    pub(super) is_ending: bool,
+    /// Its result will be asked for, most likely, in this process.
+    pub(super) is_wanted: bool,
 }
 
 impl Held {
@@ -73,6 +77,8 @@ impl Held {
             stopped: false,
             lines: 0,
             parking: None,
+            is_ending: false,
+            is_wanted: false,
         }
     }
 }
@@ -136,14 +142,14 @@ pub(super) struct Shared {
     pub(super) tokens: TokenCache,
     /// Who waits for ends.
     pub(super) waiters: Arc<Waiters<(Namespace, JobId)>>,
-    /// What ended here while somebody waited for it.
+    /// What ended here and is, or will be, waited for.
     pub(super) recent: Recent<(Namespace, JobId)>,
     /// Who watches what.
     pub(super) newsroom: Arc<Newsroom>,
     /// Rings when somebody begins to watch.
     pub(super) watching: Notify,
-    /// Read while a step is under way.
-    pub(super) stepping: RwLock<()>,
+    /// Rings when a step is answered.
+    pub(super) answered: Notify,
     /// Counts waits.
     pub(super) waits: AtomicU64,
     /// Rings when a parked job goes on.
@@ -181,7 +187,7 @@ impl Default for Shared {
             recent: Recent::default(),
             newsroom: Arc::default(),
             watching: Notify::new(),
-            stepping: RwLock::default(),
+            answered: Notify::new(),
             waits: AtomicU64::new(0),
             unparked: Notify::new(),
             callbacks: Alarm::default(),
@@ -282,6 +288,21 @@ impl Shared {
         }
     }
 
+    /// Whether the end of one of some jobs is on its way to Redis, in its first attempt, as
+    /// most are.
+    pub(super) fn is_ending(&self, namespace: &Namespace, ids: &[JobId]) -> bool {
+        let mut tokens = ids.iter().map(|id| Token {
+            namespace: namespace.clone(),
+            id: *id,
+            attempt: 1,
+        });
+        let hosts = self.hosts();
+        tokens.any(|token| {
+            let mut held = hosts.values().filter_map(|host| host.held.get(&token));
+            held.any(|held| held.is_ending)
+        })
+    }
+
     /// Forgets a job that was taken from its host.
     pub(super) fn taken(&self, token: &Token) {
         for host in self.hosts().values_mut() {
@@ -338,6 +359,8 @@ impl Shared {
     /// Forgets an incarnation whose lease has ended, and wakes it to learn of that.
     pub(super) fn lost(&self, incarnation: Uuid) {
         if self.hosts().remove(&incarnation).is_some() {
+            // Somebody may have emptied Redis, and then too.
+            self.recent.clear();
             self.gifts.notify_waiters();
             self.bell.notify_waiters();
         }
@@ -370,6 +393,8 @@ impl Shared {
     /// it may have been missed.
     pub(super) fn listen(&self, listening: bool) {
         self.listening.store(listening, Ordering::SeqCst);
+        // If Redis was away, it may have lost jobs and give their ids out again.
+        self.recent.clear();
         if listening {
             let first = self.epoch() == 0;
             let (mut functions, mut models) = (self.functions.lock(), self.models.lock());

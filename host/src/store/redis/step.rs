@@ -33,7 +33,6 @@ impl RedisStore {
         {
             return Ok(host.last_step.1.clone());
         }
-        let _under_way = self.shared.stepping.read().await;
         let mut has_untold = self.has_untold(lease);
         if has_untold || !step.stands {
             self.end_orders(lease).await?;
@@ -72,6 +71,7 @@ impl RedisStore {
             want,
         };
         let (cycle, unreadable) = self.take_in(lease, step, &sent, answer)?;
+        self.shared.answered.notify_waiters();
         if let Err(error) = self.set_aside(lease.incarnation, unreadable.iter()).await {
             // They are lost with this lease, and then set aside by the reaper.
             tracing::warn!(%error, "jobs that cannot be read could not be set aside");
@@ -122,9 +122,18 @@ impl RedisStore {
         let mut ends = Ends::new(self.shared.clock.now_ms());
         // The first end of a job counts, and the script may see another one first.
         let mut seen = HashSet::with_capacity(step.done.len());
+        let waiters = &self.shared.waiters;
+        let anybody_waits = !waiters.is_empty();
+        let is_awaited = |token: &Token| waiters.is_awaited(&(token.namespace.clone(), token.id));
         for (index, done) in step.done.iter().enumerate() {
-            match host.held.get(&done.token) {
-                Some(held) if seen.insert(&done.token) => ends.add(index, done, held)?,
+            match host.held.get_mut(&done.token) {
+                Some(held) if seen.insert(&done.token) => {
+                    held.is_ending = true;
+                    held.is_wanted = held.job.parent.is_some()
+                        || held.is_wanted
+                        || (anybody_waits && is_awaited(&done.token));
+                    ends.add(index, done, held)?;
+                }
                 _ => foreign.push(done.token.clone()),
             }
         }
@@ -185,17 +194,18 @@ impl RedisStore {
     /// Tells those who wait in this process of an end, who so need not wait for the event
     /// to come round.
     fn tell_here(&self, done: &Completion, held: &Held) {
-        if !has_ended(&done.verdict) || self.shared.waiters.is_empty() {
+        let waiters = &self.shared.waiters;
+        if !has_ended(&done.verdict) || (!held.is_wanted && waiters.is_empty()) {
             return;
         }
         let job = (done.token.namespace.clone(), done.token.id);
         if let Verdict::Completed(output) = &done.verdict
             && held.job.retention_s.is_none()
-            && self.shared.waiters.is_awaited(&job)
+            && held.is_wanted
         {
             self.shared.recent.keep(&job, output);
         }
-        self.shared.waiters.ended(&job);
+        waiters.ended(&job);
     }
 }
 

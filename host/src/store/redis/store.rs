@@ -211,11 +211,7 @@ impl Store for RedisStore {
         ids: &[JobId],
         max_bytes: u64,
     ) -> Result<Vec<Outcome>> {
-        let jobs = ids.iter().map(|id| Some((namespace.clone(), *id)));
-        if let Some(outcomes) = self.shared.recent.outcomes(jobs, max_bytes) {
-            return Ok(outcomes);
-        }
-        self.read_outcomes(namespace, ids, max_bytes).await
+        self.find_outcomes(namespace, ids, max_bytes).await
     }
 
     async fn children(

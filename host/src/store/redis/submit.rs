@@ -42,8 +42,16 @@ pub(super) async fn accept_all(
         }
         Ok(command)
     };
+    let kept = shared.recent.kept();
     let ids = giving::send(link, shared, batch, command).await?;
-    read_ids(&ids, jobs)
+    let ids = read_ids(&ids, jobs)?;
+    if has_parent {
+        // A Redis that has lost its last second gives ids out again. Of what somebody posts
+        // who then waits for it, no other job's result may be here.
+        let jobs = ids.iter().map(|id| (namespace.clone(), *id));
+        shared.recent.forget(jobs, kept);
+    }
+    Ok(ids)
 }
 
 /// Starts a command that accepts jobs of a parent or none, which are like this one,
