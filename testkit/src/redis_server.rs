@@ -1,8 +1,9 @@
 //! A real Redis server on loopback, in a directory of its own.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, RedisResult, Value};
@@ -135,9 +136,19 @@ impl RedisServer {
     /// If Redis cannot be reached, or answers with an error.
     pub fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let client = redis::Client::open(self.url())?;
-        let mut connection = client.get_connection_with_timeout(COMMAND_TIMEOUT)?;
-        connection.set_read_timeout(Some(COMMAND_TIMEOUT))?;
-        command(words).query(&mut connection)
+        let command = command(words);
+        let (sender, answer) = mpsc::channel();
+        // On a thread that is waited for: with a timeout on the socket itself, any signal
+        // to this process fails the read with EINTR (signal(7)), as when a child ends.
+        std::thread::spawn(move || {
+            let connection = client.get_connection_with_timeout(COMMAND_TIMEOUT);
+            let answer = connection.and_then(|mut it| command.query::<Value>(&mut it));
+            // Nobody waits any more if that took too long.
+            let _ = sender.send(answer);
+        });
+        let answer = answer.recv_timeout(COMMAND_TIMEOUT);
+        let answer = answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        Ok(redis::from_redis_value(answer)?)
     }
 
     /// Runs a command and answers in text, one line for each item, as `redis-cli`
